@@ -1,0 +1,281 @@
+//! Time and chance, handed in.
+//!
+//! Nothing that decides reads a clock or throws dice: it is given a [`Timestamp`] and draws from
+//! an [`Entropy`]. A run is therefore reproduced by its seed and its events alone.
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{RngCore, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+/// A moment: whole microseconds since the Unix epoch (UTC).
+///
+/// Arithmetic saturates, so that no input can make time wrap.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The end of time: later than every deadline.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// From whole microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// From whole seconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000))
+    }
+
+    /// Whole microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// RFC 3339 in UTC with milliseconds, as the API writes every time.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        // The year 9999 is the last that RFC 3339 can write.
+        let micros = self.0.min(253_402_300_799_999_999);
+        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_micros(micros)).to_string()
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_rfc3339())
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+impl AddAssign<Duration> for Timestamp {
+    fn add_assign(&mut self, span: Duration) {
+        *self = *self + span;
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+}
+
+/// Where the shell reads the time. Cheap to clone.
+///
+/// The system clock anchors wall time to the monotonic clock once, at start: afterwards it never
+/// steps, neither back nor forth, whatever is done to the machine's wall clock.
+#[derive(Clone, Debug)]
+pub struct Clock(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    System { wall: Timestamp, start: Instant },
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    pub fn system() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = Timestamp::default() + wall;
+        Self(Kind::System { wall, start: Instant::now() })
+    }
+
+    /// A clock that stands still until it is told to [`advance`](Self::advance); for simulations.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Kind::Manual(Arc::new(AtomicU64::new(start.0))))
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Kind::System { wall, start } => *wall + start.elapsed(),
+            Kind::Manual(micros) => Timestamp(micros.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Moves a manual clock on; the system clock moves by itself and ignores this.
+    pub fn advance(&self, span: Duration) {
+        if let Kind::Manual(micros) = &self.0 {
+            let by = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+            micros.fetch_add(by, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Chance that can be replayed: one seed for the process, a fork for each verification, and from
+/// that its tags, branches, Call-ID and SSRC.
+///
+/// Not for secrets: those come from [`secret`].
+#[derive(Clone, Debug)]
+pub struct Entropy(ChaCha12Rng);
+
+impl Entropy {
+    /// Seeded by the operating system.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::from_seed(secret())
+    }
+
+    /// Seeded by the caller: the same seed gives the same draws.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self(ChaCha12Rng::from_seed(seed))
+    }
+
+    /// Seeded by a number, for tests and simulations.
+    #[must_use]
+    pub fn from_number(seed: u64) -> Self {
+        Self(ChaCha12Rng::seed_from_u64(seed))
+    }
+
+    /// An independent source, seeded from this one.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self::from_seed(self.bytes())
+    }
+
+    /// `N` uniform bytes.
+    #[must_use]
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// A uniform 16-bit number.
+    #[must_use]
+    pub fn u16(&mut self) -> u16 {
+        u16::from_be_bytes(self.bytes())
+    }
+
+    /// A uniform 32-bit number.
+    #[must_use]
+    pub fn u32(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+
+    /// A uniform 64-bit number.
+    #[must_use]
+    pub fn u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// A number below `bound` (zero when `bound` is zero). The bias of the multiplication method
+    /// is below `bound` / 2^64, which no use here can notice.
+    #[must_use]
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let wide = u128::from(self.u64()) * u128::from(bound);
+        u64::try_from(wide >> 64).unwrap_or(0)
+    }
+
+    /// A token of `len` lower-case letters and digits (5 bits each), which every grammar here
+    /// accepts: branches, tags, Call-IDs, nonces.
+    #[must_use]
+    pub fn token(&mut self, len: usize) -> String {
+        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        (0..len)
+            .map(|_| {
+                let five_bits = usize::from(self.bytes::<1>()[0] & 31);
+                ALPHABET.get(five_bits).copied().map_or('0', char::from)
+            })
+            .collect()
+    }
+}
+
+/// `N` bytes from the operating system's generator: for keys, tokens and codes.
+///
+/// # Panics
+/// When the operating system cannot give any; there is no safe way on.
+#[must_use]
+#[expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "the one place that asks for secrets; a machine without entropy must not make keys"
+)]
+pub fn secret<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339_with_milliseconds() {
+        let at = Timestamp::from_micros(1_795_546_183_123_456);
+        assert_eq!(at.to_rfc3339(), "2026-11-24T18:49:43.123Z");
+        assert_eq!(Timestamp::MAX.to_rfc3339(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        let one = Timestamp::from_micros(1);
+        assert_eq!(one - Duration::from_secs(1), Timestamp::default());
+        assert_eq!(Timestamp::MAX + Duration::MAX, Timestamp::MAX);
+        assert_eq!(one.since(Timestamp::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_seed_repeats_itself_and_forks_differ() {
+        let mut a = Entropy::from_number(7);
+        let mut b = Entropy::from_number(7);
+        let (mut fork_a, mut fork_b) = (a.fork(), b.fork());
+        assert_eq!(fork_a.token(20), fork_b.token(20));
+        assert_ne!(a.fork().token(20), fork_a.token(20));
+        assert!((0..1_000).all(|_| a.below(10) < 10));
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = Clock::manual(Timestamp::from_secs(1));
+        let seen = clock.clone();
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(seen.now(), Timestamp::from_secs(3));
+    }
+}

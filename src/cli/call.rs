@@ -1,0 +1,267 @@
+//! `octothorpe call`: one call, from this process, to its verdict.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::watch::{self, Keep};
+use super::{verdict_code, wrong};
+use crate::ambient::{Clock, Entropy};
+use crate::config;
+use crate::gateway::resource::render;
+use crate::gateway::settings::{Settings, StoreSettings, Tenant, Trunk, TrunkCredentials};
+use crate::gateway::tap::Tap;
+use crate::gateway::{AnswerOf, Answered, Gateway};
+use crate::media::prompt::Pack;
+use crate::verify::number::PhoneNumber;
+use crate::verify::policy::Rules;
+use crate::verify::request::{Brand, Channel, Mode, Request};
+use crate::verify::route::{Rule, Table};
+use crate::verify::{Verification, VerificationId};
+
+/// The name of the trunk that `--via` makes.
+const VIA: &str = "via";
+
+/// Place one call and wait for its verdict.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  octothorpe call +12025550123 --via 'sip:127.0.0.1:5080;transport=udp'
+  octothorpe call +12025550123 --via sip:sbc.example.net --caller-id +12025550100 \\
+      --username acme --password env:TRUNK_PASSWORD --wav heard.wav
+  octothorpe call +12025550123 --config /etc/octothorpe.toml --trunk carrier-a --json
+
+Exit codes: 0 approved, 1 denied, 2 wrong usage, 3 expired (nobody pressed in time), 4 failed,
+5 canceled, 70 our fault.")]
+pub(super) struct Args {
+    /// The number to call, in E.164, as +12025550123.
+    number: String,
+    /// The SIP peer to call through, as sip:127.0.0.1:5080;transport=udp.
+    #[arg(long, value_name = "URI", required_unless_present = "config", conflicts_with = "config")]
+    via: Option<String>,
+    /// Take the trunk from this configuration.
+    #[arg(long, value_name = "FILE", requires = "trunk")]
+    config: Option<PathBuf>,
+    /// Which trunk of the configuration.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    trunk: Option<String>,
+    /// What to ask: confirm (press #). Other modes are not supported by this version yet.
+    #[arg(long, default_value = "confirm")]
+    mode: String,
+    /// The language to speak; en-US is built in.
+    #[arg(long, default_value = "en-US", value_name = "TAG")]
+    locale: String,
+    /// The name to greet with, if there is a recording of it, and to show as the caller's.
+    #[arg(long, value_name = "NAME")]
+    brand: Option<String>,
+    /// User name for digest authentication.
+    #[arg(long, requires = "password")]
+    username: Option<String>,
+    /// Its password: env:NAME or file:PATH keep it out of the process list.
+    #[arg(long, requires = "username")]
+    password: Option<String>,
+    /// The number to show to the callee.
+    #[arg(long, value_name = "NUMBER")]
+    caller_id: Option<String>,
+    /// Where to take SIP, as udp:127.0.0.1:0.
+    #[arg(long, value_name = "ADDRESS")]
+    sip_listen: Option<String>,
+    /// SRTP: off. SDES is not supported by this version yet.
+    #[arg(long, default_value = "off")]
+    srtp: String,
+    /// How long it may ring, in seconds.
+    #[arg(long, default_value_t = 45, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=120))]
+    ring_timeout: u64,
+    /// How long the question stands, in seconds.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(10..=600))]
+    expires_in: u32,
+    #[command(flatten)]
+    keep: Keep,
+    /// Print the verification as JSON, on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Carries the command out.
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let number: PhoneNumber = args.number.parse().map_err(|error| wrong(format!("{error}")))?;
+    refuse_unsupported(&args)?;
+    let brand = match &args.brand {
+        Some(brand) => Some(Brand::try_from(brand.clone()).map_err(wrong)?),
+        None => None,
+    };
+    let settings = settings(&args, &number)?;
+    let request = Request {
+        to: number,
+        channel: Channel::Voice,
+        mode: Mode::Confirm,
+        locale: args.locale.clone(),
+        brand,
+        subject: None,
+        reference: None,
+        client_ip: None,
+        expires_in: args.expires_in,
+        callback_url: None,
+    };
+    let clock = Clock::system();
+    let (tap, scenes) = Tap::new();
+    let watching = tokio::spawn(watch::watch(scenes, clock.now(), args.keep.clone()));
+    let prompts = Arc::new(Pack::english()?);
+    let started = Gateway::start(settings, clock, Entropy::system(), prompts, Some(tap));
+    let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
+    let settled = ask(&gateway, request).await;
+    running.drain(Duration::from_secs(10)).await;
+    drop(gateway);
+    watching.await??;
+    let settled = settled?;
+    tell(&settled, args.json)?;
+    Ok(verdict_code(settled.status()))
+}
+
+/// Starts the verification, and waits for its verdict or Ctrl-C, which cancels it.
+async fn ask(gateway: &Gateway, request: Request) -> anyhow::Result<Verification> {
+    let tenant = Arc::new(tenant(&request.to));
+    let answer = || AnswerOf { idempotency: None, render };
+    let id = match gateway.begin(&tenant, request, answer()).await {
+        Ok(Answered::Fresh { id, .. } | Answered::Replayed { id, .. }) => id,
+        Ok(Answered::Mismatch) => anyhow::bail!("a fresh request was taken for a repeat"),
+        Err(error) => return Err(wrong(error.to_string())),
+    };
+    let mut interrupted = false;
+    loop {
+        tokio::select! {
+            found = settled(gateway, &tenant, &id) => return found,
+            _ = tokio::signal::ctrl_c(), if !interrupted => {
+                interrupted = true;
+                gateway.cancel(&tenant, &id, answer()).await?;
+            }
+        }
+    }
+}
+
+async fn settled(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: &VerificationId,
+) -> anyhow::Result<Verification> {
+    loop {
+        let found = gateway.wait(tenant, id, u64::MAX, Duration::from_secs(60)).await?;
+        match found {
+            Some(found) if found.verdict().is_some() => return Ok(found),
+            Some(_) => {}
+            None => anyhow::bail!("the verification is gone"),
+        }
+    }
+}
+
+fn tell(settled: &Verification, json: bool) -> anyhow::Result<()> {
+    let reason = settled.verdict().map_or("", |verdict| verdict.reason().as_str());
+    let detail = settled.attempts.last().and_then(|attempt| attempt.detail.as_deref());
+    let because = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+    eprintln!("verdict: {} ({reason}{because})", settled.status().as_str());
+    if json {
+        println!("{}", String::from_utf8(render(settled))?);
+    } else {
+        println!("{} {reason}", settled.status().as_str());
+    }
+    Ok(())
+}
+
+fn refuse_unsupported(args: &Args) -> anyhow::Result<()> {
+    if args.mode != "confirm" {
+        let modes = ["pin", "match", "code"];
+        let later = modes.contains(&args.mode.as_str());
+        let why = if later { "is not supported by this version yet" } else { "is not a mode" };
+        return Err(wrong(format!("--mode {} {why}; write confirm", args.mode)));
+    }
+    if args.srtp != "off" {
+        return Err(wrong(format!(
+            "--srtp {} is not supported by this version yet; write off",
+            args.srtp
+        )));
+    }
+    Ok(())
+}
+
+/// Whoever types the command may call the number typed; nothing else is allowed.
+fn tenant(number: &PhoneNumber) -> Tenant {
+    Tenant {
+        name: "terminal".to_owned(),
+        keys: Vec::new(),
+        rules: Rules { voice_countries: BTreeSet::from([number.country().clone()]) },
+        locale: "en-US".to_owned(),
+        brand: None,
+        webhooks: Vec::new(),
+    }
+}
+
+fn settings(args: &Args, number: &PhoneNumber) -> anyhow::Result<Settings> {
+    let trunk = match (&args.via, &args.config, &args.trunk) {
+        (Some(via), _, _) => trunk_via(args, via)?,
+        (None, Some(path), Some(name)) => trunk_of(path, name)?,
+        (None, _, _) => return Err(wrong("write --via URI, or --config FILE --trunk NAME")),
+    };
+    let listen = match &args.sip_listen {
+        Some(listen) => config::sip_listener(listen).map_err(wrong)?,
+        None => SocketAddr::new(listen_for(&trunk), 0),
+    };
+    let via = vec![trunk.name.clone()];
+    let rule = Rule { channel: Channel::Voice, prefix: "+".to_owned(), via };
+    Ok(Settings {
+        store: StoreSettings::Memory,
+        sip_listen: vec![listen],
+        rtp_ports: (20_000, 29_999),
+        engines: Some(1),
+        ring_timeout: Duration::from_secs(args.ring_timeout),
+        call_limit: Duration::from_secs(90),
+        trunks: vec![trunk],
+        routes: Table::new(vec![rule]),
+        tenants: vec![tenant(number)],
+    })
+}
+
+fn trunk_via(args: &Args, via: &str) -> anyhow::Result<Trunk> {
+    let target = config::sip_target(via).map_err(|error| wrong(format!("--via: {error}")))?;
+    let credentials = match (&args.username, &args.password) {
+        (Some(username), Some(password)) => Some(TrunkCredentials {
+            username: username.clone(),
+            password: config::read_secret(password, Path::new("."), &|name| {
+                std::env::var(name).ok()
+            })
+            .map_err(|error| wrong(format!("--password: {error}")))?
+            .0,
+        }),
+        (_, _) => None,
+    };
+    Ok(Trunk {
+        name: VIA.to_owned(),
+        host: target.host,
+        port: target.port,
+        caller_id: args.caller_id.clone(),
+        credentials,
+    })
+}
+
+fn trunk_of(path: &Path, name: &str) -> anyhow::Result<Trunk> {
+    let loaded = config::load(path, |name| std::env::var(name).ok())
+        .map_err(|complaints| wrong(complaints.to_string()))?;
+    let trunks = loaded.config.gateway.trunks;
+    let known: Vec<String> = trunks.iter().map(|trunk| trunk.name.clone()).collect();
+    trunks.into_iter().find(|trunk| trunk.name == name).ok_or_else(|| {
+        let known = known.join(", ");
+        wrong(format!("{} has no trunk {name}; it has: {known}", path.display()))
+    })
+}
+
+/// Loopback for a peer on loopback; otherwise any address of the family that reaches the peer.
+fn listen_for(trunk: &Trunk) -> IpAddr {
+    let found = (trunk.host.as_str(), trunk.port).to_socket_addrs();
+    match found.ok().and_then(|mut found| found.next()).map(|address| address.ip()) {
+        Some(ip) if ip.is_loopback() => ip,
+        Some(IpAddr::V6(_)) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+        Some(IpAddr::V4(_)) | None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}

@@ -1,0 +1,289 @@
+//! `octothorpe check`: what a configuration means, or everything that is wrong with it.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::config::{self, Complaint, Complaints, Loaded};
+use crate::gateway::settings::{StoreSettings, Tenant, Trunk};
+
+/// Exit code of wrong usage or configuration.
+const WRONG: u8 = 2;
+
+/// Read a configuration, say what it means, or everything that is wrong with it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  octothorpe check --config config/lab.toml
+  octothorpe check --config /etc/octothorpe.toml --json | tail -1 | jq .tenants
+  OCTOTHORPE_SERVER__API_LISTEN=127.0.0.1:9000 octothorpe check --config config/lab.toml
+
+Exit codes: 0 the configuration can be run (warnings included), 2 it cannot.")]
+pub struct Args {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the result as one JSON object, on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// When the terminal cannot be written to.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    report(&args, environment).print()
+}
+
+/// What a command has to say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    /// The result, for standard output.
+    pub(super) out: String,
+    /// The rest, for standard error.
+    pub(super) err: String,
+    /// The exit code.
+    pub(super) code: u8,
+}
+
+impl Report {
+    /// The complaints about a configuration.
+    pub(super) fn wrong(path: &Path, complaints: &Complaints, json: bool) -> Self {
+        let mistakes = match complaints.0.len() {
+            1 => "one mistake".to_owned(),
+            n => format!("{n} mistakes"),
+        };
+        let err = format!("{complaints}\n{} has {mistakes}.\n", path.display());
+        let object = json!({
+            "ok": false,
+            "config": path.display().to_string(),
+            "complaints": complaints.0,
+        });
+        Self { out: if json { format!("{object}\n") } else { String::new() }, err, code: WRONG }
+    }
+
+    /// Says it. A reader that has gone away (`| head -1`) is no mistake.
+    pub(super) fn print(self) -> anyhow::Result<ExitCode> {
+        let written = |result: io::Result<()>| match result {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        };
+        let mut err = io::stderr().lock();
+        written(err.write_all(self.err.as_bytes()).and_then(|()| err.flush()))?;
+        let mut out = io::stdout().lock();
+        written(out.write_all(self.out.as_bytes()).and_then(|()| out.flush()))?;
+        Ok(ExitCode::from(self.code))
+    }
+}
+
+/// The process's environment.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn report(args: &Args, env: impl Fn(&str) -> Option<String>) -> Report {
+    let Some(path) = &args.config else {
+        let complaint = Complaint {
+            file: None,
+            line: None,
+            variable: None,
+            key: "--config".to_owned(),
+            value: None,
+            message: "name the configuration to check".to_owned(),
+        };
+        let object = json!({ "ok": false, "config": null, "complaints": [complaint] });
+        let out = if args.json { format!("{object}\n") } else { String::new() };
+        return Report { out, err: format!("{}\n", config::what_to_write()), code: WRONG };
+    };
+    match config::load(path, env) {
+        Err(complaints) => Report::wrong(path, &complaints, args.json),
+        Ok(loaded) if args.json => {
+            let out = format!("{}\n", summary_json(path, &loaded));
+            Report { out, err: String::new(), code: 0 }
+        }
+        Ok(loaded) => Report { out: summary(path, &loaded), err: String::new(), code: 0 },
+    }
+}
+
+fn summary(path: &Path, loaded: &Loaded) -> String {
+    let gateway = &loaded.config.gateway;
+    let (first, last) = gateway.rtp_ports;
+    let mut text = format!("{} can be run.\n", path.display());
+    let mut line = |name: &str, value: String| {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "  {name:<8} {value}");
+    };
+    line("api", format!("http://{}", loaded.config.http.api_listen));
+    line("admin", admin(loaded).map_or("off".to_owned(), |address| format!("http://{address}")));
+    for address in sip(loaded) {
+        line("sip", address);
+    }
+    let pairs = (u32::from(last) + 1).saturating_sub(u32::from(first)) / 2;
+    line("rtp", format!("ports {first} to {last}, {pairs} calls at once"));
+    line("store", store(&gateway.store));
+    for trunk in &gateway.trunks {
+        line("trunk", format!("{} -> {}{}", trunk.name, target(trunk), authenticated(trunk)));
+    }
+    for rule in &loaded.routes {
+        let (channel, via) = (rule.channel.as_str(), rule.via.join(", then "));
+        line("route", format!("{channel} {} via {via}", rule.prefix));
+    }
+    for tenant in &gateway.tenants {
+        let (keys, countries) = (keys(tenant).join(" "), countries(tenant).join(" "));
+        let countries = if countries.is_empty() { "none".to_owned() } else { countries };
+        let webhooks = tenant.webhooks.len();
+        line(
+            "tenant",
+            format!("{}: keys {keys}; calls {countries}; webhooks {webhooks}", tenant.name),
+        );
+    }
+    for warning in &loaded.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text
+}
+
+fn summary_json(path: &Path, loaded: &Loaded) -> Value {
+    let gateway = &loaded.config.gateway;
+    let trunks: Vec<Value> = gateway
+        .trunks
+        .iter()
+        .map(|trunk| json!({ "name": trunk.name, "target": target(trunk) }))
+        .collect();
+    let routes: Vec<Value> = loaded
+        .routes
+        .iter()
+        .map(|it| json!({ "channel": it.channel.as_str(), "prefix": it.prefix, "via": it.via }))
+        .collect();
+    let tenants: Vec<Value> = gateway
+        .tenants
+        .iter()
+        .map(|tenant| {
+            json!({
+                "name": tenant.name,
+                "keys": keys(tenant),
+                "voice_countries": countries(tenant),
+                "webhooks": tenant.webhooks.len(),
+            })
+        })
+        .collect();
+    json!({
+        "ok": true,
+        "config": path.display().to_string(),
+        "api_listen": loaded.config.http.api_listen.to_string(),
+        "admin_listen": admin(loaded),
+        "sip_listen": sip(loaded),
+        "rtp_ports": [gateway.rtp_ports.0, gateway.rtp_ports.1],
+        "store": store(&gateway.store),
+        "trunks": trunks,
+        "routes": routes,
+        "tenants": tenants,
+        "warnings": loaded.warnings,
+    })
+}
+
+fn admin(loaded: &Loaded) -> Option<String> {
+    loaded.config.http.admin_listen.map(|address| address.to_string())
+}
+
+fn sip(loaded: &Loaded) -> Vec<String> {
+    loaded.config.gateway.sip_listen.iter().map(|address| format!("udp:{address}")).collect()
+}
+
+fn store(store: &StoreSettings) -> String {
+    match store {
+        StoreSettings::Memory => "memory:".to_owned(),
+        StoreSettings::Directory(path) => format!("file:{}", path.display()),
+    }
+}
+
+fn target(trunk: &Trunk) -> String {
+    let Trunk { host, port, .. } = trunk;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    format!("sip:{host}:{port};transport=udp")
+}
+
+fn authenticated(trunk: &Trunk) -> String {
+    let credentials = trunk.credentials.as_ref();
+    credentials.map_or_else(String::new, |it| format!(" as {}", it.username))
+}
+
+fn keys(tenant: &Tenant) -> Vec<String> {
+    tenant.keys.iter().map(|key| key.fingerprint()).collect()
+}
+
+fn countries(tenant: &Tenant) -> Vec<&str> {
+    tenant.rules.voice_countries.iter().map(|country| country.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str, json: bool) -> Report {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("octothorpe.toml");
+        std::fs::write(&path, text).unwrap();
+        report(&Args { config: Some(path), json }, |_| None)
+    }
+
+    const GOOD: &str = "[[trunks]]\nname = 'a'\ntarget = 'sip:[::1]:5080'\n\
+        [[tenants]]\nname = 'acme'\napi_keys = ['canary_0123456789012345678901234567']\n\
+        voice_countries = ['US', 'DE']\n";
+
+    #[test]
+    fn a_good_configuration_is_summed_up_without_its_secrets() {
+        let report = checked(GOOD, false);
+        assert_eq!((report.code, report.err.as_str()), (0, ""));
+        for part in [
+            "api      http://127.0.0.1:8080",
+            "admin    http://127.0.0.1:8081",
+            "sip      udp:127.0.0.1:5060",
+            "rtp      ports 20000 to 29999, 5000 calls at once",
+            "store    file:./data",
+            "trunk    a -> sip:[::1]:5080;transport=udp",
+            "route    voice + via a",
+            "tenant   acme: keys ",
+            "; calls DE US; webhooks 0",
+            "octothorpe.toml:6: tenants[0].api_keys[0]: the secret stands in",
+        ] {
+            assert!(report.out.contains(part), "{part:?} is missing in:\n{}", report.out);
+        }
+        assert!(!report.out.contains("canary"));
+    }
+
+    #[test]
+    fn the_last_line_is_one_json_object() {
+        let report = checked(GOOD, true);
+        let object: Value = serde_json::from_str(report.out.lines().last().unwrap()).unwrap();
+        assert_eq!(object["ok"], true);
+        assert_eq!(object["trunks"][0]["target"], "sip:[::1]:5080;transport=udp");
+        assert_eq!(object["warnings"][0]["line"], 6);
+        assert!(!report.out.contains("canary"));
+    }
+
+    #[test]
+    fn mistakes_are_told_on_standard_error() {
+        let bad = GOOD.replace("'US', 'DE'", "'UK', 'de'");
+        let report = checked(&bad, false);
+        assert_eq!((report.code, report.out.as_str()), (2, ""));
+        assert!(report.err.contains("octothorpe.toml:7: tenants[0].voice_countries[0] = \"UK\": "));
+        assert!(report.err.ends_with("has 2 mistakes.\n"), "{}", report.err);
+        let report = checked(&bad, true);
+        let object: Value = serde_json::from_str(report.out.lines().last().unwrap()).unwrap();
+        assert_eq!((report.code, object["ok"].as_bool()), (2, Some(false)));
+        assert_eq!(object["complaints"][1]["key"], "tenants[0].voice_countries[1]");
+        assert_eq!(object["complaints"][1]["line"], 7);
+    }
+
+    #[test]
+    fn without_a_configuration_it_says_what_to_write() {
+        let report = report(&Args { config: None, json: false }, |_| None);
+        assert_eq!(report.code, 2);
+        assert_eq!(report.err.trim_end(), config::what_to_write());
+    }
+}

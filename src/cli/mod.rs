@@ -1,0 +1,102 @@
+//! The command line: one file per command. Progress goes to stderr, the result to stdout.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "commands talk to whoever typed them; nothing else here does"
+)]
+
+mod call;
+mod capture;
+pub mod check;
+mod demo;
+pub mod key;
+mod ladder;
+pub mod phone;
+mod serve;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::verify::signal::Status;
+
+/// Wrong usage or configuration.
+const WRONG: u8 = 2;
+
+/// Our fault.
+const FAULT: u8 = 70;
+
+/// Calls a phone, says a prompt, listens for #, and reports one verdict.
+#[derive(Debug, Parser)]
+#[command(name = "octothorpe", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch a real call on this machine: gateway and lab phone in one process.
+    Demo(demo::Args),
+    /// A lab phone: answers, presses keys, is busy, as told.
+    Phone(phone::Args),
+    /// Place one call and wait for its verdict; no configuration needed.
+    Call(Box<call::Args>),
+    /// Run the gateway.
+    Serve(serve::Args),
+    /// Say what a configuration means, or everything that is wrong with it.
+    Check(check::Args),
+    /// Make, list and revoke API keys.
+    Key(key::Args),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Check(args) => check::run(args),
+        Command::Key(args) => key::run(args),
+        Command::Demo(args) => in_runtime(demo::run(args)),
+        Command::Phone(args) => in_runtime(phone::run(args)),
+        Command::Call(args) => in_runtime(call::run(*args)),
+        Command::Serve(args) => in_runtime(serve::run(args)),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("octothorpe: {error:#}");
+        match error.downcast_ref::<Wrong>() {
+            Some(_) => ExitCode::from(WRONG),
+            None => ExitCode::from(FAULT),
+        }
+    })
+}
+
+fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    // TLS of the outbound client; set once, before anything could connect.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+/// Wrong usage: the person who typed it can mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrong(String);
+
+/// An error that the person who typed the command can mend.
+fn wrong(why: impl Into<String>) -> anyhow::Error {
+    Wrong(why.into()).into()
+}
+
+/// The exit code of a verdict.
+fn verdict_code(status: Status) -> ExitCode {
+    ExitCode::from(match status {
+        Status::Approved => 0,
+        Status::Denied => 1,
+        Status::Expired => 3,
+        Status::Failed => 4,
+        Status::Canceled => 5,
+        Status::Pending => FAULT,
+    })
+}

@@ -1,0 +1,333 @@
+//! What the phone says and hears: 20 ms frames, key presses, and a recording of the other side.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::call::Output;
+use super::words::{Behaviour, What};
+use crate::ambient::{Entropy, Timestamp};
+use crate::media::events::{self, Step};
+use crate::media::g711::{FRAME, RATE};
+use crate::media::rtp::Packet;
+use crate::media::{self, Digit, FRAME_TIME, Law, MediaSession, Payload, Quality, Unusable};
+
+/// How long a key is held.
+const HOLD: u32 = RATE / 10;
+
+/// A frame this late starts a new schedule: a burst of old ones would help nobody.
+const LATE: Duration = Duration::from_millis(100);
+
+/// The media of one call.
+pub(super) struct Voice {
+    session: MediaSession,
+    behaviour: Arc<Behaviour>,
+    stage: Stage,
+    /// Whether the other side takes telephone-events.
+    takes_events: bool,
+    /// How far the recording to be played has come; `None` before the answer.
+    played: Option<usize>,
+    keys: VecDeque<Digit>,
+    /// The rest of the press in hand.
+    steps: VecDeque<Step>,
+    recorder: Option<Recorder>,
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    Silent,
+    /// A frame is due then.
+    Speaking(Timestamp),
+    Closed,
+}
+
+impl Voice {
+    pub(super) fn new(local: SocketAddr, entropy: Entropy, behaviour: Arc<Behaviour>) -> Self {
+        Self {
+            session: MediaSession::new(local, entropy),
+            behaviour,
+            stage: Stage::Silent,
+            takes_events: false,
+            played: None,
+            keys: VecDeque::new(),
+            steps: VecDeque::new(),
+            recorder: None,
+        }
+    }
+
+    /// Takes an offer and gives the answer, or without one an offer of ours.
+    pub(super) fn offered(
+        &mut self,
+        now: Timestamp,
+        offer: Option<&[u8]>,
+    ) -> Result<Vec<u8>, Unusable> {
+        let text = self.session.offered(now, offer)?;
+        // Our answer has the line only when theirs had it; our offer, until their answer comes.
+        self.takes_events = names_events(&text);
+        Ok(text)
+    }
+
+    /// Takes the answer to our offer.
+    pub(super) fn agreed(&mut self, now: Timestamp, answer: &[u8]) -> Result<(), Unusable> {
+        self.session.answered(now, answer)?;
+        self.takes_events = names_events(answer);
+        Ok(())
+    }
+
+    /// Sends from now on.
+    pub(super) fn speak(&mut self, now: Timestamp) {
+        if let Stage::Silent = self.stage {
+            self.stage = Stage::Speaking(now);
+            self.recorder = self.behaviour.record.then(|| Recorder::new(now));
+        }
+    }
+
+    /// Says what it has to say.
+    pub(super) fn play(&mut self) {
+        self.played.get_or_insert(0);
+    }
+
+    /// Presses a key; `false` when it cannot.
+    pub(super) fn press(&mut self, digit: Digit) -> bool {
+        if self.takes_events {
+            self.keys.push_back(digit);
+        }
+        self.takes_events
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed)
+    }
+
+    pub(super) fn quality(&self) -> Quality {
+        self.session.report()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let Stage::Speaking(frame) = self.stage else { return None };
+        let session = self.session.deadline().map(|(at, _)| at);
+        Some(session.map_or(frame, |at| at.min(frame)))
+    }
+
+    /// Does what is due.
+    pub(super) fn lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let Stage::Speaking(mut frame) = self.stage else { return };
+        let mut told = Vec::new();
+        self.session.on_lapsed(now, &mut told);
+        tell(told, out);
+        if now.since(frame) > LATE {
+            frame = now;
+        }
+        while frame <= now {
+            self.frame(now, out);
+            frame += FRAME_TIME;
+        }
+        self.stage = Stage::Speaking(frame);
+    }
+
+    pub(super) fn on_rtp(
+        &mut self,
+        now: Timestamp,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        if let Stage::Speaking(_) = self.stage {
+            let mut told = Vec::new();
+            self.session.on_rtp(now, from, datagram, &mut told);
+            tell(told, out);
+            if self.session.remote() == Some(from)
+                && let Some(recorder) = &mut self.recorder
+            {
+                recorder.heard(now, datagram);
+            }
+        }
+    }
+
+    pub(super) fn on_rtcp(
+        &mut self,
+        now: Timestamp,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let mut told = Vec::new();
+        self.session.on_rtcp(now, from, datagram, &mut told);
+        tell(told, out);
+    }
+
+    /// Falls silent for good.
+    pub(super) fn close(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if let Stage::Speaking(_) = self.stage {
+            let mut told = Vec::new();
+            self.session.close(now, &mut told);
+            tell(told, out);
+        }
+        self.stage = Stage::Closed;
+        if let Some(recorder) = self.recorder.take() {
+            out.push(Output::Happened(What::Recording { samples: recorder.finish(now) }));
+        }
+    }
+
+    fn frame(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.steps.is_empty()
+            && let Some(digit) = self.keys.pop_front()
+        {
+            self.steps = events::press(digit, self.session.timestamp(), HOLD).into();
+        }
+        let spoken = self.spoken();
+        let step = self.steps.pop_front();
+        let Some(packet) = self.session.frame(now, step.map_or(Payload::Silence, Payload::Event))
+        else {
+            return;
+        };
+        let mut datagram = packet.header.to_vec();
+        match step {
+            Some(step) => datagram.extend(step.payload),
+            None => datagram.extend(spoken),
+        }
+        out.push(Output::Rtp { to: packet.to, datagram });
+    }
+
+    /// The next 20 ms of the recording; silence before and after it. It goes on, unheard, while a
+    /// key is held, as it would on a phone.
+    fn spoken(&mut self) -> [u8; FRAME] {
+        let law = self.session.law();
+        let mut codes = *law.silence();
+        if let (Some(at), Some(play)) = (&mut self.played, &self.behaviour.play) {
+            let rest = play.get(*at..).unwrap_or(&[]);
+            for (code, sample) in codes.iter_mut().zip(rest) {
+                *code = law.encode(*sample);
+            }
+            *at = at.saturating_add(FRAME);
+        }
+        codes
+    }
+}
+
+fn tell(told: Vec<media::Output>, out: &mut Vec<Output>) {
+    out.extend(told.into_iter().filter_map(|output| match output {
+        media::Output::Key(key) => Some(Output::Happened(What::Heard(key.digit.expose()))),
+        media::Output::Rtcp { to, packet } => Some(Output::Rtcp { to, datagram: packet }),
+        media::Output::KeyUp { .. } | media::Output::Note(_) => None,
+    }));
+}
+
+fn names_events(sdp: &[u8]) -> bool {
+    let name = b"telephone-event";
+    sdp.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name))
+}
+
+/// What was heard, laid out in time.
+struct Recorder {
+    began: Timestamp,
+    samples: Vec<i16>,
+    /// An RTP timestamp, and which sample it stands for.
+    anchor: Option<(u32, i64)>,
+}
+
+/// The longest recording: an hour.
+const LONGEST: usize = 3_600 * RATE as usize;
+
+/// An RTP clock that is off by more than this, in samples, has been set anew.
+const LEAP: i64 = RATE as i64;
+
+impl Recorder {
+    fn new(began: Timestamp) -> Self {
+        Self { began, samples: Vec::new(), anchor: None }
+    }
+
+    /// Takes an RTP packet, if it is G.711.
+    fn heard(&mut self, now: Timestamp, datagram: &[u8]) {
+        let Some(packet) = Packet::read(datagram) else { return };
+        let laws = [Law::Ulaw, Law::Alaw];
+        let Some(law) = laws.into_iter().find(|law| law.payload_type() == packet.payload_type)
+        else {
+            return;
+        };
+        let start = self.place(now, packet.timestamp);
+        let samples = packet.payload.iter().map(|code| law.decode(*code));
+        let (early, start) = match usize::try_from(start) {
+            Ok(start) => (0, start),
+            Err(_) => (usize::try_from(start.unsigned_abs()).unwrap_or(usize::MAX), 0),
+        };
+        let end = start.saturating_add(packet.payload.len().saturating_sub(early));
+        if end > LONGEST {
+            return;
+        }
+        if self.samples.len() < end {
+            self.samples.resize(end, 0);
+        }
+        let slots = self.samples.get_mut(start..end).unwrap_or_default();
+        for (slot, sample) in slots.iter_mut().zip(samples.skip(early)) {
+            *slot = sample;
+        }
+    }
+
+    /// Where a packet belongs: by the sender's clock, unless that leaps.
+    fn place(&mut self, now: Timestamp, timestamp: u32) -> i64 {
+        let arrived = i64::try_from(self.elapsed(now)).unwrap_or(i64::MAX);
+        let (first, at) = *self.anchor.get_or_insert((timestamp, arrived));
+        let place = at + i64::from(timestamp.wrapping_sub(first) as i32);
+        if (place - arrived).abs() <= LEAP {
+            return place;
+        }
+        self.anchor = Some((timestamp, arrived));
+        arrived
+    }
+
+    /// The samples since it began.
+    fn elapsed(&self, now: Timestamp) -> usize {
+        let samples = now.since(self.began).as_micros() * u128::from(RATE) / 1_000_000;
+        usize::try_from(samples).unwrap_or(usize::MAX)
+    }
+
+    fn finish(mut self, now: Timestamp) -> Vec<i16> {
+        let whole = self.elapsed(now).min(LONGEST);
+        if self.samples.len() < whole {
+            self.samples.resize(whole, 0);
+        }
+        self.samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::rtp;
+
+    const START: Timestamp = Timestamp::from_secs(100);
+
+    fn packet(payload_type: u8, timestamp: u32, code: u8) -> Vec<u8> {
+        let mut datagram = rtp::header(false, payload_type, 1, timestamp, 7).to_vec();
+        datagram.extend([code; FRAME]);
+        datagram
+    }
+
+    #[test]
+    fn a_recording_has_silence_where_nothing_came_and_late_packets_in_their_place() {
+        let mut recorder = Recorder::new(START);
+        let ms = |ms| START + Duration::from_millis(ms);
+        let loud = Law::Alaw.encode(8_000);
+        let level = Law::Alaw.decode(loud);
+        recorder.heard(ms(40), &packet(8, u32::MAX - 159, loud));
+        recorder.heard(ms(120), &packet(8, 320, loud));
+        recorder.heard(ms(121), &packet(8, 0, loud));
+        recorder.heard(ms(122), &packet(101, 160, loud));
+        let samples = recorder.finish(ms(140));
+        let loud: Vec<bool> = samples.chunks(FRAME).map(|frame| frame == [level; FRAME]).collect();
+        assert_eq!(loud, [false, false, true, true, false, true, false]);
+        assert!(samples[..320].iter().all(|sample| *sample == 0));
+    }
+
+    #[test]
+    fn a_clock_that_leaps_is_laid_out_by_arrival() {
+        let mut recorder = Recorder::new(START);
+        recorder.heard(START, &packet(0, 1_000, 0));
+        recorder.heard(START + Duration::from_secs(2), &packet(0, 900_000_000, 0));
+        assert_eq!(recorder.samples.len(), 16_160);
+        recorder.heard(START + Duration::from_millis(2_040), &packet(0, 900_000_160, 0));
+        assert_eq!(recorder.samples.len(), 16_320);
+    }
+}

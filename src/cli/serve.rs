@@ -1,0 +1,127 @@
+//! `octothorpe serve`: the gateway.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{WRONG, wrong};
+use crate::ambient::{Clock, Entropy};
+use crate::config::{self, Log, LogFormat};
+use crate::gateway::Gateway;
+use crate::gateway::settings::{Settings, StoreSettings};
+use crate::http::Server;
+use crate::media::prompt::Pack;
+use crate::telemetry;
+
+/// How long calls may go on after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(90);
+
+/// Run the gateway.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  octothorpe serve --config config/lab.toml
+  OCTOTHORPE_LOG__FILTER=debug octothorpe serve --config /etc/octothorpe.toml
+
+SIGTERM or Ctrl-C: no new verification, calls that are up may finish (90 s), then exit 0.
+A second one ends them at once.")]
+pub(super) struct Args {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Carries the command out.
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Some(path) = args.config else {
+        eprintln!("{}", config::what_to_write());
+        return Ok(ExitCode::from(WRONG));
+    };
+    let loaded = match config::load(&path, |name| std::env::var(name).ok()) {
+        Ok(loaded) => loaded,
+        Err(complaints) => {
+            eprintln!("{complaints}");
+            return Ok(ExitCode::from(WRONG));
+        }
+    };
+    start_log(&loaded.config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let metrics = telemetry::install_metrics()?;
+    let prompts = Arc::new(Pack::english()?);
+    let settings = loaded.config.gateway;
+    let summary = summary(&settings);
+    let started = Gateway::start(settings, Clock::system(), Entropy::system(), prompts, None);
+    let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
+    let server = Server::bind(loaded.config.http, gateway, metrics)
+        .await
+        .map_err(|error| wrong(error.to_string()))?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "octothorpe");
+    tracing::info!("{summary}");
+    let sip: Vec<String> = running.sip.iter().map(|address| format!("udp:{address}")).collect();
+    tracing::info!(sip = sip.join(" "), "takes SIP");
+    tracing::info!(admin = server.admin_address().map(tracing::field::display), "takes operators");
+    tracing::info!(api = %server.api_address(), "takes requests: ready");
+
+    let (stopped, stop) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(async move {
+        let _ = stop.await;
+    }));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(calls = running.calls(), "draining");
+    let drain = running.drain_unless(DRAIN, async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    drain.await;
+    let _ = stopped.send(());
+    let _ = serving.await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(settings: &Settings) -> String {
+    let store = match &settings.store {
+        StoreSettings::Memory => "memory".to_owned(),
+        StoreSettings::Directory(dir) => dir.display().to_string(),
+    };
+    let trunks: Vec<&str> = settings.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+    let tenants = settings.tenants.len();
+    format!("store {store}; trunks {}; {tenants} tenant(s)", trunks.join(", "))
+}
+
+/// Logs go to stderr: text on a terminal, JSON elsewhere.
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    // RUST_LOG is what a person in a hurry types.
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.is_empty() => filter,
+        Ok(_) | Err(_) => log.filter.clone(),
+    };
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| wrong(format!("log filter: {error}")))?;
+    let json = match log.format {
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        lines.json().flatten_event(true).init();
+    } else {
+        lines.init();
+    }
+    Ok(())
+}

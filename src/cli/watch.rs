@@ -1,0 +1,111 @@
+//! Looks on while one verification runs: draws its ladder, and keeps what the callee heard and
+//! what was on the wire, if that is wanted.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use super::capture::Capture;
+use super::ladder::Ladder;
+use crate::ambient::Timestamp;
+use crate::gateway::tap::{Act, Packet, Protocol, Scene};
+use crate::media::Law;
+use crate::media::g711::{FRAME, RATE};
+
+/// What to keep.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Keep {
+    /// Write what the callee hears to this WAV file (8 kHz, 16 bit).
+    #[arg(long, value_name = "FILE")]
+    pub(super) wav: Option<PathBuf>,
+    /// Write what was on the wire to this capture file: SIP, RTP headers, telephone-events; audio
+    /// is left out.
+    #[arg(long, value_name = "FILE")]
+    pub(super) pcap: Option<PathBuf>,
+}
+
+/// Watches until the gateway is gone; then writes the files.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) async fn watch(
+    mut scenes: mpsc::UnboundedReceiver<Scene>,
+    start: Timestamp,
+    keep: Keep,
+) -> anyhow::Result<()> {
+    let mut ladder = Ladder::new(start);
+    let mut heard = Heard::default();
+    let mut capture = match &keep.pcap {
+        Some(path) => Some(
+            Capture::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+        ),
+        None => None,
+    };
+    while let Some(scene) = scenes.recv().await {
+        for line in ladder.lines(&scene) {
+            eprintln!("{line}");
+        }
+        if let Act::Packet(packet) = &scene.act {
+            if keep.wav.is_some() {
+                heard.take(packet);
+            }
+            if let Some(capture) = &mut capture {
+                capture.write(scene.at, packet)?;
+            }
+        }
+    }
+    if let Some(path) = &keep.wav {
+        heard.save(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// What was said to the callee, by the RTP timestamps of what we sent.
+#[derive(Default)]
+struct Heard {
+    first: Option<u32>,
+    samples: Vec<i16>,
+}
+
+impl Heard {
+    fn take(&mut self, packet: &Packet) {
+        let audio = packet.sent && packet.protocol == Protocol::Rtp;
+        let Some(rtp) = audio.then(|| rtp_rs::RtpReader::new(&packet.bytes).ok()).flatten() else {
+            return;
+        };
+        let law = match rtp.payload_type() {
+            0 => Law::Ulaw,
+            8 => Law::Alaw,
+            _ => return,
+        };
+        let first = *self.first.get_or_insert(rtp.timestamp());
+        let at = usize::try_from(rtp.timestamp().wrapping_sub(first)).unwrap_or(usize::MAX);
+        // Ten minutes are longer than any call: a timestamp beyond is not ours.
+        if at > 600 * usize::try_from(RATE).unwrap_or(FRAME) {
+            return;
+        }
+        let end = at + rtp.payload().len();
+        if self.samples.len() < end {
+            self.samples.resize(end, 0);
+        }
+        for (sample, octet) in self.samples.iter_mut().skip(at).zip(rtp.payload()) {
+            *sample = law.decode(*octet);
+        }
+    }
+
+    fn save(&self, path: &std::path::Path) -> anyhow::Result<()> {
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8_000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut file = hound::WavWriter::create(path, spec)?;
+        for sample in &self.samples {
+            file.write_sample(*sample)?;
+        }
+        file.finalize()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! The file as written → the settings as meant.
+//!
+//! Three layers, the later ones winning key by key: `config/default.toml`, compiled in; the file
+//! given by `--config`; the environment. The environment reaches the plain keys of `[server]`,
+//! `[store]`, `[sip]`, `[call]` and `[log]`: `OCTOTHORPE_`, the section, two underscores, the key,
+//! all in capitals, as `OCTOTHORPE_SERVER__API_LISTEN`. A variable that is empty counts as not set.
+//! Lists, trunks, routes and tenants are written in the file only.
+//!
+//! Secrets (`password`, `api_keys`, `secret`) are written `env:NAME`, `file:PATH` (relative to the
+//! configuration's folder) or, with a warning, as they are. Nothing here shows one: not `Debug`,
+//! not a complaint.
+//!
+//! Each [`Complaint`] names the file, the line, the key, the value and what would be right, and
+//! all of them are reported at once.
+
+mod address;
+mod complaint;
+mod network;
+mod raw;
+mod reader;
+mod routing;
+mod secret;
+mod tenants;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+pub use self::address::{Target, sip_listener, sip_target};
+pub use self::complaint::{Complaint, Complaints};
+use self::raw::Raw;
+use self::reader::Reader;
+pub use self::secret::read as read_secret;
+use crate::gateway::settings::{ApiKey, Settings};
+use crate::http;
+use crate::verify::route::{Rule, Table};
+
+/// The first layer, which documents every key.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// What the name of a trunk or tenant is made of.
+pub const NAME_RULE: &str = "a name is 1 to 64 letters, digits, \".\", \"_\" and \"-\", and begins \
+                             with a letter or digit";
+
+/// The key of `config/lab.toml`. Everybody knows it, so it is refused unless the API listens on
+/// loopback only.
+pub const LAB_KEY: &str = "otk_lab_this_key_opens_loopback_listeners_only";
+
+/// Every layer's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// For the gateway.
+    pub gateway: Settings,
+    /// For the listeners.
+    pub http: http::Settings,
+    /// The address by which providers reach this server, without a slash at its end.
+    pub public_url: Option<String>,
+    /// For the log.
+    pub log: Log,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A filter of `tracing-subscriber`: `info`, or `info,octothorpe::sip=debug`.
+    pub filter: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// What is allowed, and should be looked at.
+    pub warnings: Vec<Complaint>,
+    /// Where each API key comes from.
+    pub keys: Vec<KeyOrigin>,
+    /// The rows of the route table, as written or as implied.
+    pub routes: Vec<Rule>,
+}
+
+/// Where an API key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyOrigin {
+    /// Whose key it is.
+    pub tenant: String,
+    /// The key, as it is kept.
+    pub key: ApiKey,
+    /// Where its text stands.
+    pub source: SecretSource,
+    /// Its place among the keys: `tenants[0].api_keys[1]`.
+    pub path: String,
+    /// Its line in the configuration.
+    pub line: usize,
+}
+
+/// Where the text of a secret stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In an environment variable of this name.
+    Variable(String),
+    /// In this file.
+    File(PathBuf),
+    /// In the configuration itself.
+    Literal,
+}
+
+/// Reads the configuration at `path`; `env` looks up environment variables.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Loaded, Complaints> {
+    let name = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) => {
+            let message = format!("the configuration cannot be read: {error}");
+            return Err(Complaints(vec![Complaint::of_file(&name, None, "", None, message)]));
+        }
+    };
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    parse(&text, &name, dir.unwrap_or(Path::new(".")), env)
+}
+
+/// Reads a configuration from its text. `file_name` is for complaints; `dir` is where relative
+/// `file:` secrets are looked for.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(
+    text: &str,
+    file_name: &str,
+    dir: &Path,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Loaded, Complaints> {
+    let defaults = raw::read(DEFAULTS, "config/default.toml (compiled in)")?;
+    let written = raw::read(text, file_name)?;
+    let mut reader = Reader::new(file_name, text, dir, &env);
+    let loaded = resolve(&mut reader, &written, &defaults);
+    reader.finish(loaded)
+}
+
+/// From what is written to what is meant. What cannot be meant is complained of and stood in for,
+/// so that everything after it is read, too.
+fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
+    if let Some(carrier) = written.carriers.first() {
+        let place = reader.place(carrier);
+        reader.complain(
+            place,
+            "carriers",
+            None,
+            "carriers are not supported by this version yet: reach phones by [[trunks]]",
+        );
+    }
+    let server = network::server(reader, written, defaults);
+    let sip = network::sip(reader, written, defaults);
+    let call = network::call(reader, written, defaults);
+    let store = network::store(reader, written, defaults);
+    let log = network::log(reader, written, defaults);
+    let trunks = routing::trunks(reader, &written.trunks);
+    let routes = routing::routes(reader, &written.routes, &written.trunks);
+    let (tenants, keys) = tenants::tenants(reader, &written.tenants, &server.api_listen);
+    let gateway = Settings {
+        store,
+        sip_listen: sip.listen,
+        rtp_ports: sip.rtp_ports,
+        engines: sip.engines,
+        ring_timeout: call.ring_timeout,
+        call_limit: call.limit,
+        trunks,
+        routes: Table::new(routes.clone()),
+        tenants,
+    };
+    let http = http::Settings {
+        api_listen: server.api_listen.value,
+        admin_listen: server.admin_listen,
+        ..http::Settings::default()
+    };
+    let config = Config { gateway, http, public_url: server.public_url, log };
+    Loaded { config, warnings: Vec::new(), keys, routes }
+}
+
+/// Whether a trunk or tenant can have this name; see [`NAME_RULE`].
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+/// What `serve` says when it is started without a configuration.
+#[must_use]
+pub const fn what_to_write() -> &'static str {
+    "No configuration: a gateway needs one [[trunks]] entry to call by and one [[tenants]] entry with a key and countries.
+To try it here: `octothorpe phone --listen udp:127.0.0.1:5080`, then `octothorpe serve --config config/lab.toml`.
+To write your own: copy config/production.toml, make a key with `octothorpe key new`, test it with `octothorpe check --config FILE`."
+}

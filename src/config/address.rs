@@ -1,0 +1,325 @@
+//! Addresses as they are written: listeners, SIP targets, web addresses. Read strictly, so that
+//! no two readers can see two things in one text.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// A SIP peer: where its requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Host name or IP address; an IPv6 address without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// The host of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    Name(String),
+    Ip(IpAddr),
+}
+
+/// A web address, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Web {
+    pub(super) encrypted: bool,
+    pub(super) host: Host,
+    pub(super) has_query: bool,
+}
+
+/// Reads where SIP is spoken: `udp:127.0.0.1:5060`, `udp:[::1]:5060`; port 0 lets the system
+/// choose.
+///
+/// # Errors
+/// What would be right.
+pub fn sip_listener(text: &str) -> Result<SocketAddr, String> {
+    let fitting = "write udp:ADDRESS:PORT, as udp:127.0.0.1:5060 or udp:[::1]:5060";
+    match text.split_once(':') {
+        Some(("udp", address)) => address.parse().map_err(|_| fitting.to_owned()),
+        Some((transport @ ("tcp" | "tls" | "ws" | "wss"), _)) => {
+            Err(format!("SIP over {transport} is not supported by this version yet: {fitting}"))
+        }
+        _ => Err(fitting.to_owned()),
+    }
+}
+
+/// Reads where a trunk's requests go: `sip:host:port;transport=udp`. The port is 5060 when none
+/// is written, the transport UDP.
+///
+/// # Errors
+/// What would be right.
+pub fn sip_target(text: &str) -> Result<Target, String> {
+    let fitting = "write sip:HOST:PORT;transport=udp, as sip:192.0.2.7:5060;transport=udp or \
+                   sip:[2001:db8::7];transport=udp";
+    if text.starts_with("sips:") {
+        return Err(format!("SIP over TLS is not supported by this version yet: {fitting}"));
+    }
+    let rest = text.strip_prefix("sip:").ok_or(fitting)?;
+    if rest.contains('@') {
+        return Err(format!(
+            "the target has no user part (the number called stands there; digest credentials are \
+             username and password): {fitting}"
+        ));
+    }
+    if rest.contains('?') {
+        return Err(format!("the target has no header fields behind \"?\": {fitting}"));
+    }
+    let mut parts = rest.split(';');
+    let authority = parts.next().unwrap_or_default();
+    let parameters: Vec<&str> = parts.collect();
+    match parameters.as_slice() {
+        [] => {}
+        [parameter] => match parameter.split_once('=') {
+            Some(("transport", "udp")) => {}
+            Some(("transport", other @ ("tcp" | "tls" | "ws" | "wss" | "sctp"))) => {
+                return Err(format!(
+                    "SIP over {other} is not supported by this version yet: {fitting}"
+                ));
+            }
+            _ => return Err(format!("the only parameter is transport: {fitting}")),
+        },
+        [_, ..] => return Err(format!("the only parameter is transport, once: {fitting}")),
+    }
+    let (host, port) = host_and_port(authority).map_err(|why| format!("{why}: {fitting}"))?;
+    let host = match host {
+        Host::Name(name) => name,
+        Host::Ip(ip) if ip.is_unspecified() || ip.is_multicast() => {
+            return Err(format!("no peer has the address {ip}: {fitting}"));
+        }
+        Host::Ip(ip) => ip.to_string(),
+    };
+    Ok(Target { host, port: port.unwrap_or(5060) })
+}
+
+/// Reads `http(s)://host[:port][/path][?query]`: no user, no fragment, visible ASCII only.
+pub(super) fn web(text: &str) -> Result<Web, String> {
+    let (encrypted, rest) = match text.split_once("://") {
+        Some(("https", rest)) => (true, rest),
+        Some(("http", rest)) => (false, rest),
+        _ => return Err("write an address that begins with https://".to_owned()),
+    };
+    if rest.bytes().any(|b| !b.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&b)) {
+        return Err("write visible ASCII only, the rest percent-encoded".to_owned());
+    }
+    if rest.contains('#') {
+        return Err("leave out the fragment (# and what follows): it is never sent".to_owned());
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    if authority.contains('@') {
+        return Err("leave out the user and password before \"@\": an address is not the place \
+                    for a secret"
+            .to_owned());
+    }
+    let (host, _) = host_and_port(authority)?;
+    Ok(Web { encrypted, host, has_query: path.contains('?') })
+}
+
+/// What of a web address may be shown: its path and query may hold a token.
+pub(super) fn shown(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return "\"…\"".to_owned();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let scheme = if matches!(scheme, "http" | "https") { scheme } else { "…" };
+    let host = match rest.rsplit_once('@') {
+        Some(_) => "…",
+        None => authority,
+    };
+    let more = if authority.len() < rest.len() { "/…" } else { "" };
+    super::complaint::quoted(&format!("{scheme}://{host}{more}"))
+}
+
+/// Whether this host is, by its own text, inside a private network.
+pub(super) fn is_private(host: &Host) -> bool {
+    match host {
+        Host::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+        Host::Ip(ip) => match ip.to_canonical() {
+            IpAddr::V4(ip) => is_private_v4(ip),
+            IpAddr::V6(ip) => is_private_v6(ip),
+        },
+    }
+}
+
+const fn is_private_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    let shared = a == 100 && b & 0xc0 == 64;
+    ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_multicast()
+        || ip.is_broadcast()
+        || a == 0
+        || shared
+}
+
+const fn is_private_v6(ip: Ipv6Addr) -> bool {
+    ip.is_loopback()
+        || ip.is_unspecified()
+        || ip.is_multicast()
+        || ip.is_unique_local()
+        || ip.is_unicast_link_local()
+}
+
+/// Whether two listeners of one transport would take the same packets.
+pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let wide = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && (wide || a.ip() == b.ip())
+}
+
+fn host_and_port(text: &str) -> Result<(Host, Option<u16>), String> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) =
+            rest.split_once(']').ok_or("the bracket of the IPv6 address is not closed")?;
+        let ip: Ipv6Addr =
+            inside.parse().map_err(|_| "what stands in brackets is not an IPv6 address")?;
+        let port = match after {
+            "" => None,
+            _ => Some(after.strip_prefix(':').ok_or("only :PORT can follow the bracket")?),
+        };
+        (Host::Ip(IpAddr::V6(ip)), port)
+    } else {
+        let (host, port) = match text.split_once(':') {
+            Some((_, port)) if port.contains(':') => {
+                return Err("an IPv6 address stands in brackets, as [::1]".to_owned());
+            }
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
+        (name_or_v4(host)?, port)
+    };
+    let port = port.map(port_number).transpose()?;
+    Ok((host, port))
+}
+
+fn port_number(text: &str) -> Result<u16, String> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let port = text.parse::<u16>().ok().filter(|&port| digits && port != 0);
+    port.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
+}
+
+/// A host name as RFC 3261 § 25.1 writes it: the last label begins with a letter, so that no name
+/// can be taken for an address in another notation.
+fn name_or_v4(text: &str) -> Result<Host, String> {
+    if let Ok(ip) = text.parse::<Ipv4Addr>() {
+        return Ok(Host::Ip(IpAddr::V4(ip)));
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let top_is_a_word = name
+        .rsplit('.')
+        .next()
+        .is_some_and(|top| top.starts_with(|c: char| c.is_ascii_alphabetic()));
+    if name.len() <= 253 && name.split('.').all(label) && top_is_a_word {
+        Ok(Host::Name(text.to_ascii_lowercase()))
+    } else {
+        Err("the host is neither a host name (letters, digits, - and .) nor an IP address"
+            .to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sip_targets_are_read_strictly() {
+        for (text, host, port) in [
+            ("sip:127.0.0.1:5070;transport=udp", "127.0.0.1", 5070),
+            ("sip:Carrier.example.com", "carrier.example.com", 5060),
+            ("sip:[::1]:5080;transport=udp", "::1", 5080),
+            ("sip:[2001:db8::7];transport=udp", "2001:db8::7", 5060),
+            ("sip:peer:5060", "peer", 5060),
+        ] {
+            let target = Target { host: host.to_owned(), port };
+            assert_eq!(sip_target(text), Ok(target), "{text}");
+        }
+        for (text, why) in [
+            ("127.0.0.1:5070", "write sip:HOST:PORT"),
+            ("sip:", "neither a host name"),
+            ("sip:host:0", "1 to 65535"),
+            ("sip:host:+5", "1 to 65535"),
+            ("sip:host:70000", "1 to 65535"),
+            ("sip:host:", "1 to 65535"),
+            ("sip:::1", "in brackets"),
+            ("sip:[::1", "not closed"),
+            ("sip:[::1]5060", "only :PORT"),
+            ("sip:[fe80::1%eth0]", "not an IPv6 address"),
+            ("sip:300.1.1.1", "neither a host name"),
+            ("sip:0x7f000001", "neither a host name"),
+            ("sip:a_b.example", "neither a host name"),
+            ("sip:0.0.0.0", "no peer has"),
+            ("sip:acme@host", "no user part"),
+            ("sip:host?Subject=x", "header fields"),
+            ("sip:host;transport=tcp", "tcp is not supported by this version yet"),
+            ("sips:host", "TLS is not supported by this version yet"),
+            ("sip:host;lr", "only parameter is transport"),
+            ("sip:host;transport=udp;transport=udp", "once"),
+            ("sip:host\r\nX: 1", "neither a host name"),
+        ] {
+            let complaint = sip_target(text).unwrap_err();
+            assert!(complaint.contains(why), "{text}: {complaint}");
+        }
+    }
+
+    #[test]
+    fn sip_listeners_are_read_strictly() {
+        assert_eq!(sip_listener("udp:127.0.0.1:0"), Ok("127.0.0.1:0".parse().unwrap()));
+        assert_eq!(sip_listener("udp:[::1]:5060"), Ok("[::1]:5060".parse().unwrap()));
+        for (text, why) in [
+            ("tcp:127.0.0.1:5060", "tcp is not supported by this version yet"),
+            ("tls:127.0.0.1:5061", "tls is not supported by this version yet"),
+            ("127.0.0.1:5060", "write udp:ADDRESS:PORT"),
+            ("udp:::1:5060", "[::1]:5060"),
+            ("udp:localhost:5060", "write udp:ADDRESS:PORT"),
+        ] {
+            let complaint = sip_listener(text).unwrap_err();
+            assert!(complaint.contains(why), "{text}: {complaint}");
+        }
+    }
+
+    #[test]
+    fn web_addresses_are_read_strictly_and_shown_without_paths() {
+        let web_of = |text: &str| web(text).unwrap();
+        assert!(web_of("https://idp.example.com/hooks?a=b").has_query);
+        assert!(!web_of("http://127.0.0.1:9000/x").encrypted);
+        for host in
+            ["127.0.0.1", "10.1.2.3", "[::1]", "[fd00::1]", "[::ffff:10.0.0.1]", "localhost"]
+        {
+            assert!(is_private(&web_of(&format!("https://{host}/")).host), "{host}");
+        }
+        for host in ["idp.example.com", "8.8.8.8", "[2606:4700::1]"] {
+            assert!(!is_private(&web_of(&format!("https://{host}/")).host), "{host}");
+        }
+        for bad in [
+            "ftp://host/",
+            "https://",
+            "https:///x",
+            "https://u:p@host/",
+            "https://host/#x",
+            "https://host\\@evil/",
+            "https://0x7f.1/",
+            "https://2130706433/",
+            "https://host/ x",
+        ] {
+            assert!(web(bad).is_err(), "{bad}");
+        }
+        assert_eq!(shown("https://idp.example.com/t/canary"), "\"https://idp.example.com/…\"");
+        assert!(!shown("https://u:canary@host/").contains("canary"));
+        assert!(!shown("canary").contains("canary"));
+    }
+
+    #[test]
+    fn listeners_overlap_on_one_port() {
+        let overlaps = |a: &str, b: &str| overlap(a.parse().unwrap(), b.parse().unwrap());
+        assert!(overlaps("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(overlaps("0.0.0.0:80", "127.0.0.1:80"));
+        assert!(!overlaps("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!overlaps("127.0.0.1:0", "127.0.0.1:0"));
+    }
+}

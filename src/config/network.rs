@@ -1,0 +1,301 @@
+//! `[server]`, `[store]`, `[sip]`, `[call]` and `[log]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::{overlap, shown, sip_listener, web};
+use super::complaint::{did_you_mean, quoted};
+use super::raw::Raw;
+use super::reader::{At, Place, Reader};
+use super::{Log, LogFormat};
+use crate::gateway::settings::StoreSettings;
+
+/// `[server]`.
+pub(super) struct Server {
+    pub(super) api_listen: At<SocketAddr>,
+    pub(super) admin_listen: Option<SocketAddr>,
+    pub(super) public_url: Option<String>,
+}
+
+/// `[sip]`.
+pub(super) struct Sip {
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) rtp_ports: (u16, u16),
+    pub(super) engines: Option<usize>,
+}
+
+/// `[call]`.
+pub(super) struct Call {
+    pub(super) ring_timeout: Duration,
+    pub(super) limit: Duration,
+}
+
+pub(super) fn server(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Server {
+    let (raw, default) = (&written.server, &defaults.server);
+    let api =
+        reader.text("server.api_listen", raw.api_listen.as_ref(), default.api_listen.as_ref());
+    let admin = reader.text(
+        "server.admin_listen",
+        raw.admin_listen.as_ref(),
+        default.admin_listen.as_ref(),
+    );
+    let api = api.and_then(|text| listener(reader, "server.api_listen", &text, ""));
+    let off = ", or \"off\"";
+    let admin = admin
+        .filter(|text| text.value != "off")
+        .and_then(|text| listener(reader, "server.admin_listen", &text, off));
+    if let (Some(api), Some(admin)) = (&api, &admin)
+        && overlap(api.value, admin.value)
+    {
+        let place = admin.place.or(api.place);
+        let message = format!("api_listen ({}) takes this port already: write another", api.value);
+        let value = quoted(&admin.value.to_string());
+        reader.complain(place, "server.admin_listen", Some(value), message);
+    }
+    if let Some(admin) = &admin
+        && !admin.value.ip().is_loopback()
+    {
+        let value = quoted(&admin.value.to_string());
+        let message = "the operator pages can be reached from other machines: let a firewall or a \
+                       proxy decide from which";
+        reader.warn(admin.place, "server.admin_listen", Some(value), message);
+    }
+    let public_url =
+        reader.text("server.public_url", raw.public_url.as_ref(), default.public_url.as_ref());
+    let public_url = public_url.and_then(|url| public(reader, &url));
+    // Port 0 stands in for an address that could not be read: it is in nobody's way.
+    let nowhere = At { value: SocketAddr::from(([127, 0, 0, 1], 0)), place: Place::Default(1) };
+    Server {
+        api_listen: api.unwrap_or(nowhere),
+        admin_listen: admin.map(|admin| admin.value),
+        public_url,
+    }
+}
+
+fn listener(
+    reader: &mut Reader<'_>,
+    key: &str,
+    text: &At<String>,
+    or: &str,
+) -> Option<At<SocketAddr>> {
+    if let Ok(value) = text.value.parse() {
+        return Some(At { value, place: text.place });
+    }
+    let message = format!(
+        "write an IP address and a port, as 127.0.0.1:8080 or [::1]:8080 (port 0 lets the system \
+         choose){or}"
+    );
+    reader.complain(text.place, key, Some(quoted(&text.value)), message);
+    None
+}
+
+fn public(reader: &mut Reader<'_>, url: &At<String>) -> Option<String> {
+    let key = "server.public_url";
+    match web(&url.value) {
+        Ok(web) if web.has_query => {
+            let message = "leave out \"?\" and what follows: paths are added to this address";
+            reader.complain(url.place, key, Some(shown(&url.value)), message);
+            None
+        }
+        Ok(web) => {
+            if !web.encrypted {
+                let message = "providers will call back without encryption: write https://";
+                reader.warn(url.place, key, Some(shown(&url.value)), message);
+            }
+            Some(url.value.trim_end_matches('/').to_owned())
+        }
+        Err(why) => {
+            reader.complain(url.place, key, Some(shown(&url.value)), why);
+            None
+        }
+    }
+}
+
+pub(super) fn store(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> StoreSettings {
+    let key = "store.url";
+    let url = reader.text(key, written.store.url.as_ref(), defaults.store.url.as_ref());
+    let Some(At { value: url, place }) = url else {
+        return StoreSettings::Memory;
+    };
+    let fitting = "write memory: or file:FOLDER, as file:./data";
+    let (scheme, path) = url.split_once(':').unwrap_or((&url, ""));
+    match (scheme, path) {
+        ("memory", "") if url.ends_with(':') => return StoreSettings::Memory,
+        ("file", path) => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let is_host = url.starts_with("file://") && !path.starts_with('/');
+            if !path.is_empty() && !is_host {
+                return StoreSettings::Directory(PathBuf::from(path));
+            }
+            reader.complain(place, key, Some(quoted(&url)), fitting);
+        }
+        (scheme, _) if scheme.starts_with("redis") => {
+            // A Redis address may hold a password.
+            let value = quoted(&format!("{scheme}:…"));
+            let message = format!("redis is not supported by this version yet: {fitting}");
+            reader.complain(place, key, Some(value), message);
+        }
+        _ => reader.complain(place, key, Some(shown(&url)), fitting),
+    }
+    StoreSettings::Memory
+}
+
+pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip {
+    let (raw, default) = (&written.sip, &defaults.sip);
+    let rtp = rtp_ports(reader, written, defaults);
+    let listen = match (&raw.listen, &default.listen) {
+        (Some(list), _) => listeners(
+            reader,
+            list.get_ref()
+                .iter()
+                .map(|it| At { value: it.get_ref().clone(), place: reader.place(it) })
+                .collect(),
+            reader.place(list),
+        ),
+        (None, default) => {
+            let place = Place::Default(1);
+            let list = default.iter().flat_map(|list| list.get_ref());
+            let list = list.map(|it| At { value: it.get_ref().clone(), place }).collect();
+            listeners(reader, list, place)
+        }
+    };
+    let (first, last) = rtp.value;
+    for (i, address) in listen.iter().enumerate() {
+        if (first..=last).contains(&address.value.port()) {
+            let key = format!("sip.listen[{i}]");
+            let value = quoted(&format!("udp:{}", address.value));
+            let message =
+                format!("this port lies in rtp_ports ({first} to {last}): move one of them");
+            reader.complain(address.place.or(rtp.place), &key, Some(value), message);
+        }
+    }
+    let engines =
+        reader.number("sip.engines", raw.engines.as_ref(), default.engines.as_ref(), 0, 256);
+    Sip {
+        listen: listen.into_iter().map(|address| address.value).collect(),
+        rtp_ports: rtp.value,
+        engines: engines.filter(|&n| n != 0).and_then(|n| usize::try_from(n).ok()),
+    }
+}
+
+fn listeners(reader: &mut Reader<'_>, list: Vec<At<String>>, place: Place) -> Vec<At<SocketAddr>> {
+    if list.is_empty() {
+        let message = "SIP needs a place to listen: write [\"udp:127.0.0.1:5060\"]";
+        reader.complain(place, "sip.listen", Some("[]".to_owned()), message);
+    }
+    let mut listen: Vec<At<SocketAddr>> = Vec::new();
+    for (i, text) in list.into_iter().enumerate() {
+        let key = format!("sip.listen[{i}]");
+        let complaint = match sip_listener(&text.value) {
+            Ok(value) => {
+                let other = listen.iter().find(|it| overlap(it.value, value));
+                let complaint = other.map(|it| {
+                    format!("udp:{} takes this port already: leave out one of them", it.value)
+                });
+                listen.push(At { value, place: text.place });
+                complaint
+            }
+            Err(why) => Some(why),
+        };
+        if let Some(message) = complaint {
+            reader.complain(text.place, &key, Some(quoted(&text.value)), message);
+        }
+    }
+    listen
+}
+
+fn rtp_ports(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> At<(u16, u16)> {
+    let key = "sip.rtp_ports";
+    let found = reader.in_files(written.sip.rtp_ports.as_ref(), defaults.sip.rtp_ports.as_ref());
+    let stand_in = At { value: (0, 0), place: Place::Default(1) };
+    let Some(At { value: ports, place }) = found else {
+        return stand_in;
+    };
+    let value = Some(format!("{ports:?}"));
+    let fitting = "write the first and the last port, both from 1 to 65535, the first even: as \
+                   [20000, 29999]";
+    let port = |&port: &i64| u16::try_from(port).ok().filter(|&port| port != 0);
+    let (first, last) = match ports.as_slice() {
+        [first, last] => match (port(first), port(last)) {
+            (Some(first), Some(last)) => (first, last),
+            _ => {
+                reader.complain(place, key, value, fitting);
+                return stand_in;
+            }
+        },
+        _ => {
+            reader.complain(place, key, value, fitting);
+            return stand_in;
+        }
+    };
+    // RTP takes an even port and RTCP the odd one above it: the range is whole pairs.
+    let even = first.saturating_add(first % 2);
+    let odd = if last % 2 == 0 { last.saturating_sub(1) } else { last };
+    if even >= odd {
+        let message = format!("the range is empty, it holds no pair of ports: {fitting}");
+        reader.complain(place, key, value, message);
+        return stand_in;
+    }
+    if even != first {
+        let message = format!("RTP begins at an even port: {first} is not used, write {even}");
+        reader.warn(place, key, value, message);
+    }
+    At { value: (even, odd), place }
+}
+
+pub(super) fn call(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Call {
+    let (raw, default) = (&written.call, &defaults.call);
+    let ring = reader.number(
+        "call.ring_timeout_secs",
+        raw.ring_timeout_secs.as_ref(),
+        default.ring_timeout_secs.as_ref(),
+        1,
+        180,
+    );
+    let limit = reader.number(
+        "call.limit_secs",
+        raw.limit_secs.as_ref(),
+        default.limit_secs.as_ref(),
+        1,
+        3600,
+    );
+    let seconds = |n: Option<u32>| Duration::from_secs(n.map_or(1, u64::from));
+    Call { ring_timeout: seconds(ring), limit: seconds(limit) }
+}
+
+pub(super) fn log(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Log {
+    let (raw, default) = (&written.log, &defaults.log);
+    let filter = reader.text("log.filter", raw.filter.as_ref(), default.filter.as_ref());
+    let filter = filter.map_or_else(String::new, |At { value, place }| {
+        if !value.split(',').all(is_directive) {
+            let message = "write a level (off, error, warn, info, debug, trace), or levels by \
+                           module, as info,octothorpe::sip=debug";
+            reader.complain(place, "log.filter", Some(quoted(&value)), message);
+        }
+        value
+    });
+    let format = reader.text("log.format", raw.format.as_ref(), default.format.as_ref());
+    let format = format.map_or(LogFormat::Auto, |At { value, place }| match value.as_str() {
+        "auto" => LogFormat::Auto,
+        "text" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        other => {
+            let hint = did_you_mean(other, ["auto", "text", "json"]);
+            let message = format!("write auto, text or json{hint}");
+            reader.complain(place, "log.format", Some(quoted(other)), message);
+            LogFormat::Auto
+        }
+    });
+    Log { filter, format }
+}
+
+fn is_directive(text: &str) -> bool {
+    let (target, level) = text.split_once('=').map_or((None, text), |(t, l)| (Some(t), l));
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let target_fits = target.is_none_or(|target| {
+        !target.is_empty()
+            && target.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
+    });
+    target_fits && levels.contains(&level)
+}

@@ -1,0 +1,267 @@
+//! The file as written: TOML's tables and keys, each with its place in the text.
+//!
+//! No type here has `Debug`: they hold secrets as they were written.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, de};
+use toml::Spanned;
+use zeroize::Zeroizing;
+
+use super::complaint::{Complaint, Complaints, did_you_mean};
+
+/// A whole file.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Raw {
+    pub(super) server: Server,
+    pub(super) store: Store,
+    pub(super) sip: Sip,
+    pub(super) call: Call,
+    pub(super) log: Log,
+    pub(super) trunks: Vec<Spanned<Trunk>>,
+    pub(super) carriers: Vec<Spanned<IgnoredAny>>,
+    pub(super) routes: Vec<Spanned<Route>>,
+    pub(super) tenants: Vec<Spanned<Tenant>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Server {
+    pub(super) api_listen: Option<Spanned<String>>,
+    pub(super) admin_listen: Option<Spanned<String>>,
+    pub(super) public_url: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Store {
+    pub(super) url: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Sip {
+    pub(super) listen: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) rtp_ports: Option<Spanned<Vec<i64>>>,
+    pub(super) engines: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Call {
+    pub(super) ring_timeout_secs: Option<Spanned<i64>>,
+    pub(super) limit_secs: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Log {
+    pub(super) filter: Option<Spanned<String>>,
+    pub(super) format: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Trunk {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) target: Option<Spanned<String>>,
+    pub(super) caller_id: Option<Spanned<String>>,
+    pub(super) username: Option<Spanned<String>>,
+    pub(super) password: Option<Spanned<Hidden>>,
+    pub(super) srtp: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Route {
+    pub(super) channel: Option<Spanned<String>>,
+    pub(super) prefix: Option<Spanned<String>>,
+    pub(super) via: Option<Spanned<Vec<Spanned<Via>>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Tenant {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) api_keys: Option<Spanned<Vec<Spanned<Hidden>>>>,
+    pub(super) voice_countries: Vec<Spanned<String>>,
+    pub(super) sms_countries: Vec<Spanned<String>>,
+    pub(super) webhooks: Vec<Spanned<Webhook>>,
+    pub(super) allow_private_webhooks: bool,
+    pub(super) locale: Option<Spanned<String>>,
+    pub(super) brand: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table { url = \"…\", secret = \"…\" }")]
+pub(super) struct Webhook {
+    pub(super) url: Option<Spanned<Hidden>>,
+    pub(super) secret: Option<Spanned<Hidden>>,
+}
+
+/// A text that is, or may hold, a secret; wiped when dropped.
+pub(super) struct Hidden(Zeroizing<String>);
+
+impl Hidden {
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+/// One stop of a route.
+pub(super) enum Via {
+    /// A trunk's name.
+    Name(String),
+    /// `{ name = "…", weight = 3 }`.
+    Share,
+}
+
+impl<'de> Deserialize<'de> for Via {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Via;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a trunk's name in quotes")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Via, E> {
+                Ok(Via::Name(name.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Via, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Via::Share)
+            }
+        }
+
+        from.deserialize_any(Read)
+    }
+}
+
+/// Reads the tables and keys; a mistake of syntax, an unknown key or a wrong type ends it.
+pub(super) fn read(text: &str, file: &str) -> Result<Raw, Complaints> {
+    let complaint = |span: Option<Range<usize>>, key: &str, value, message: String| {
+        let line = span.map(|span| line_of(text, span.start));
+        Complaints(vec![Complaint::of_file(file, line, key, value, message)])
+    };
+    let document = toml::Deserializer::parse(text).map_err(|error| {
+        let key = error.span().and_then(|span| key_on_line(text, span.start)).unwrap_or_default();
+        complaint(error.span(), key, None, format!("this is not TOML: {}", error.message()))
+    })?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let path = dotted(error.path());
+        let error = error.into_inner();
+        if let Some((unknown, known)) = unknown_key(error.message()) {
+            let key = match path.rsplit_once('.') {
+                _ if path.is_empty() => unknown.to_owned(),
+                Some((_, last)) if last == unknown => path,
+                _ if path == unknown => path,
+                _ => format!("{path}.{unknown}"),
+            };
+            let hint = did_you_mean(unknown, known.iter().copied());
+            let message = format!("no such key{hint} (known here: {})", known.join(", "));
+            return complaint(error.span(), &key, None, message);
+        }
+        let value = error
+            .span()
+            .and_then(|span| text.get(span))
+            .filter(|shown| !may_hide_a_secret(&path) && shown.len() <= 60 && !shown.contains('\n'))
+            .map(|shown| shown.to_owned());
+        let message = match path.as_str() {
+            "trunks" | "routes" | "tenants" | "carriers" if error.message().contains(": map") => {
+                format!("each entry begins with two brackets: write [[{path}]]")
+            }
+            _ => wrong_type(error.message()),
+        };
+        complaint(error.span(), &path, value, message)
+    })
+}
+
+/// The line, from 1, that holds this byte.
+pub(super) fn line_of(text: &str, byte: usize) -> usize {
+    text.bytes().take(byte).filter(|&b| b == b'\n').count() + 1
+}
+
+/// The bare key that is given a value on the line that holds this byte.
+fn key_on_line(text: &str, byte: usize) -> Option<&str> {
+    let line = text.lines().nth(line_of(text, byte) - 1)?;
+    let key = line.split_once('=')?.0.trim();
+    let bare = key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    bare.then_some(key)
+}
+
+/// `trunks[1].target`, without the steps that carry places.
+fn dotted(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut dotted = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => dotted.push_str(&format!("[{index}]")),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                if key.starts_with("$__") {
+                    continue;
+                }
+                if !dotted.is_empty() {
+                    dotted.push('.');
+                }
+                dotted.push_str(key);
+            }
+            Segment::Unknown => {}
+        }
+    }
+    dotted
+}
+
+/// The key in serde's words "unknown field `a`, expected one of `b`, `c`", and the known ones.
+fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (unknown, rest) = rest.rsplit_once("`, expected ")?;
+    Some((unknown, rest.split('`').skip(1).step_by(2).collect()))
+}
+
+/// Serde's words "invalid type: string \"…\", expected a table", without the value, which may be
+/// a secret in the wrong place.
+fn wrong_type(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("invalid type: ") else {
+        return "this value does not fit here".to_owned();
+    };
+    let found = rest.split([' ', ',']).next().unwrap_or_default();
+    let found = match found {
+        "map" => "table",
+        "sequence" => "array",
+        "floating" => "floating point number",
+        other => other,
+    };
+    let wanted = rest.rsplit_once(", expected ").map_or("another type", |(_, wanted)| wanted);
+    let wanted = match wanted {
+        "i64" | "u64" => "a whole number",
+        "a sequence" => "an array, in [ ]",
+        "a string" => "a string, in quotes",
+        "a boolean" => "true or false",
+        other => other,
+    };
+    if (found, wanted) == ("integer", "a whole number") {
+        return "the number is too large".to_owned();
+    }
+    format!("this is of type {found}: write {wanted}")
+}
+
+fn may_hide_a_secret(path: &str) -> bool {
+    path.is_empty()
+        || path.starts_with("tenants")
+        || path.starts_with("carriers")
+        || path.starts_with("trunks") && !path.contains("].")
+        || path.contains("password")
+}

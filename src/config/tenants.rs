@@ -1,0 +1,320 @@
+//! `[[tenants]]`: keys, countries, webhooks.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use toml::Spanned;
+use zeroize::Zeroizing;
+
+use super::address::{is_private, shown, web};
+use super::complaint::quoted;
+use super::raw;
+use super::reader::{At, Reader};
+use super::routing::{names, secret, table_of, warn_of_literal};
+use super::{KeyOrigin, LAB_KEY, SecretSource};
+use crate::gateway::settings::{ApiKey, Endpoint, Tenant, WebhookSecret};
+use crate::verify::number::Country;
+use crate::verify::policy::Rules;
+use crate::verify::request::Brand;
+
+/// The shortest API key, in characters.
+const SHORTEST_KEY: usize = 32;
+
+/// The shortest webhook secret that Standard Webhooks allows, in bytes.
+const SHORTEST_WEBHOOK_SECRET: usize = 24;
+
+/// The language spoken when nobody names one.
+const LOCALE: &str = "en-US";
+
+/// Base64 with or without its padding: both are seen behind `whsec_`.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The countries that have a numbering plan.
+static COUNTRIES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let regions = rlibphonenumber::PHONE_NUMBER_UTIL.get_supported_regions();
+    regions.map(|region| region.as_region_str().to_string()).collect()
+});
+
+pub(super) fn tenants(
+    reader: &mut Reader<'_>,
+    written: &[Spanned<raw::Tenant>],
+    api_listen: &At<SocketAddr>,
+) -> (Vec<Tenant>, Vec<KeyOrigin>) {
+    if written.is_empty() {
+        let message = "there is no [[tenants]] entry, so nobody may ask: write one with name, \
+                       api_keys and voice_countries (`octothorpe key new` prints the lines)";
+        reader.complain_of_file("tenants", message);
+    }
+    names(reader, "tenants", written.iter().map(|it| (table_of(it), it.get_ref().name.as_ref())));
+    let mut origins = Vec::new();
+    let tenants = written
+        .iter()
+        .enumerate()
+        .map(|(i, tenant)| one_tenant(reader, i, tenant, api_listen, &mut origins))
+        .collect();
+    (tenants, origins)
+}
+
+fn one_tenant(
+    reader: &mut Reader<'_>,
+    i: usize,
+    written: &Spanned<raw::Tenant>,
+    api_listen: &At<SocketAddr>,
+    origins: &mut Vec<KeyOrigin>,
+) -> Tenant {
+    let tenant = written.get_ref();
+    let name = tenant.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default();
+    let keys = api_keys(reader, i, written, &name, api_listen, origins);
+    let voice_countries =
+        countries(reader, &format!("tenants[{i}].voice_countries"), &tenant.voice_countries);
+    if tenant.voice_countries.is_empty() {
+        let key = format!("tenants[{i}].voice_countries");
+        let message = "no country is written, so every call is refused: write them, as [\"US\"]";
+        reader.warn(reader.place(written), &key, None, message);
+    }
+    countries(reader, &format!("tenants[{i}].sms_countries"), &tenant.sms_countries);
+    let webhooks = tenant
+        .webhooks
+        .iter()
+        .enumerate()
+        .filter_map(|(j, webhook)| {
+            endpoint(reader, &format!("tenants[{i}].webhooks[{j}]"), webhook, tenant)
+        })
+        .collect();
+    Tenant {
+        name,
+        keys,
+        rules: Rules { voice_countries },
+        locale: locale(reader, i, tenant),
+        brand: brand(reader, i, tenant),
+        webhooks,
+    }
+}
+
+fn api_keys(
+    reader: &mut Reader<'_>,
+    i: usize,
+    tenant: &Spanned<raw::Tenant>,
+    name: &str,
+    api_listen: &At<SocketAddr>,
+    origins: &mut Vec<KeyOrigin>,
+) -> Vec<ApiKey> {
+    let list = tenant.get_ref().api_keys.as_ref();
+    let place = list.map_or(reader.place(tenant), |list| reader.place(list));
+    let entries = list.map(|list| list.get_ref().as_slice()).unwrap_or_default();
+    if entries.is_empty() {
+        let message = "the tenant has no key to present: write api_keys = [\"env:NAME\"] \
+                       (`octothorpe key new` makes a key)";
+        reader.complain(place, &format!("tenants[{i}].api_keys"), None, message);
+    }
+    let mut keys = Vec::new();
+    for (j, entry) in entries.iter().enumerate() {
+        let path = format!("tenants[{i}].api_keys[{j}]");
+        let (place, line, written) = (reader.place(entry), reader.line(entry), entry.get_ref());
+        let shown = super::secret::shown(written.expose());
+        let (text, source) = match super::secret::read(written.expose(), reader.dir, reader.env) {
+            Ok(read) => read,
+            Err(why) => {
+                reader.complain(place, &path, shown, why);
+                continue;
+            }
+        };
+        if let Err(why) = usable(&text, api_listen) {
+            reader.complain(place, &path, shown, why);
+            continue;
+        }
+        let key = ApiKey::of(&text);
+        if let Some(first) = origins.iter().find(|other| other.key == key) {
+            let message = format!(
+                "{} on line {} is the same key: each tenant has its own, written once",
+                first.path, first.line
+            );
+            reader.complain(place, &path, shown, message);
+        } else if source == SecretSource::Literal && text.as_str() != LAB_KEY {
+            warn_of_literal(reader, place, &path);
+        }
+        origins.push(KeyOrigin { tenant: name.to_owned(), key, source, path, line });
+        keys.push(key);
+    }
+    keys
+}
+
+/// Whether this text can be an API key here.
+fn usable(text: &str, api_listen: &At<SocketAddr>) -> Result<(), String> {
+    let length = text.chars().count();
+    if length < SHORTEST_KEY {
+        return Err(format!(
+            "the key has {length} characters, a key has at least {SHORTEST_KEY}: make one with \
+             `octothorpe key new`"
+        ));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("the key holds a space or a character outside ASCII, which an Authorization \
+                    header cannot carry: make one with `octothorpe key new`"
+            .to_owned());
+    }
+    if text == LAB_KEY && !api_listen.value.ip().is_loopback() {
+        return Err(format!(
+            "everybody knows the lab's key, and api_listen ({}) can be reached from other \
+             machines: make a key with `octothorpe key new`, or listen on 127.0.0.1",
+            api_listen.value
+        ));
+    }
+    Ok(())
+}
+
+fn countries(reader: &mut Reader<'_>, key: &str, written: &[Spanned<String>]) -> BTreeSet<Country> {
+    let mut countries = BTreeSet::new();
+    for (j, entry) in written.iter().enumerate() {
+        let text = entry.get_ref().as_str();
+        let message = match text.parse::<Country>() {
+            Ok(country) if text == "001" || COUNTRIES.contains(text) => {
+                countries.insert(country);
+                continue;
+            }
+            Ok(_) if text == "UK" => "there is no such country; did you mean \"GB\"?".to_owned(),
+            Ok(_) => "no country with a numbering plan has this code: write ISO 3166, as \"US\" \
+                      or \"DE\""
+                .to_owned(),
+            Err(why) => {
+                let capitals = text.to_ascii_uppercase();
+                let near = Some(capitals).filter(|it| COUNTRIES.contains(it));
+                near.map_or(why.to_owned(), |near| format!("{why}; did you mean \"{near}\"?"))
+            }
+        };
+        let place = reader.place(entry);
+        reader.complain(place, &format!("{key}[{j}]"), Some(quoted(text)), message);
+    }
+    countries
+}
+
+fn endpoint(
+    reader: &mut Reader<'_>,
+    at: &str,
+    webhook: &Spanned<raw::Webhook>,
+    tenant: &raw::Tenant,
+) -> Option<Endpoint> {
+    let (table, webhook) = (reader.place(webhook), webhook.get_ref());
+    let (url_key, secret_key) = (format!("{at}.url"), format!("{at}.secret"));
+    let allow_private = tenant.allow_private_webhooks;
+    let url = match &webhook.url {
+        None => {
+            reader.complain(
+                table,
+                &url_key,
+                None,
+                "the address is missing: write url = \"https://…\"",
+            );
+            None
+        }
+        Some(written) => {
+            let text = written.get_ref().expose();
+            match check_url(text, allow_private) {
+                Ok(()) => Some(text.to_owned()),
+                Err(why) => {
+                    reader.complain(reader.place(written), &url_key, Some(shown(text)), why);
+                    None
+                }
+            }
+        }
+    };
+    let secret = match &webhook.secret {
+        None => {
+            let message = "the secret that signs is missing: write secret = \"env:NAME\"";
+            reader.complain(table, &secret_key, None, message);
+            None
+        }
+        Some(written) => {
+            let place = reader.place(written);
+            let shown = super::secret::shown(written.get_ref().expose());
+            let text = secret(reader, place, &secret_key, written.get_ref().expose());
+            let bytes = text.and_then(|text| match webhook_secret(&text) {
+                Ok(bytes) => Some(bytes),
+                Err(why) => {
+                    reader.complain(place, &secret_key, shown.clone(), why);
+                    None
+                }
+            });
+            if let Some(bytes) = &bytes
+                && bytes.len() < SHORTEST_WEBHOOK_SECRET
+            {
+                let message = format!(
+                    "the secret has {} bytes: Standard Webhooks wants at least \
+                     {SHORTEST_WEBHOOK_SECRET}",
+                    bytes.len()
+                );
+                reader.warn(place, &secret_key, shown, message);
+            }
+            bytes
+        }
+    };
+    Some(Endpoint { url: url?, secret: WebhookSecret::new(secret?), allow_private })
+}
+
+fn check_url(text: &str, allow_private: bool) -> Result<(), String> {
+    let web = web(text)?;
+    if allow_private {
+        return Ok(());
+    }
+    let only = "(allow_private_webhooks = true allows it, for tests and closed networks only)";
+    if !web.encrypted {
+        return Err(format!("verdicts go by https:// {only}"));
+    }
+    if is_private(&web.host) {
+        return Err(format!("this address lies in a private network {only}"));
+    }
+    Ok(())
+}
+
+/// The key behind `whsec_` and base64, or the text's own bytes.
+fn webhook_secret(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    let Some(encoded) = text.strip_prefix("whsec_") else {
+        return Ok(Zeroizing::new(text.as_bytes().to_vec()));
+    };
+    let decoded = BASE64.decode(encoded).map(Zeroizing::new);
+    decoded.ok().filter(|bytes| !bytes.is_empty()).ok_or_else(|| {
+        "what follows whsec_ is not base64: copy the secret whole, or write one without whsec_"
+            .to_owned()
+    })
+}
+
+/// A BCP 47 tag of language, script and region (RFC 5646 § 2.1).
+fn locale(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> String {
+    let Some(written) = &tenant.locale else {
+        return LOCALE.to_owned();
+    };
+    let text = written.get_ref();
+    let mut parts = text.split('-');
+    let language = parts.next().unwrap_or_default();
+    let fits = (2..=3).contains(&language.len())
+        && language.bytes().all(|b| b.is_ascii_lowercase())
+        && parts.all(|part| {
+            (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
+    if !fits {
+        let place = reader.place(written);
+        let message = "write a language and a region, as en-US or de-DE (BCP 47)";
+        reader.complain(place, &format!("tenants[{i}].locale"), Some(quoted(text)), message);
+    }
+    text.clone()
+}
+
+fn brand(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> Option<Brand> {
+    let written = tenant.brand.as_ref()?;
+    match Brand::try_from(written.get_ref().clone()) {
+        Ok(brand) => Some(brand),
+        Err(why) => {
+            let place = reader.place(written);
+            let value = Some(quoted(written.get_ref()));
+            reader.complain(place, &format!("tenants[{i}].brand"), value, why);
+            None
+        }
+    }
+}

@@ -1,0 +1,637 @@
+//! Bad configurations and what is said of them; examples; layers; canaries.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::gateway::settings::StoreSettings;
+
+const KEY: &str = "canary_key_01234567890123456789012345";
+
+/// A configuration without a mistake, which the table below breaks.
+fn good() -> String {
+    format!(
+        "[[trunks]]\nname = 'one'\ntarget = 'sip:127.0.0.1:5070;transport=udp'\n\
+         [[tenants]]\nname = 'acme'\napi_keys = ['{KEY}']\nvoice_countries = ['US']\n"
+    )
+}
+
+fn parsed(text: &str) -> Result<Loaded, Complaints> {
+    parse(text, "o.toml", Path::new("/nowhere"), |_| None)
+}
+
+fn complaints(text: &str) -> String {
+    parsed(text).map(|_| ()).unwrap_err().to_string()
+}
+
+/// Everything that an author or a log could ever see of it.
+fn seen(result: &Result<Loaded, Complaints>) -> String {
+    match result {
+        Ok(loaded) => {
+            let warnings = serde_json::to_string(&loaded.warnings).unwrap();
+            let spoken = Complaints(loaded.warnings.clone());
+            format!("{loaded:?} {loaded:#?} {spoken} {warnings}")
+        }
+        Err(complaints) => {
+            let json = serde_json::to_string(&complaints.0).unwrap();
+            format!("{complaints} {complaints:?} {complaints:#?} {json}")
+        }
+    }
+}
+
+/// Appended to [`good`], which has 7 lines: the first line here is line 8.
+const MISTAKES: &[(&str, &[&str])] = &[
+    (
+        "[server]\napi_listen = 'localhost:80'",
+        &["o.toml:9: server.api_listen = \"localhost:80\": write an IP address and a port"],
+    ),
+    (
+        "[server]\nadmin_listen = '::1:80'",
+        &["o.toml:9: server.admin_listen = \"::1:80\": ", "[::1]:8080", "or \"off\""],
+    ),
+    (
+        "[server]\napi_listen = '127.0.0.1:9'\nadmin_listen = '0.0.0.0:9'",
+        &[
+            "o.toml:10: server.admin_listen = \"0.0.0.0:9\": api_listen (127.0.0.1:9) takes this port already",
+        ],
+    ),
+    (
+        "[server]\napi_listen = '127.0.0.1:8081'",
+        &["o.toml:9: server.admin_listen = \"127.0.0.1:8081\": api_listen"],
+    ),
+    (
+        "[server]\npublic_url = 'verify.example.com'",
+        &["o.toml:9: server.public_url = \"…\": write an address that begins with https://"],
+    ),
+    (
+        "[server]\npublic_url = 'https://v.example/?a=b'",
+        &["o.toml:9: server.public_url = \"https://v.example/…\": leave out \"?\""],
+    ),
+    (
+        "[server]\napi_lisen = 'x'",
+        &[
+            "o.toml:9: server.api_lisen: no such key; did you mean \"api_listen\"? (known here: api_listen, admin_listen, public_url)",
+        ],
+    ),
+    ("[sever]\nx = 1", &["o.toml:8: sever: no such key; did you mean \"server\"?"]),
+    (
+        "[server]\napi_listen = 8080",
+        &["o.toml:9: server.api_listen = 8080: this is of type integer: write a string, in quotes"],
+    ),
+    ("[server]\napi_listen = 127", &["o.toml:9: server.api_listen = 127: "]),
+    (
+        "[server]\napi_listen = a",
+        &["o.toml:9: api_listen: this is not TOML: string values must be quoted"],
+    ),
+    (
+        "[server]\napi_listen = 'a'\napi_listen = 'b'",
+        &["o.toml:10: api_listen: this is not TOML: duplicate key"],
+    ),
+    (
+        "[store]\nurl = 'redis://u:canary@host'",
+        &[
+            "o.toml:9: store.url = \"redis:…\": redis is not supported by this version yet: write memory: or file:FOLDER",
+        ],
+    ),
+    (
+        "[store]\nurl = 'redis+sentinel://host'",
+        &["o.toml:9: store.url = \"redis+sentinel:…\": redis is not supported"],
+    ),
+    ("[store]\nurl = 'memory'", &["o.toml:9: store.url = ", "write memory: or file:FOLDER"]),
+    ("[store]\nurl = 'file:'", &["o.toml:9: store.url = \"file:\": write memory: or file:FOLDER"]),
+    ("[store]\nurl = 'file://host/data'", &["o.toml:9: store.url = \"file://host/data\": write"]),
+    (
+        "[sip]\nlisten = ['tcp:127.0.0.1:5060']",
+        &[
+            "o.toml:9: sip.listen[0] = \"tcp:127.0.0.1:5060\": SIP over tcp is not supported by this version yet",
+        ],
+    ),
+    (
+        "[sip]\nlisten = ['udp:127.0.0.1:0',\n'tls:[::1]:5061']",
+        &["o.toml:10: sip.listen[1] = \"tls:[::1]:5061\": SIP over tls"],
+    ),
+    ("[sip]\nlisten = []", &["o.toml:9: sip.listen = []: SIP needs a place to listen"]),
+    (
+        "[sip]\nlisten = ['udp:127.0.0.1:5060', 'udp:0.0.0.0:5060']",
+        &[
+            "o.toml:9: sip.listen[1] = \"udp:0.0.0.0:5060\": udp:127.0.0.1:5060 takes this port already",
+        ],
+    ),
+    (
+        "[sip]\nlisten = 'udp:127.0.0.1:5060'",
+        &[
+            "o.toml:9: sip.listen = 'udp:127.0.0.1:5060': this is of type string: write an array, in [ ]",
+        ],
+    ),
+    (
+        "[sip]\nrtp_ports = [30000, 20000]",
+        &["o.toml:9: sip.rtp_ports = [30000, 20000]: the range is empty"],
+    ),
+    (
+        "[sip]\nrtp_ports = [20001, 20002]",
+        &[
+            "o.toml:9: sip.rtp_ports = [20001, 20002]: the range is empty, it holds no pair of ports",
+            "as [20000, 29999]",
+        ],
+    ),
+    (
+        "[sip]\nrtp_ports = [20000]",
+        &["o.toml:9: sip.rtp_ports = [20000]: write the first and the last port"],
+    ),
+    (
+        "[sip]\nrtp_ports = [0, 70000]",
+        &["o.toml:9: sip.rtp_ports = [0, 70000]: write the first and the last port"],
+    ),
+    (
+        "[sip]\nrtp_ports = [5000, 5999]",
+        &[
+            "o.toml:9: sip.listen[0] = \"udp:127.0.0.1:5060\": this port lies in rtp_ports (5000 to 5999)",
+        ],
+    ),
+    (
+        "[sip]\nengines = 1000",
+        &["o.toml:9: sip.engines = 1000: write a whole number from 0 to 256"],
+    ),
+    (
+        "[call]\nring_timeout_secs = 0\nlimit_secs = -1",
+        &[
+            "o.toml:9: call.ring_timeout_secs = 0: write a whole number from 1 to 180",
+            "o.toml:10: call.limit_secs = -1: write a whole number from 1 to 3600",
+        ],
+    ),
+    (
+        "[call]\nlimit_secs = 99999999999999999999",
+        &["o.toml:9: call.limit_secs = 99999999999999999999: the number is too large"],
+    ),
+    ("[log]\nfilter = 'loud'", &["o.toml:9: log.filter = \"loud\": write a level"]),
+    (
+        "[log]\nformat = 'jsn'",
+        &["o.toml:9: log.format = \"jsn\": write auto, text or json; did you mean \"json\"?"],
+    ),
+    (
+        "[[trunks]]",
+        &[
+            "o.toml:8: trunks[1].name: the name is missing",
+            "o.toml:8: trunks[1].target: the target is missing: write target = \"sip:HOST",
+        ],
+    ),
+    (
+        "[[trunks]]\nname = 'one'\ntarget = 'sip:h'",
+        &["o.toml:9: trunks[1].name = \"one\": line 2 has this name already"],
+    ),
+    (
+        "[[trunks]]\nname = 'a b'\ntarget = 'sip:h'",
+        &["o.toml:9: trunks[1].name = \"a b\": a name is 1 to 64"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'host:5060'",
+        &["o.toml:10: trunks[1].target = \"host:5060\": write sip:HOST:PORT;transport=udp"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h;transport=tls'",
+        &[
+            "o.toml:10: trunks[1].target = \"sip:h;transport=tls\": SIP over tls is not supported by this version yet",
+        ],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:u:canary@h'",
+        &["o.toml:10: trunks[1].target = \"sip:…@h\": the target has no user part"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\ncaller_id = '<x>'",
+        &["o.toml:11: trunks[1].caller_id = \"<x>\": write the number that is shown"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nsrtp = 'required'",
+        &["o.toml:11: trunks[1].srtp = \"required\": SRTP is not supported by this version yet"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nsrtp = 'of'",
+        &["o.toml:11: trunks[1].srtp = \"of\": write srtp = \"off\"; did you mean \"off\"?"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'",
+        &["o.toml:11: trunks[1].password: the password is missing"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\npassword = 'canary'",
+        &["o.toml:11: trunks[1].username: the username is missing"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'\npassword = 'env:NO_SUCH'",
+        &[
+            "o.toml:12: trunks[1].password = \"env:NO_SUCH\": the environment variable NO_SUCH is not set",
+        ],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'\npassword = 'env:canary phrase'",
+        &["o.toml:12: trunks[1].password: write env: and the name of an environment variable"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'\npassword = 'file:no.such'",
+        &[
+            "o.toml:12: trunks[1].password = \"file:no.such\": the file /nowhere/no.such cannot be read",
+        ],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'\npassword = 'change-me'",
+        &["o.toml:12: trunks[1].password: this is the example's secret"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\npassword = 12345",
+        &["o.toml:11: trunks[1].password: this is of type integer: write a string, in quotes"],
+    ),
+    ("[trunks.x]\nname = 'x'", &["o.toml:8: trunks[0].x: no such key (known here: name, target"]),
+    (
+        "[[carriers]]\nname = 'twilio-main'\ntoken = 'canary'",
+        &["o.toml:8: carriers: carriers are not supported by this version yet"],
+    ),
+    ("[[routes]]", &["o.toml:8: routes[0].via: write the trunks to try, in order"]),
+    ("[[routes]]\nvia = []", &["o.toml:9: routes[0].via = []: write the trunks to try"]),
+    (
+        "[[routes]]\nvia = ['ome']",
+        &[
+            "o.toml:9: routes[0].via[0] = \"ome\": there is no trunk of this name; did you mean \"one\"? (trunks: one)",
+        ],
+    ),
+    (
+        "[[routes]]\nvia = ['one', 'one']",
+        &["o.toml:9: routes[0].via[1] = \"one\": this route tries the trunk already"],
+    ),
+    (
+        "[[routes]]\nvia = [{ name = 'one', weight = 3 }]",
+        &["o.toml:9: routes[0].via[0]: shares by weight are not supported by this version yet"],
+    ),
+    (
+        "[[routes]]\nvia = [3]",
+        &[
+            "o.toml:9: routes[0].via[0] = 3: this is of type integer: write a trunk's name in quotes",
+        ],
+    ),
+    (
+        "[[routes]]\nchannel = 'sms'\nvia = ['one']",
+        &[
+            "o.toml:9: routes[0].channel = \"sms\": the channel sms is not supported by this version yet",
+        ],
+    ),
+    (
+        "[[routes]]\nchannel = 'vocie'\nvia = ['one']",
+        &[
+            "o.toml:9: routes[0].channel = \"vocie\": there is no such channel: write voice; did you mean \"voice\"?",
+        ],
+    ),
+    (
+        "[[routes]]\nprefix = '0044'\nvia = ['one']",
+        &[
+            "o.toml:9: routes[0].prefix = \"0044\": write how the numbers begin: + and up to 15 digits",
+        ],
+    ),
+    (
+        "[[routes]]\nvia = ['one']\n[[routes]]\nprefix = '+'\nvia = ['one']",
+        &[
+            "o.toml:11: routes[1].prefix = \"+\": the route on line 8 has this channel and prefix already",
+        ],
+    ),
+    (
+        "[[tenants]]\nname = 'acme'\napi_keys = ['other_key_0123456789012345678901234']",
+        &["o.toml:9: tenants[1].name = \"acme\": line 5 has this name already"],
+    ),
+    (
+        "[[tenants]]\nname = 'two'",
+        &["o.toml:8: tenants[1].api_keys: the tenant has no key to present"],
+    ),
+    (
+        "[[tenants]]\nname = 'two'\napi_keys = ['canary']",
+        &[
+            "o.toml:10: tenants[1].api_keys[0]: the key has 6 characters, a key has at least 32: make one with `octothorpe key new`",
+        ],
+    ),
+    (
+        "[[tenants]]\nname = 'two'\napi_keys = ['change-me-change-me-change-me-change-me']",
+        &["o.toml:10: tenants[1].api_keys[0]: this is the example's secret"],
+    ),
+    (
+        "[[tenants]]\nname = 'two'\napi_keys = [\n'canary_key_01234567890123456789012345']",
+        &["o.toml:11: tenants[1].api_keys[0]: tenants[0].api_keys[0] on line 6 is the same key"],
+    ),
+    (
+        "[[tenants]]\nname = 'two'\napi_keys = ['canary key with spaces 0123456789012']",
+        &["o.toml:10: tenants[1].api_keys[0]: the key holds a space"],
+    ),
+    (
+        "[[tenants]]\nname = 'two'\napi_keys = 'canary_0123456789012345678901234567'",
+        &["o.toml:10: tenants[1].api_keys: this is of type string: write an array, in [ ]"],
+    ),
+    (
+        "sms_countries = ['UK', 'us', 'XX', 'Germany']",
+        &[
+            "o.toml:8: tenants[0].sms_countries[0] = \"UK\": there is no such country; did you mean \"GB\"?",
+            "tenants[0].sms_countries[1] = \"us\": ",
+            "did you mean \"US\"?",
+            "tenants[0].sms_countries[2] = \"XX\": no country with a numbering plan",
+            "tenants[0].sms_countries[3] = \"Germany\": a country is two capital letters",
+        ],
+    ),
+    (
+        "locale = 'English'",
+        &["o.toml:8: tenants[0].locale = \"English\": write a language and a region"],
+    ),
+    ("brand = '<b>'", &["o.toml:8: tenants[0].brand = \"<b>\": a brand is 1 to 32 letters"]),
+    (
+        "webhooks = [{ url = 'http://idp.example/h', secret = 'canary' }]",
+        &[
+            "o.toml:8: tenants[0].webhooks[0].url = \"http://idp.example/…\": verdicts go by https://",
+            "allow_private_webhooks",
+        ],
+    ),
+    (
+        "webhooks = [{ url = 'https://10.0.0.1/h', secret = 'canary' }]",
+        &[
+            "tenants[0].webhooks[0].url = \"https://10.0.0.1/…\": this address lies in a private network",
+        ],
+    ),
+    (
+        "webhooks = [{ url = 'https://u:canary@idp.example/h', secret = 'canary' }]",
+        &["tenants[0].webhooks[0].url = \"https://…/…\": leave out the user and password"],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h#canary', secret = 'canary' }]",
+        &["tenants[0].webhooks[0].url = \"https://idp.example/…\": leave out the fragment"],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secret = 'whsec_canary!' }]",
+        &["o.toml:8: tenants[0].webhooks[0].secret: what follows whsec_ is not base64"],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secret = 'change-me' }]",
+        &["tenants[0].webhooks[0].secret: this is the example's secret"],
+    ),
+    (
+        "webhooks = [{}]",
+        &[
+            "o.toml:8: tenants[0].webhooks[0].url: the address is missing",
+            "o.toml:8: tenants[0].webhooks[0].secret: the secret that signs is missing",
+        ],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secrt = 'canary' }]",
+        &["o.toml:8: tenants[0].webhooks[0].secrt: no such key; did you mean \"secret\"?"],
+    ),
+    (
+        "webhooks = ['whsec_canary']",
+        &["o.toml:8: tenants[0].webhooks[0]: this is of type string: write a table { url"],
+    ),
+    (
+        "allow_private_webhooks = 'canary'",
+        &[
+            "o.toml:8: tenants[0].allow_private_webhooks: this is of type string: write true or false",
+        ],
+    ),
+];
+
+#[test]
+fn each_mistake_is_named_with_its_line_key_value_and_remedy() {
+    parsed(&good()).unwrap();
+    for (mistake, parts) in MISTAKES {
+        let result = parsed(&format!("{}{mistake}\n", good()));
+        let text = seen(&result);
+        let Err(spoken) = result else { panic!("taken: {mistake}") };
+        for part in *parts {
+            assert!(spoken.to_string().contains(part), "{mistake}\nlacks {part}\n{spoken}");
+        }
+        assert!(!text.contains("canary"), "{mistake}\nshows a secret:\n{text}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let text = "[server]\napi_listen = 'x'\n[store]\nurl = 'y'\n[[routes]]\nvia = ['z']\n\
+                [[tenants]]\nname = 't'\napi_keys = ['short']\nvoice_countries = ['UK']\n";
+    let Err(Complaints(all)) = parsed(text) else { panic!("taken") };
+    let lines: Vec<Option<usize>> = all.iter().map(|it| it.line).collect();
+    assert_eq!(lines, [Some(2), Some(4), Some(6), Some(9), Some(10)]);
+}
+
+#[test]
+fn a_gateway_without_tenants_is_refused_and_one_without_trunks_warned_of() {
+    assert!(complaints("").contains("o.toml: tenants: there is no [[tenants]] entry"));
+    let (_, tenant) =
+        good().split_once("[[tenants]]").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let loaded = parsed(&format!("[[tenants]]{tenant}")).unwrap();
+    assert!(Complaints(loaded.warnings).to_string().contains("trunks: there is no [[trunks]]"));
+    assert!(
+        complaints("[trunks]\nname = 'x'")
+            .contains("o.toml:1: trunks: each entry begins with two brackets: write [[trunks]]")
+    );
+    assert!(complaints("trunks = 'canary'").contains("o.toml:1: trunks: this is of type string"));
+}
+
+#[test]
+fn what_is_allowed_and_unwise_is_warned_of() {
+    let text = format!(
+        "[server]\nadmin_listen = '0.0.0.0:8081'\npublic_url = 'http://verify.example.com/'\n\
+         [sip]\nrtp_ports = [20001, 20100]\n{}\
+         webhooks = [{{ url = 'https://idp.example.com/h', secret = 'canary' }}]\n\
+         [[trunks]]\nname = 'two'\ntarget = 'sip:[::1]'\nusername = 'acme'\npassword = 'canary'\n\
+         [[tenants]]\nname = 'two'\napi_keys = ['env:TWO']\n",
+        good()
+    );
+    let env = |name: &str| (name == "TWO").then(|| "canary_two_01234567890123456789012".to_owned());
+    let loaded = parse(&text, "o.toml", Path::new("."), env).unwrap();
+    assert_eq!(loaded.config.gateway.rtp_ports, (20002, 20099));
+    assert_eq!(loaded.config.public_url.as_deref(), Some("http://verify.example.com"));
+    let spoken = Complaints(loaded.warnings.clone()).to_string();
+    let expected = [
+        "o.toml:2: server.admin_listen = \"0.0.0.0:8081\": the operator pages can be reached",
+        "o.toml:3: server.public_url = \"http://verify.example.com/…\": providers will call back without",
+        "o.toml:5: sip.rtp_ports = [20001, 20100]: RTP begins at an even port",
+        "o.toml:11: tenants[0].api_keys[0]: the secret stands in the configuration itself",
+        "o.toml:13: tenants[0].webhooks[0].secret: the secret stands in",
+        "o.toml:13: tenants[0].webhooks[0].secret: the secret has 6 bytes",
+        "o.toml:18: trunks[1].password: the secret stands in",
+        "o.toml:19: tenants[1].voice_countries: no country is written",
+    ];
+    for (said, expected) in spoken.lines().zip(expected) {
+        assert!(said.starts_with(expected), "{said}\n{expected}");
+    }
+    assert_eq!(loaded.warnings.len(), expected.len(), "{spoken}");
+    assert!(!seen(&Ok(loaded)).contains("canary"));
+}
+
+#[test]
+fn later_layers_win_key_by_key() {
+    let text =
+        format!("[call]\nring_timeout_secs = 20\n[server]\napi_listen = '127.0.0.1:1'\n{}", good());
+    let env = |name: &str| match name {
+        "OCTOTHORPE_SERVER__API_LISTEN" => Some("[::1]:9000".to_owned()),
+        "OCTOTHORPE_SERVER__ADMIN_LISTEN" => Some("off".to_owned()),
+        "OCTOTHORPE_STORE__URL" => Some("file:/var/lib/o".to_owned()),
+        "OCTOTHORPE_SIP__ENGINES" => Some("3".to_owned()),
+        "OCTOTHORPE_CALL__RING_TIMEOUT_SECS" => Some(String::new()),
+        "OCTOTHORPE_LOG__FORMAT" => Some("json".to_owned()),
+        _ => None,
+    };
+    let config = parse(&text, "o.toml", Path::new("."), env).unwrap().config;
+    assert_eq!(config.http.api_listen, "[::1]:9000".parse().unwrap());
+    assert_eq!(config.http.admin_listen, None);
+    assert_eq!(config.gateway.store, StoreSettings::Directory(PathBuf::from("/var/lib/o")));
+    assert_eq!(config.gateway.engines, Some(3));
+    assert_eq!(config.gateway.ring_timeout, Duration::from_secs(20));
+    assert_eq!(config.gateway.call_limit, Duration::from_secs(90));
+    assert_eq!(config.log, Log { filter: "info".to_owned(), format: LogFormat::Json });
+    let env = |name: &str| match name {
+        "OCTOTHORPE_SERVER__API_LISTEN" => Some("here".to_owned()),
+        "OCTOTHORPE_CALL__LIMIT_SECS" => Some("ten".to_owned()),
+        _ => None,
+    };
+    let spoken = parse(&text, "o.toml", Path::new("."), env).unwrap_err().to_string();
+    for part in [
+        "environment OCTOTHORPE_SERVER__API_LISTEN: server.api_listen = \"here\": write an IP address",
+        "environment OCTOTHORPE_CALL__LIMIT_SECS: call.limit_secs = \"ten\": write a whole number",
+    ] {
+        assert!(spoken.contains(part), "{spoken}");
+    }
+}
+
+#[test]
+fn routes_are_implied_or_written() {
+    let two = "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\n";
+    let implied = parsed(&format!("{}{two}", good())).unwrap();
+    let via = vec!["one".to_owned(), "two".to_owned()];
+    let rule =
+        Rule { channel: crate::verify::request::Channel::Voice, prefix: "+".to_owned(), via };
+    assert_eq!(implied.routes, [rule]);
+    assert_eq!(implied.config.gateway.routes, Table::new(implied.routes));
+    let text =
+        format!("{}{two}[[routes]]\nchannel = 'voice'\nprefix = '+44'\nvia = ['two']\n", good());
+    let written = parsed(&text).unwrap().routes;
+    assert_eq!((written.len(), written[0].prefix.as_str(), written[0].via.len()), (1, "+44", 1));
+}
+
+#[test]
+fn secrets_come_from_files_that_not_everybody_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hook.key");
+    std::fs::write(&file, "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnk\r\n").unwrap();
+    let path = folder.path().join("o.toml");
+    let text = format!(
+        "{}webhooks = [{{ url = 'http://127.0.0.1:9000/h', secret = 'file:hook.key' }}]\n\
+         allow_private_webhooks = true\n",
+        good()
+    );
+    std::fs::write(&path, text).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let spoken = load(&path, |_| None).unwrap_err().to_string();
+        let expected = format!(
+            "{}:8: tenants[0].webhooks[0].secret = \"file:hook.key\": everybody on this machine \
+             can read {}: chmod o-r",
+            path.display(),
+            file.display()
+        );
+        assert!(spoken.starts_with(&expected), "{spoken}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    let loaded = load(&path, |_| None).unwrap();
+    let endpoint = &loaded.config.gateway.tenants[0].webhooks[0];
+    assert_eq!(endpoint.secret.expose(), b"canary-canary-canary");
+    assert!(endpoint.allow_private);
+    assert!(!seen(&Ok(loaded)).contains("canary"));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_named() {
+    let spoken = load(Path::new("/no/such.toml"), |_| None).unwrap_err().to_string();
+    assert!(spoken.starts_with("/no/such.toml: the configuration cannot be read"), "{spoken}");
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
+}
+
+#[test]
+fn the_lab_loads_and_its_key_opens_loopback_listeners_only() {
+    let loaded = load(&example("lab.toml"), |_| None).unwrap();
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(loaded.config.gateway.store, StoreSettings::Memory);
+    assert_eq!(loaded.config.gateway.trunks[0].port, 5080);
+    assert!(loaded.keys[0].key.matches(&ApiKey::of(LAB_KEY)));
+    let wide =
+        |name: &str| (name == "OCTOTHORPE_SERVER__API_LISTEN").then(|| "0.0.0.0:8080".to_owned());
+    let spoken = load(&example("lab.toml"), wide).unwrap_err().to_string();
+    assert!(spoken.contains("everybody knows the lab's key, and api_listen (0.0.0.0:8080)"));
+    assert!(spoken.contains("tenants[0].api_keys[0]"));
+}
+
+#[test]
+fn the_production_example_loads_with_its_variables() {
+    let set = |name: &str| match name {
+        "CARRIER_A_PASSWORD" | "CARRIER_B_PASSWORD" => Some("a password".to_owned()),
+        "ACME_API_KEY" => Some(KEY.to_owned()),
+        "ACME_HOOK_SECRET" => Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned()),
+        _ => None,
+    };
+    let loaded = load(&example("production.toml"), set).unwrap();
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(loaded.keys[0].source, SecretSource::Variable("ACME_API_KEY".to_owned()));
+    let spoken = load(&example("production.toml"), |_| None).unwrap_err().to_string();
+    assert_eq!(spoken.lines().count(), 4, "{spoken}");
+}
+
+/// `config/default.toml` with its examples uncommented.
+fn defaults_in_full() -> String {
+    let lines = DEFAULTS.lines().map(|line| match line.strip_prefix('#') {
+        Some(example) if !example.is_empty() && !example.starts_with(' ') => example,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_defaults_examples_load() {
+    let set = |name: &str| match name {
+        "CARRIER_A_PASSWORD" => Some("a password".to_owned()),
+        "ACME_API_KEY" => Some(KEY.to_owned()),
+        "ACME_HOOK_SECRET" => Some("0123456789012345678901234567".to_owned()),
+        _ => None,
+    };
+    let loaded = parse(&defaults_in_full(), "default.toml", Path::new("."), set).unwrap();
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(loaded.config.gateway.rtp_ports, (20000, 29999));
+    assert_eq!(loaded.config.gateway.engines, None);
+    assert_eq!(loaded.config.gateway.tenants[0].locale, "en-US");
+}
+
+#[test]
+fn the_defaults_document_every_key() {
+    let full = defaults_in_full();
+    for (section, header) in [
+        ("server", "[server]"),
+        ("store", "[store]"),
+        ("sip", "[sip]"),
+        ("call", "[call]"),
+        ("log", "[log]"),
+        ("trunks", "[[trunks]]"),
+        ("routes", "[[routes]]"),
+        ("tenants", "[[tenants]]"),
+    ] {
+        let spoken = complaints(&format!("{header}\nzzzzzzzzzz = 1\n"));
+        let (_, known) = spoken.split_once("(known here: ").unwrap();
+        let (_, written) = full.split_once(&format!("\n{header}\n")).unwrap();
+        let written = written.split("\n[").next().unwrap();
+        for key in known.trim_end_matches(')').split(", ") {
+            let documented = written.lines().any(|line| line.starts_with(&format!("{key} = ")));
+            assert!(documented, "config/default.toml does not document {section}.{key}");
+        }
+    }
+}
+
+#[test]
+fn three_lines_say_what_to_write() {
+    assert_eq!(what_to_write().lines().count(), 3);
+    for word in ["[[trunks]]", "[[tenants]]", "config/lab.toml", "octothorpe key new"] {
+        assert!(what_to_write().contains(word), "{word}");
+    }
+}

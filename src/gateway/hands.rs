@@ -1,0 +1,160 @@
+//! The hands that reach real phones and real customers: SIP trunks and the outbound client.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dispatch::{Hands, report};
+use super::engine::{Command, Occupant, Shared};
+use super::line::{Calls, Exit, Line};
+use super::settings::{Settings, Trunk};
+use super::webhook::{Courier, Failure};
+use crate::ambient::Entropy;
+use crate::media::script::Lines;
+use crate::sip::digest::Credentials;
+use crate::sip::{NameAddr, Uri, call};
+use crate::store::record::Delivery;
+use crate::telemetry::{self, Event};
+use crate::verify::attempt::AttemptNo;
+use crate::verify::signal::{Cause, Farewell, Reason};
+use crate::verify::{Verification, VerificationId};
+use crate::voice::{self, Leg};
+
+/// How long a trunk's name may take to be resolved.
+const RESOLVE: Duration = Duration::from_secs(2);
+
+/// SIP trunks and the outbound client.
+pub(super) struct Trunks {
+    /// Trunks, tenants and limits.
+    pub(super) settings: Settings,
+    /// What the engines share.
+    pub(super) shared: Arc<Shared>,
+    /// Which leg sits where.
+    pub(super) calls: Arc<Calls>,
+    /// The SIP sockets.
+    pub(super) lines: Vec<Arc<Line>>,
+    /// The outbound client.
+    pub(super) courier: Courier,
+}
+
+impl Hands for Trunks {
+    async fn dial(&self, verification: &Verification, attempt: AttemptNo) -> Result<String, Cause> {
+        let route = verification.find(attempt).map(|attempt| attempt.route.as_str());
+        let occupant = self.prepare(verification, attempt, route.unwrap_or_default()).await?;
+        let handle = occupant.leg.call_id().to_owned();
+        let key = (verification.id.clone(), attempt);
+        self.calls.seat(&handle, key, |seat| Command::Begin { leg: seat.leg, seat: occupant });
+        telemetry::observe(&Event::Legs(self.calls.count()));
+        Ok(handle)
+    }
+
+    fn close(&self, verification: &VerificationId, attempt: AttemptNo, farewell: Farewell) {
+        // No seat: the call is over, or was never placed.
+        if let Some(seat) = self.calls.of(&(verification.clone(), attempt)) {
+            self.calls.command(seat, Command::Close { leg: seat.leg, farewell });
+        }
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<(), Failure> {
+        let tenant = self.settings.tenants.iter().find(|it| it.name == delivery.tenant);
+        let endpoint = tenant.and_then(|tenant| tenant.endpoint(&delivery.url));
+        let endpoint = endpoint
+            .ok_or_else(|| Failure::Retry("the endpoint is no longer configured".to_owned()))?;
+        let Delivery { url, event, body, .. } = delivery;
+        self.courier.deliver(endpoint, url, event, body, self.shared.clock.now()).await
+    }
+}
+
+impl Trunks {
+    async fn prepare(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+        trunk: &str,
+    ) -> Result<Box<Occupant>, Cause> {
+        let trunk = self.settings.trunks.iter().find(|it| it.name == trunk).ok_or_else(|| {
+            Cause::because(Reason::CarrierError, format!("there is no trunk {trunk} any more"))
+        })?;
+        let (exit, next_hop) = self.way_to(trunk).await?;
+        let pair =
+            self.shared.ports.take(exit.local.ip(), self.shared.clock.now()).map_err(|error| {
+                report("take RTP ports", &error);
+                Cause::because(Reason::Congested, "no RTP port is free")
+            })?;
+        let brand = verification.request.brand.as_ref().map(|brand| brand.as_str());
+        let lines = Lines::of(&self.shared.prompts, brand).map_err(|error| {
+            report("find the phrases", &error);
+            Cause::because(Reason::CarrierError, "the prompts lack a phrase")
+        })?;
+        let order = order(verification, trunk, &exit, next_hop, pair.address, &self.settings);
+        let settings =
+            voice::Settings { call_limit: self.settings.call_limit, ..voice::Settings::default() };
+        let entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()));
+        let prompts = Arc::clone(&self.shared.prompts);
+        Ok(Box::new(Occupant {
+            leg: Leg::new(order, lines, prompts, entropy, settings),
+            verification: verification.id.clone(),
+            attempt,
+            trunk: trunk.name.clone(),
+            exit,
+            pair,
+        }))
+    }
+
+    /// Where a trunk is, and the socket that leads there.
+    async fn way_to(&self, trunk: &Trunk) -> Result<(Exit, SocketAddr), Cause> {
+        let unreachable = |why: &str| {
+            Cause::because(Reason::CarrierError, format!("{} ({}) {why}", trunk.name, trunk.host))
+        };
+        let host = (trunk.host.as_str(), trunk.port);
+        let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host(host))
+            .await
+            .map_err(|_| unreachable("was not resolved in time"))?
+            .map_err(|_| unreachable("cannot be resolved"))?;
+        found
+            .into_iter()
+            .find_map(|hop| self.lines.iter().find_map(|line| Some((line.exit(hop)?, hop))))
+            .ok_or_else(|| unreachable("has no address that any SIP listener can send to"))
+    }
+}
+
+fn order(
+    verification: &Verification,
+    trunk: &Trunk,
+    exit: &Exit,
+    next_hop: SocketAddr,
+    rtp: SocketAddr,
+    settings: &Settings,
+) -> voice::Order {
+    let request = &verification.request;
+    let default_port = trunk.port == 5060;
+    let host = bracketed(&trunk.host);
+    let caller = trunk.caller_id.as_deref().unwrap_or("anonymous");
+    let from = NameAddr::new(Uri::sip(caller, &host, None));
+    let from = match &request.brand {
+        Some(brand) => from.display(brand.as_str()),
+        None => from,
+    };
+    voice::Order {
+        target: call::Target {
+            user: request.to.expose().to_owned(),
+            host,
+            port: (!default_port).then_some(trunk.port),
+        },
+        next_hop,
+        local: exit.local,
+        rtp,
+        from,
+        credentials: trunk
+            .credentials
+            .as_ref()
+            .map(|it| Credentials::new(&it.username, &it.password)),
+        ring_timeout: settings.ring_timeout,
+        brand: request.brand.as_ref().map(|brand| brand.as_str().to_owned()),
+    }
+}
+
+/// A host as a SIP URI writes it (RFC 3261 section 25.1: an IPv6reference has brackets).
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}

@@ -1,0 +1,235 @@
+//! The SIP sockets: reads datagrams, finds the call they belong to, and hands them to the thread
+//! that owns it. Requests outside any call are answered without state.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+
+use super::engine::{Command, EngineHandle};
+use crate::ambient::Entropy;
+use crate::sip::message::{self, Incoming};
+use crate::sip::{Kind, Message, stateless};
+use crate::telemetry::{self, Event};
+use crate::verify::VerificationId;
+use crate::verify::attempt::AttemptNo;
+
+/// The largest datagram that IP can carry.
+const DATAGRAM: usize = 65_535;
+
+/// One SIP socket. The sending half is a plain socket, so that the thread that owns a call sends
+/// at once, without a detour through the runtime.
+#[derive(Debug)]
+pub(super) struct Line {
+    send: Arc<UdpSocket>,
+    receive: tokio::net::UdpSocket,
+    /// What it is bound to; the address may be a wildcard.
+    pub(super) bound: SocketAddr,
+}
+
+/// A way out for one call.
+#[derive(Clone, Debug)]
+pub(super) struct Exit {
+    /// The socket.
+    pub(super) socket: Arc<UdpSocket>,
+    /// How the far end reaches us through it.
+    pub(super) local: SocketAddr,
+}
+
+impl Line {
+    /// Binds a SIP socket.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn bind(listen: SocketAddr) -> io::Result<Self> {
+        let send = UdpSocket::bind(listen)?;
+        send.set_nonblocking(true)?;
+        let receive = tokio::net::UdpSocket::from_std(send.try_clone()?)?;
+        let bound = send.local_addr()?;
+        Ok(Self { send: Arc::new(send), receive, bound })
+    }
+
+    /// The way through this socket to `next_hop`, if it speaks that address family and has one.
+    pub(super) fn exit(&self, next_hop: SocketAddr) -> Option<Exit> {
+        if self.bound.is_ipv4() != next_hop.is_ipv4() {
+            return None;
+        }
+        let ip = if self.bound.ip().is_unspecified() {
+            source_for(next_hop).ok()?
+        } else {
+            self.bound.ip()
+        };
+        let local = SocketAddr::new(ip, self.bound.port());
+        Some(Exit { socket: Arc::clone(&self.send), local })
+    }
+
+    /// Reads until the runtime ends it.
+    async fn read(&self, calls: &Calls, mut entropy: Entropy) {
+        let mut buffer = vec![0; DATAGRAM];
+        loop {
+            let (length, from) = match self.receive.recv_from(&mut buffer).await {
+                Ok(received) => received,
+                // Linux reports ICMP errors of earlier sends here; the socket is none the worse.
+                Err(error) => {
+                    telemetry::observe(&Event::Fault { doing: "receive SIP", error: &error });
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            };
+            let datagram = buffer.get(..length).unwrap_or_default();
+            if let Some(reply) = route(calls, datagram, from, &mut entropy) {
+                // A reply that does not fit now is asked for again.
+                let _ = self.send.send_to(&reply, from);
+            }
+        }
+    }
+}
+
+/// Hands a datagram to its call; what is returned answers one that belongs to none.
+fn route(
+    calls: &Calls,
+    datagram: &[u8],
+    from: SocketAddr,
+    entropy: &mut Entropy,
+) -> Option<Vec<u8>> {
+    match message::read(datagram) {
+        Ok(Incoming::KeepAlive) => None,
+        Ok(Incoming::Message(message)) => {
+            let message = calls.deliver(from, datagram, message)?;
+            telemetry::observe(&Event::Stray { from });
+            match message.kind() {
+                Kind::Request { .. } => stateless::refuse(&message, from, &entropy.token(10)),
+                Kind::Response { .. } => None,
+            }
+        }
+        Err(fault) => {
+            telemetry::observe(&Event::Malformed { from, why: "not SIP" });
+            stateless::refuse_malformed(&fault, from, &entropy.token(10))
+        }
+    }
+}
+
+/// Serves every line.
+pub(super) fn serve(
+    lines: &[Arc<Line>],
+    calls: &Arc<Calls>,
+    entropy: &mut Entropy,
+    tasks: &mut JoinSet<()>,
+) {
+    for line in lines {
+        let (line, calls, entropy) = (Arc::clone(line), Arc::clone(calls), entropy.fork());
+        tasks.spawn(async move { line.read(&calls, entropy).await });
+    }
+}
+
+/// The address this machine would send from.
+fn source_for(next_hop: SocketAddr) -> io::Result<IpAddr> {
+    let any: SocketAddr = if next_hop.is_ipv4() {
+        (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+    };
+    let probe = UdpSocket::bind(any)?;
+    // Connecting a datagram socket sends nothing; it asks for the route.
+    probe.connect(next_hop)?;
+    Ok(probe.local_addr()?.ip())
+}
+
+/// Which thread owns which call.
+#[derive(Debug)]
+pub(super) struct Calls {
+    engines: Vec<EngineHandle>,
+    seats: Mutex<Seats>,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    next: u64,
+    by_call_id: HashMap<String, Seat>,
+    by_attempt: HashMap<(VerificationId, AttemptNo), Seat>,
+}
+
+/// A leg's place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    engine: usize,
+    /// The leg's name on its engine.
+    pub(super) leg: u64,
+}
+
+impl Calls {
+    /// No calls yet, on these threads.
+    pub(super) fn new(engines: Vec<EngineHandle>) -> Self {
+        Self { engines, seats: Mutex::default() }
+    }
+
+    /// How many ring or are up.
+    pub(super) fn count(&self) -> usize {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.len()
+    }
+
+    /// Gives a leg a seat and its engine the command that begins it, in one: whoever finds the
+    /// seat finds the leg.
+    pub(super) fn seat(
+        &self,
+        call_id: &str,
+        attempt: (VerificationId, AttemptNo),
+        begin: impl FnOnce(Seat) -> Command,
+    ) {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.next += 1;
+        let leg = seats.next;
+        let engine = usize::try_from(leg).unwrap_or(0) % self.engines.len().max(1);
+        let seat = Seat { engine, leg };
+        seats.by_call_id.insert(call_id.to_owned(), seat);
+        seats.by_attempt.insert(attempt, seat);
+        self.command(seat, begin(seat));
+    }
+
+    /// Forgets an attempt whose leg has nothing more to say; its signalling may still be owed
+    /// answers.
+    pub(super) fn retire(&self, attempt: &(VerificationId, AttemptNo)) {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.remove(attempt);
+    }
+
+    /// Forgets a leg that is gone.
+    pub(super) fn unseat(&self, call_id: &str) {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_call_id.remove(call_id);
+    }
+
+    /// The seat of an attempt's leg, if it is here.
+    pub(super) fn of(&self, attempt: &(VerificationId, AttemptNo)) -> Option<Seat> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.get(attempt).copied()
+    }
+
+    /// Tells a leg's engine.
+    pub(super) fn command(&self, seat: Seat, command: Command) {
+        if let Some(engine) = self.engines.get(seat.engine) {
+            engine.send(command);
+        }
+    }
+
+    /// Tells every engine.
+    pub(super) fn command_all(&self, command: impl Fn() -> Command) {
+        self.engines.iter().for_each(|engine| engine.send(command()));
+    }
+
+    /// Hands a message to its leg; gives it back when there is none.
+    fn deliver(
+        &self,
+        from: SocketAddr,
+        datagram: &[u8],
+        message: Box<Message>,
+    ) -> Option<Box<Message>> {
+        let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(seat) = seats.by_call_id.get(message.call_id()).copied() else {
+            return Some(message);
+        };
+        drop(seats);
+        let datagram = datagram.to_vec();
+        self.command(seat, Command::Sip { leg: seat.leg, from, datagram, message });
+        None
+    }
+}

@@ -1,0 +1,270 @@
+//! Starting a gateway and ending it politely.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::dispatch::{Dispatcher, Hands, report};
+use super::engine::{self, Command, Shared};
+use super::hands::Trunks;
+use super::hub::Hub;
+use super::line::{self, Calls, Line};
+use super::ports::Ports;
+use super::settings::{Settings, StoreSettings, Tenant};
+use super::tap::Tap;
+use super::webhook::Courier;
+use super::{Fault, Gateway, Inner};
+use crate::ambient::{Clock, Entropy, Timestamp};
+use crate::media::prompt::{Pack, PackError};
+use crate::media::script::Lines;
+use crate::store::{OpenError, Owner, Store};
+use crate::verify::VerificationId;
+use crate::verify::route::Table;
+use crate::verify::signal::Signal;
+
+/// Signals are applied by this many workers; those of one verification by one, in order.
+const SIGNAL_WORKERS: usize = 64;
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A SIP address.
+    #[error("cannot take SIP on udp:{address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The media threads.
+    #[error("cannot start a media thread: {0}")]
+    Engine(std::io::Error),
+    /// The outbound HTTP client.
+    #[error("cannot start the outbound HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The prompts lack a phrase.
+    #[error(transparent)]
+    Prompts(#[from] PackError),
+}
+
+/// What keeps a gateway going. Dropped, it stops at once; [`drain`](Self::drain) ends it politely.
+#[derive(Debug)]
+pub struct Running {
+    gateway: Gateway,
+    calls: Arc<Calls>,
+    /// Where SIP is spoken.
+    pub sip: Vec<SocketAddr>,
+    tasks: JoinSet<()>,
+    engines: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// What a gateway decided and nobody carried out yet: the driver of a gateway that has no threads
+/// of its own, turn by turn.
+pub struct Turns<H> {
+    dispatcher: Dispatcher<H>,
+    to_do: mpsc::UnboundedReceiver<super::dispatch::Work>,
+    wakes: mpsc::UnboundedReceiver<Timestamp>,
+}
+
+impl<H: Hands> Turns<H> {
+    /// Claims what is due by the gateway's clock, and carries out everything there is to do;
+    /// when something will be due next.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn turn(&mut self) -> Result<Option<Timestamp>, Fault> {
+        let next = self.dispatcher.claim_once().await?;
+        while let Ok(work) = self.to_do.try_recv() {
+            self.dispatcher.carry_out(work).await;
+        }
+        let mut next = next;
+        while let Ok(at) = self.wakes.try_recv() {
+            next = Some(next.map_or(at, |next| next.min(at)));
+        }
+        Ok(next)
+    }
+}
+
+impl Gateway {
+    /// Starts a gateway: opens the store, binds SIP, starts the media threads, and takes up what
+    /// an earlier run left behind.
+    ///
+    /// # Errors
+    /// What could not be had.
+    pub fn start(
+        settings: Settings,
+        clock: Clock,
+        mut entropy: Entropy,
+        prompts: Arc<Pack>,
+        tap: Option<Tap>,
+    ) -> Result<(Self, Running), StartError> {
+        let store = match &settings.store {
+            StoreSettings::Memory => Store::memory(),
+            StoreSettings::Directory(dir) => Store::open(dir)?,
+        };
+        Lines::of(&prompts, None)?;
+        let lines = bind(&settings.sip_listen)?;
+        let courier = Courier::new()?;
+        let (signals, learned) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            clock: clock.clone(),
+            prompts,
+            ports: Ports::new(settings.rtp_ports, entropy.fork()),
+            calls: OnceLock::new(),
+            signals,
+            tap,
+        });
+        let (calls, engines) = start_engines(&settings, &shared)?;
+        let mut tasks = JoinSet::new();
+        line::serve(&lines, &calls, &mut entropy, &mut tasks);
+        let sip = lines.iter().map(|line| line.bound).collect();
+        let (tenants, routes) = (settings.tenants.clone(), settings.routes.clone());
+        let hands = Trunks { settings, shared, calls: Arc::clone(&calls), lines, courier };
+        let (gateway, turns) = Self::assemble(store, tenants, routes, clock, entropy, hands);
+        tasks.spawn(listen(gateway.clone(), learned));
+        let dispatcher = Arc::new(turns.dispatcher);
+        tasks.spawn(Arc::clone(&dispatcher).claim(turns.wakes));
+        tasks.spawn(dispatcher.work(turns.to_do));
+        let running = Running { gateway: gateway.clone(), calls, sip, tasks, engines };
+        Ok((gateway, running))
+    }
+
+    /// A gateway over this store and these hands that does nothing by itself: whoever holds the
+    /// [`Turns`] drives it. Simulations do, with a clock and a world of their own.
+    #[must_use]
+    pub fn assemble<H: Hands>(
+        store: Store,
+        tenants: Vec<Tenant>,
+        routes: Table,
+        clock: Clock,
+        mut entropy: Entropy,
+        hands: H,
+    ) -> (Self, Turns<H>) {
+        let (work, to_do) = mpsc::unbounded_channel();
+        let (wake, wakes) = mpsc::unbounded_channel();
+        let gateway = Self(Arc::new(Inner {
+            clock,
+            owner: Owner::new(format!("node-{}", entropy.token(20))),
+            entropy: Mutex::new(entropy),
+            store,
+            tenants: tenants.into_iter().map(Arc::new).collect(),
+            routes,
+            hub: Hub::default(),
+            draining: AtomicBool::new(false),
+            work,
+            wake,
+        }));
+        let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
+        (gateway, turns)
+    }
+}
+
+impl Running {
+    /// How many calls are ringing or up.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.count()
+    }
+
+    /// Takes no new verification, lets the calls that are up finish for at most `patience`, then
+    /// ends those that are left, and stops.
+    pub async fn drain(self, patience: Duration) {
+        self.drain_unless(patience, std::future::pending()).await;
+    }
+
+    /// As [`drain`](Self::drain), but no longer than until `enough`.
+    pub async fn drain_unless(mut self, patience: Duration, enough: impl Future<Output = ()>) {
+        self.gateway.0.draining.store(true, Ordering::Relaxed);
+        tokio::select! {
+            () = self.finish(patience) => {}
+            () = enough => {}
+        }
+        self.calls.command_all(|| Command::StopAll);
+        self.finish(Duration::from_secs(2)).await;
+        // The last webhooks and commits of calls that just ended.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.calls.command_all(|| Command::Exit);
+        self.tasks.shutdown().await;
+        for engine in self.engines.drain(..) {
+            let _ = tokio::task::spawn_blocking(move || engine.join()).await;
+        }
+    }
+
+    async fn finish(&self, patience: Duration) {
+        let over = async {
+            while self.calls.count() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, over).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.calls.command_all(|| Command::Exit);
+    }
+}
+
+fn bind(listen: &[SocketAddr]) -> Result<Vec<Arc<Line>>, StartError> {
+    listen
+        .iter()
+        .map(|&address| match Line::bind(address) {
+            Ok(line) => Ok(Arc::new(line)),
+            Err(source) => Err(StartError::Listen { address, source }),
+        })
+        .collect()
+}
+
+type Engines = (Arc<Calls>, Vec<std::thread::JoinHandle<()>>);
+
+fn start_engines(settings: &Settings, shared: &Arc<Shared>) -> Result<Engines, StartError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut handles = Vec::new();
+    let mut threads = Vec::new();
+    for index in 0..settings.engines.unwrap_or(cores).max(1) {
+        let (handle, thread) =
+            engine::start(index, Arc::clone(shared)).map_err(StartError::Engine)?;
+        handles.push(handle);
+        threads.push(thread);
+    }
+    let calls = Arc::new(Calls::new(handles));
+    // It is set here and nowhere else.
+    let _ = shared.calls.set(Arc::clone(&calls));
+    Ok((calls, threads))
+}
+
+/// Applies what the engines learned: each verification's signals in order, many at a time.
+async fn listen(gateway: Gateway, mut learned: mpsc::UnboundedReceiver<(VerificationId, Signal)>) {
+    let mut workers = JoinSet::new();
+    let queues: Vec<_> = (0..SIGNAL_WORKERS)
+        .map(|_| {
+            let (queue, mut signals) = mpsc::unbounded_channel::<(VerificationId, Signal)>();
+            let gateway = gateway.clone();
+            workers.spawn(async move {
+                while let Some((id, signal)) = signals.recv().await {
+                    if let Err(fault) = gateway.signal(&id, signal).await {
+                        report("apply a signal", &fault);
+                    }
+                }
+            });
+            queue
+        })
+        .collect();
+    while let Some((id, signal)) = learned.recv().await {
+        let place = id
+            .as_str()
+            .bytes()
+            .fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        if let Some(queue) = queues.get(place % SIGNAL_WORKERS) {
+            let _ = queue.send((id, signal));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a call did, live, for whoever looks on: the ladder of `demo` and `call`, recordings and
+//! captures. Nobody looks on in `serve`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::ambient::Timestamp;
+use crate::verify::VerificationId;
+
+/// The looker-on's end of a gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tap(mpsc::UnboundedSender<Scene>);
+
+impl Tap {
+    /// A tap, and where what it sees arrives.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Scene>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    pub(super) fn show(&self, scene: Scene) {
+        // Whoever looked on may have left.
+        let _ = self.0.send(scene);
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// When.
+    pub at: Timestamp,
+    /// In which verification.
+    pub verification: VerificationId,
+    /// What.
+    pub act: Act,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// A packet left or came: SIP, RTP or RTCP.
+    Packet(Packet),
+    /// We began to say this.
+    Saying(Arc<str>),
+    /// A key was heard, by this path.
+    Key {
+        /// The key.
+        digit: char,
+        /// How it came.
+        path: &'static str,
+    },
+    /// Something odd was seen, in words.
+    Note(String),
+}
+
+/// A packet as it was on the wire.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// What it carries.
+    pub protocol: Protocol,
+    /// From.
+    pub from: SocketAddr,
+    /// To.
+    pub to: SocketAddr,
+    /// Whether we sent it.
+    pub sent: bool,
+    /// Its payload.
+    pub bytes: Vec<u8>,
+}
+
+/// What a [`Packet`] carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 3261.
+    Sip,
+    /// RFC 3550 section 5.
+    Rtp,
+    /// RFC 3550 section 6.
+    Rtcp,
+}

@@ -1,0 +1,299 @@
+//! The HTTP API: listeners, routes, and the way from bytes to a checked request and back.
+//!
+//! Nothing is decided here. A handler reads (`auth`, `query`, `body`, `json`, `start`), asks the
+//! [`Gateway`], and writes ([`Resource`](crate::gateway::resource::Resource) or `problem`).
+
+mod auth;
+mod body;
+mod connection;
+mod docs;
+mod json;
+mod ops;
+mod page;
+mod problem;
+mod query;
+mod report;
+mod start;
+mod verify;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tower::Service as _;
+use tower::util::MapResponseLayer;
+
+use self::problem::{Code, Problem};
+use crate::gateway::Gateway;
+
+/// Where to listen, and how much to take from a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The address of the API; port 0 lets the system choose.
+    pub api_listen: SocketAddr,
+    /// The address of the operator's pages; none unless written.
+    pub admin_listen: Option<SocketAddr>,
+    /// How long the head of a request may take, from the connection or its first byte.
+    pub head_timeout: Duration,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+    /// How long a connection may stand idle between requests.
+    pub idle_timeout: Duration,
+    /// How long a client may take to fetch a response that it let wait.
+    pub write_timeout: Duration,
+    /// How long requests that are under way may take once the server closes.
+    pub drain_timeout: Duration,
+    /// The largest request line and headers together, in bytes.
+    pub max_head: usize,
+    /// The most headers.
+    pub max_headers: usize,
+    /// The largest body, in bytes.
+    pub max_body: usize,
+    /// The most connections at a time to one listener; more wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin_listen: None,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+            max_head: 16 * 1024,
+            max_headers: 100,
+            max_body: 64 * 1024,
+            // Room for two thousand clients that dawdle, and as many that do not.
+            max_connections: 4096,
+        }
+    }
+}
+
+/// Writes the metrics of the process in Prometheus' text format.
+pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// Listeners that are bound and do not answer yet: clients that connect wait for
+/// [`run`](Self::run).
+pub struct Server {
+    settings: Arc<Settings>,
+    api: Bound,
+    admin: Option<Bound>,
+    closing: watch::Sender<bool>,
+}
+
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+}
+
+/// What every handler may use.
+#[derive(Clone)]
+struct App {
+    gateway: Gateway,
+    settings: Arc<Settings>,
+    metrics: Metrics,
+    closing: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("api", &self.api_address())
+            .field("admin", &self.admin_address())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Binds the listeners.
+    ///
+    /// # Errors
+    /// When an address cannot be had.
+    pub async fn bind(
+        settings: Settings,
+        gateway: Gateway,
+        metrics: Metrics,
+    ) -> Result<Self, BindError> {
+        let settings = Arc::new(settings);
+        let (closing, closes) = watch::channel(false);
+        let app = App { gateway, settings: Arc::clone(&settings), metrics, closing: closes };
+        let api = Bound::new(settings.api_listen, router(api_routes(), app.clone())).await?;
+        let admin = match settings.admin_listen {
+            Some(address) => Some(Bound::new(address, router(admin_routes(), app)).await?),
+            None => None,
+        };
+        Ok(Self { settings, api, admin, closing })
+    }
+
+    /// The address the API really listens on.
+    #[must_use]
+    pub const fn api_address(&self) -> SocketAddr {
+        self.api.address
+    }
+
+    /// The address the operator's pages really listen on.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|bound| bound.address)
+    }
+
+    /// Answers until `shutdown` comes. Then nothing new is accepted, idle connections are closed,
+    /// clients that wait for a change are told how things stand, and requests under way are
+    /// finished, within the drain time-out.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { settings, api, admin, closing } = self;
+        let serve = |bound: Bound| {
+            connection::accept(
+                bound.listener,
+                bound.router,
+                Arc::clone(&settings),
+                closing.subscribe(),
+            )
+        };
+        let api = serve(api);
+        let admin = async {
+            if let Some(bound) = admin {
+                serve(bound).await;
+            }
+        };
+        let close = async {
+            shutdown.await;
+            closing.send_replace(true);
+        };
+        tokio::join!(api, admin, close);
+    }
+}
+
+impl Bound {
+    async fn new(address: SocketAddr, router: Router) -> Result<Self, BindError> {
+        let failed = |source| BindError { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, router })
+    }
+}
+
+/// One route: method, path, handler.
+type Route = (&'static str, &'static str, MethodRouter<App>);
+
+/// The path of every route, for metrics: it has no ids in it.
+#[derive(Clone, Copy)]
+struct RouteName(&'static str);
+
+/// Every route of the API. The documentation is held against this table by a test.
+fn api_routes() -> Vec<Route> {
+    let mut routes = vec![
+        ("post", "/v1/verifications", post(verify::start)),
+        ("get", "/v1/verifications/{id}", get(verify::read)),
+        ("post", "/v1/verifications/{id}/cancel", post(verify::cancel)),
+        ("get", "/v1/openapi.json", get(docs::openapi)),
+        ("get", "/docs", get(docs::page)),
+    ];
+    routes.extend(health_routes());
+    routes
+}
+
+/// Every route of the operator's listener.
+fn admin_routes() -> Vec<Route> {
+    let mut routes = vec![("get", "/metrics", get(ops::metrics))];
+    routes.extend(health_routes());
+    routes
+}
+
+fn health_routes() -> Vec<Route> {
+    vec![("get", "/healthz", get(ops::healthz)), ("get", "/readyz", get(ops::readyz))]
+}
+
+fn router(routes: Vec<Route>, app: App) -> Router {
+    routes
+        .into_iter()
+        .fold(Router::new(), |router, (_, path, handler)| {
+            let named = MapResponseLayer::new(move |mut response: Response| {
+                response.extensions_mut().insert(RouteName(path));
+                response
+            });
+            router.route(path, handler.layer(named))
+        })
+        .fallback(async || Problem::new(Code::NotFound))
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
+        .with_state(app)
+}
+
+/// Answers one request, whatever its handler does: a panic is an answer too.
+async fn respond(mut router: Router, request: Request) -> Response {
+    let started = tokio::time::Instant::now();
+    let method = request.method().clone();
+    let mut handler = Box::pin(async move {
+        let answer: Result<Response, Infallible> = router.call(request).await;
+        answer.unwrap_or_else(|never| match never {})
+    });
+    let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => std::task::Poll::Ready(None),
+    })
+    .await;
+    let mut response = caught.unwrap_or_else(|| {
+        report::panicked(&method);
+        Problem::new(Code::Internal).into_response()
+    });
+    for (name, value) in EVERYWHERE {
+        response.headers_mut().insert(name, value);
+    }
+    let route = response.extensions().get::<RouteName>().map_or("none", |name| name.0);
+    report::answered(&method, route, response.status(), started.elapsed());
+    response
+}
+
+/// Nothing here may be kept by a cache, guessed at by a browser, or framed.
+const EVERYWHERE: [(HeaderName, HeaderValue); 3] = [
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
+];
+
+/// Waits until the server closes.
+async fn closes(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closes| *closes).await;
+}
+
+/// A response of these bytes.
+fn written(
+    status: axum::http::StatusCode,
+    content_type: &'static str,
+    body: impl Into<Body>,
+) -> Response {
+    let content_type = HeaderValue::from_static(content_type);
+    let mut response = (status, body.into()).into_response();
+    response.headers_mut().insert(axum::http::header::CONTENT_TYPE, content_type);
+    response
+}
+
+#[cfg(test)]
+mod tests;

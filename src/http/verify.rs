@@ -1,0 +1,317 @@
+//! Verifications: start, read, cancel.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::header::LOCATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::problem::{Code, FieldCode, FieldError, Problem};
+use super::{App, auth, body, closes, json, query, report, start, written};
+use crate::gateway::resource::{Resource, render};
+use crate::gateway::{AnswerOf, Answered, BeginError, Fault, Idempotency};
+use crate::verify::policy::Refusal;
+use crate::verify::{Verification, VerificationId};
+
+/// What stands for `{id}` in the path, if it is text.
+type Named = Result<Path<String>, PathRejection>;
+
+/// The header by which a request can be repeated.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The header that marks the answer of a repeat.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Start a verification
+///
+/// Calls the phone, says who is asking, and listens for `#`. Answers at once; read the
+/// verification with `wait`, or take the webhook, to learn the verdict.
+#[utoipa::path(
+    post,
+    path = "/v1/verifications",
+    operation_id = "start",
+    tag = "Verifications",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+         description = "Visible ASCII characters. The same key and body get the same answer, byte for byte, for 24 hours, and no second call.",
+         example = "0f6c1c2e-login-991"),
+    ),
+    request_body(content = start::Start, content_type = "application/json"),
+    responses(
+        (status = 201, description = "Started.", body = Resource, content_type = "application/json",
+         headers(
+            ("Location" = String, description = "The path of the verification."),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the answer of an earlier request."),
+         )),
+    ),
+    security(("key" = [])),
+)]
+pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let tenant = auth::tenant(&app, &parts.headers)?;
+    query::none(parts.uri.query())?;
+    let key = idempotency_key(&parts.headers)?;
+    body::must_be_json(&parts.headers)?;
+    let body = body::read(&app.settings, &parts.headers, body).await?;
+    let asked = start::read(&body, &tenant)?;
+    let answer = answer_of(&parts, &body, key);
+    let gateway = app.gateway;
+    let begun = carried_out(async move { gateway.begin(&tenant, asked, answer).await }).await;
+    let mut response = answered(StatusCode::CREATED, begun?)?;
+    if let Some(Told(id)) = response.extensions_mut().remove() {
+        let location = HeaderValue::try_from(format!("/v1/verifications/{id}"));
+        response.headers_mut().extend(location.ok().map(|location| (LOCATION, location)));
+    }
+    Ok(response)
+}
+
+/// Read a verification
+///
+/// With `wait`, answers as soon as `version` is above `since`, or the verification is settled, or
+/// the wait is over, whichever comes first. Without `since`, it waits for the next change.
+#[utoipa::path(
+    get,
+    path = "/v1/verifications/{id}",
+    operation_id = "read",
+    tag = "Verifications",
+    params(
+        ("id" = String, Path, description = "The verification's `id`.", example = "vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE"),
+        ("wait" = Option<u32>, Query, minimum = 0, maximum = 60, description = "How long to wait for news, in seconds.", example = 25),
+        ("since" = Option<u64>, Query, minimum = 0, description = "The `version` that is known already.", example = 3),
+    ),
+    responses(
+        (status = 200, description = "How it stands.", body = Resource, content_type = "application/json"),
+    ),
+    security(("key" = [])),
+)]
+pub(super) async fn read(
+    State(app): State<App>,
+    id: Named,
+    request: Request,
+) -> Result<Response, Problem> {
+    let tenant = auth::tenant(&app, request.headers())?;
+    let id = known(id)?;
+    let query::Wait { wait, since } = query::wait(request.uri().query())?;
+    let now = app.gateway.read(&tenant, &id).await.map_err(fault)?;
+    let now = now.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let since = since.unwrap_or(now.version);
+    let patience = Duration::from_secs(wait.unwrap_or(0));
+    if patience.is_zero() || now.version > since || now.verdict().is_some() {
+        return Ok(resource(&now));
+    }
+    let mut closing = app.closing.clone();
+    let news = tokio::select! {
+        news = app.gateway.wait(&tenant, &id, since, patience) => news,
+        _ = closes(&mut closing) => app.gateway.read(&tenant, &id).await,
+    };
+    let news = news.map_err(fault)?;
+    Ok(resource(&news.ok_or_else(|| Problem::new(Code::NotFound))?))
+}
+
+/// Cancel a verification
+///
+/// Ends it, and the phone stops ringing. A verification that is settled already stays as it is,
+/// and is answered so.
+#[utoipa::path(
+    post,
+    path = "/v1/verifications/{id}/cancel",
+    operation_id = "cancel",
+    tag = "Verifications",
+    params(
+        ("id" = String, Path, description = "The verification's `id`.", example = "vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+         description = "Visible ASCII characters. The same key gets the same answer, byte for byte, for 24 hours."),
+    ),
+    responses(
+        (status = 200, description = "How it stands now.", body = Resource, content_type = "application/json",
+         headers(
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the answer of an earlier request."),
+         )),
+    ),
+    security(("key" = [])),
+)]
+pub(super) async fn cancel(
+    State(app): State<App>,
+    id: Named,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let tenant = auth::tenant(&app, &parts.headers)?;
+    let id = known(id)?;
+    query::none(parts.uri.query())?;
+    let key = idempotency_key(&parts.headers)?;
+    let body = empty(&app, &parts, body).await?;
+    let answer = answer_of(&parts, &body, key);
+    let gateway = app.gateway;
+    let canceled = carried_out(async move { gateway.cancel(&tenant, &id, answer).await }).await;
+    let canceled = canceled.map_err(fault)?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    answered(StatusCode::OK, canceled)
+}
+
+/// The name in the path. One that cannot be one is as unknown as any other.
+fn known(id: Named) -> Result<VerificationId, Problem> {
+    id.ok()
+        .and_then(|Path(id)| VerificationId::parse(&id))
+        .ok_or_else(|| Problem::new(Code::NotFound))
+}
+
+/// A body that says nothing: no byte, or `{}`.
+async fn empty(app: &App, parts: &Parts, body: Body) -> Result<Bytes, Problem> {
+    let body = body::read(&app.settings, &parts.headers, body).await?;
+    if body.is_empty() {
+        return Ok(body);
+    }
+    body::must_be_json(&parts.headers)?;
+    let mut checks = json::Checks::default();
+    checks.unknown(json::object(&body)?.keys());
+    checks.done().map(|()| body)
+}
+
+/// The key of the one `Idempotency-Key` header, where there is one.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut all = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(first) = all.next() else {
+        return Ok(None);
+    };
+    let visible = |key: &&str| key.bytes().all(|b| b.is_ascii_graphic());
+    let key = first.to_str().ok().filter(|key| (1..=255).contains(&key.len())).filter(visible);
+    match (key, all.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => {
+            let must_be = "must stand once and have 1 to 255 visible ASCII characters";
+            let field = FieldError::new("Idempotency-Key", FieldCode::InvalidValue, must_be);
+            Err(Problem::fields(vec![field]))
+        }
+    }
+}
+
+fn answer_of(parts: &Parts, body: &[u8], key: Option<String>) -> AnswerOf {
+    let idempotency = key.map(|key| Idempotency { key, fingerprint: fingerprint(parts, body) });
+    AnswerOf { idempotency, render }
+}
+
+/// What was asked: method, path and raw body. Neither method nor path has a line break.
+fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(parts.method.as_str());
+    hash.update("\n");
+    hash.update(parts.uri.path());
+    hash.update("\n");
+    hash.update(body);
+    hash.finalize().into()
+}
+
+/// Carries something out to its end even if the client goes away: what was asked for is not left
+/// half done.
+async fn carried_out<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the runtime cuts a task that nobody aborts.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The verification that an answer tells of.
+#[derive(Clone)]
+struct Told(VerificationId);
+
+fn answered(status: StatusCode, answered: Answered) -> Result<Response, Problem> {
+    let (body, id, replayed) = match answered {
+        Answered::Fresh { body, id } => (body, id, false),
+        Answered::Replayed { body, id } => (body, id, true),
+        Answered::Mismatch => return Err(Problem::new(Code::IdempotencyMismatch)),
+    };
+    let mut response = written(status, "application/json", body);
+    response.extensions_mut().insert(Told(id));
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn resource(verification: &Verification) -> Response {
+    written(StatusCode::OK, "application/json", render(verification))
+}
+
+impl From<BeginError> for Problem {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Refused(refusal) => {
+                let code = match refusal {
+                    Refusal::Country { .. } => Code::CountryDenied,
+                    Refusal::Kind { .. } => Code::PolicyDenied,
+                };
+                Self::new(code).because(refusal.to_string())
+            }
+            BeginError::NoRoute(no_route) => Self::new(Code::NoRoute).because(no_route.to_string()),
+            BeginError::NotReady(why) => Self::new(Code::NotReady).because(why),
+            BeginError::Fault(ours) => fault(ours),
+        }
+    }
+}
+
+/// Logged once, here; the caller learns only that it was ours.
+#[expect(clippy::needless_pass_by_value, reason = "it ends here, and `map_err` hands it over")]
+fn fault(fault: Fault) -> Problem {
+    report::fault(&fault);
+    Problem::new(Code::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_of_visible_ascii_is_taken() {
+        let read = |values: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(IDEMPOTENCY_KEY, HeaderValue::from_bytes(value).unwrap());
+            }
+            idempotency_key(&headers)
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[b"a-1"]), Ok(Some("a-1".to_owned())));
+        assert!(read(&[&[b'x'; 255]]).is_ok());
+        for bad in [&b""[..], b"a b", b"\xc3\xbc", &[b'x'; 256]] {
+            assert!(read(&[bad]).is_err(), "{bad:?}");
+        }
+        assert!(read(&[b"a", b"a"]).is_err());
+    }
+
+    #[test]
+    fn the_fingerprint_tells_method_path_and_body_apart() {
+        let of = |method: &str, path: &str, body: &[u8]| {
+            let request = Request::builder().method(method).uri(path).body(()).unwrap();
+            fingerprint(&request.into_parts().0, body)
+        };
+        let one = of("POST", "/a", b"{}");
+        assert_eq!(one, of("POST", "/a", b"{}"));
+        for other in [of("PUT", "/a", b"{}"), of("POST", "/b", b"{}"), of("POST", "/a", b"{ }")] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_the_code_that_policy_gives_it() {
+        let country = "FR".parse().unwrap();
+        let kind = crate::verify::number::NumberKind::Premium;
+        for refusal in [Refusal::Country { country }, Refusal::Kind { kind }] {
+            let (code, detail) = (refusal.code(), refusal.to_string());
+            let wanted = Code::ALL.iter().find(|known| known.as_str() == code).copied().unwrap();
+            assert_eq!(
+                Problem::from(BeginError::Refused(refusal)),
+                Problem::new(wanted).because(detail)
+            );
+        }
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod ambient;
+
+pub mod verify;
+
+pub mod media;
+pub mod sip;
+pub mod voice;
+
+pub mod telemetry;
+
+pub mod store;
+
+pub mod gateway;
+
+pub mod http;
+
+pub mod config;
+
+pub mod cli;

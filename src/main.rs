@@ -1,0 +1,7 @@
+//! The program: see [`octothorpe::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    octothorpe::cli::main()
+}

@@ -1,0 +1,676 @@
+//! One call's media: what goes into the session descriptions, what is sent and heard by RTP, and
+//! the dialogue.
+//!
+//! Nothing here waits, sends or receives. [`MediaSession`] is given packets and the time, and
+//! gives back what was heard and what must be sent; [`script::Script`] decides what is said, and
+//! [`player::Player`] cuts that into frames.
+//!
+//! RFC 3550 (RTP), RFC 3551 (the audio profile), RFC 3264 and 8866 (SDP), RFC 4733
+//! (telephone-events), ITU-T G.711.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::ambient::{Entropy, Timestamp};
+
+pub mod events;
+pub mod g711;
+pub mod player;
+pub mod prompt;
+pub mod rtcp;
+pub mod rtp;
+pub mod script;
+pub mod sdp;
+
+pub use events::Digit;
+pub use g711::Law;
+pub use sdp::Unusable;
+
+use events::{Arrival, Event, Heard};
+use prompt::{Pack, PhraseId};
+use sdp::{Agreed, Format, Origin};
+
+/// How long one frame lasts.
+pub const FRAME_TIME: Duration = Duration::from_millis(20);
+
+/// The longest RTP or RTCP packet read: 120 ms of G.711 and generous headers.
+const LONGEST: usize = 1_200;
+
+/// One call's media.
+#[derive(Debug)]
+pub struct MediaSession {
+    origin: Origin,
+    entropy: Entropy,
+    cname: String,
+    agreed: Option<Agreed>,
+    /// The negotiated address. It outlives a hold that names none.
+    remote: Option<SocketAddr>,
+    sending: Sending,
+    source: Option<Source>,
+    /// Packets received and lost of sources before this one.
+    past: (u32, i64),
+    keys: events::Receiver,
+    tones: BTreeSet<u8>,
+    first_heard: Option<Timestamp>,
+    last_heard: Option<Timestamp>,
+    report_due: Option<Timestamp>,
+    far_end: Option<rtcp::AboutUs>,
+    anomalies: BTreeMap<Anomaly, u32>,
+    closed: bool,
+}
+
+/// Our own stream.
+#[derive(Debug)]
+struct Sending {
+    ssrc: u32,
+    sequence: u16,
+    /// The RTP timestamp of the next frame.
+    timestamp: u32,
+    /// When the last frame was cut.
+    at: Option<Timestamp>,
+    /// The next prompt frame begins a talkspurt.
+    quiet: bool,
+    /// The next packet is the first, or the first after a hold.
+    broken_off: bool,
+    packets: u32,
+    octets: u32,
+    reported: u32,
+}
+
+/// The stream we listen to.
+#[derive(Debug)]
+struct Source {
+    ssrc: u32,
+    reception: rtp::Reception,
+    last_report: Option<(u32, Timestamp)>,
+}
+
+/// What a session gives back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Output {
+    /// A key went down.
+    Key(Key),
+    /// The key that was down is up.
+    KeyUp {
+        /// Which key.
+        digit: Digit,
+        /// When that was known.
+        at: Timestamp,
+        /// How long it was down, by the sender's account.
+        held: Duration,
+    },
+    /// An RTCP packet to be sent from the RTCP port.
+    Rtcp {
+        /// Where to.
+        to: SocketAddr,
+        /// The datagram.
+        packet: Vec<u8>,
+    },
+    /// Something odd, told the first time it happens in a call.
+    Note(Note),
+}
+
+/// One press of a key, and the packet that told of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Which key.
+    pub digit: Digit,
+    /// How it was heard.
+    pub path: Path,
+    /// When the first packet of the press came.
+    pub at: Timestamp,
+    /// The source of that packet.
+    pub ssrc: u32,
+    /// Its RTP timestamp: when, on the sender's clock, the key went down.
+    pub rtp_timestamp: u32,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// The level in dBm0, with the sign dropped.
+    pub volume: u8,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.digit)
+    }
+}
+
+/// How a key was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// As a telephone-event.
+    Rfc4733,
+}
+
+/// Something odd about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A packet was counted as an anomaly; the first of its kind.
+    Odd {
+        /// What was odd.
+        anomaly: Anomaly,
+        /// Where the packet came from.
+        from: SocketAddr,
+    },
+    /// An event that is no key: fax and modem tones are 32 to 36.
+    Tone(u8),
+    /// The far end's RTCP says that it leaves.
+    Bye,
+}
+
+/// What can be odd about a packet. But for [`Sequence`](Self::Sequence), it was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Anomaly {
+    /// It came from another address or port than was negotiated.
+    Address,
+    /// RTCP came from the right address and another port than RTP's plus one.
+    RtcpPort,
+    /// It has another SSRC than the packets before it.
+    Source,
+    /// It has our own SSRC: the line reflects.
+    Echo,
+    /// Its payload type was not negotiated.
+    PayloadType,
+    /// It is not RTP, or not RTCP, or cut short.
+    Malformed,
+    /// It is longer than a packet of ours or theirs can be.
+    Oversized,
+    /// Its sequence number leaps. Only counted: a telephone-event in it is still heard.
+    Sequence,
+}
+
+/// Why a session wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A key that is down counts as up.
+    KeyUp,
+    /// An RTCP report is due.
+    Report,
+}
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// 20 ms of silence.
+    Silence,
+    /// 20 ms of a phrase.
+    Prompt {
+        /// The phrase.
+        phrase: PhraseId,
+        /// Which 20 ms of it, from 0.
+        frame: usize,
+    },
+    /// A step of a key press, in the place of audio.
+    Event(events::Step),
+}
+
+impl Payload {
+    /// The octets to send. A frame the pack does not have is silence.
+    #[must_use]
+    pub fn bytes<'a>(&'a self, pack: &'a Pack, law: Law) -> &'a [u8] {
+        match self {
+            Self::Silence => law.silence(),
+            Self::Prompt { phrase, frame } => {
+                pack.frame(*phrase, law, *frame).unwrap_or(law.silence())
+            }
+            Self::Event(step) => &step.payload,
+        }
+    }
+}
+
+/// An RTP packet to be sent from the RTP port: the header and, behind it,
+/// [`Payload::bytes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Where to.
+    pub to: SocketAddr,
+    /// The first 12 octets.
+    pub header: [u8; 12],
+    /// What follows them.
+    pub payload: Payload,
+}
+
+/// How the media of a call went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quality {
+    /// RTP packets we sent.
+    pub packets_sent: u32,
+    /// RTP packets we accepted.
+    pub packets_received: u32,
+    /// RTP packets that should have come and did not; negative when more came twice.
+    pub lost: i64,
+    /// The interarrival jitter of the audio we received.
+    pub jitter: Duration,
+    /// What the far end last said of our packets.
+    pub far_end: Option<rtcp::AboutUs>,
+    /// How often what was odd.
+    pub anomalies: BTreeMap<Anomaly, u32>,
+}
+
+impl MediaSession {
+    /// A session that receives RTP at `local`, and RTCP at the port after it.
+    #[must_use]
+    pub fn new(local: SocketAddr, mut entropy: Entropy) -> Self {
+        // RFC 3550, Section 5.1: "The initial value of the sequence number SHOULD be random",
+        // and so the timestamp.
+        let sending = Sending {
+            ssrc: entropy.u32(),
+            sequence: entropy.u16(),
+            timestamp: entropy.u32(),
+            at: None,
+            quiet: true,
+            broken_off: true,
+            packets: 0,
+            octets: 0,
+            reported: 0,
+        };
+        Self {
+            origin: Origin { id: entropy.u32(), version: 1, local },
+            // RFC 7022: a name for this session alone, which tells nothing about the host.
+            cname: entropy.token(20),
+            entropy,
+            agreed: None,
+            remote: None,
+            sending,
+            source: None,
+            past: (0, 0),
+            keys: events::Receiver::default(),
+            tones: BTreeSet::new(),
+            first_heard: None,
+            last_heard: None,
+            report_due: None,
+            far_end: None,
+            anomalies: BTreeMap::new(),
+            closed: false,
+        }
+    }
+
+    /// Our offer.
+    #[must_use]
+    pub fn offer(&self) -> Vec<u8> {
+        sdp::offer(self.origin)
+    }
+
+    /// Takes the answer to our offer: from a 200, from a 183 before it, or a later one in its
+    /// place.
+    ///
+    /// # Errors
+    /// When it cannot be used; nothing has changed then.
+    pub fn answered(&mut self, now: Timestamp, sdp: &[u8]) -> Result<(), Unusable> {
+        let agreed = sdp::read_answer(sdp)?;
+        self.agree(now, agreed);
+        Ok(())
+    }
+
+    /// Takes an offer of the far end, as in a re-INVITE, and gives our answer. Without one
+    /// (`None`), gives an offer of ours, whose answer comes with the ACK.
+    ///
+    /// # Errors
+    /// When the offer cannot be used; nothing has changed then.
+    pub fn offered(&mut self, now: Timestamp, sdp: Option<&[u8]>) -> Result<Vec<u8>, Unusable> {
+        // RFC 3264, Section 8: "the version in the origin field MUST increment by one".
+        let origin = Origin { version: self.origin.version + 1, ..self.origin };
+        let text = match sdp {
+            None => sdp::offer(origin),
+            Some(sdp) => {
+                let (text, agreed) = sdp::answer(sdp, origin)?;
+                self.agree(now, agreed);
+                text
+            }
+        };
+        self.origin = origin;
+        Ok(text)
+    }
+
+    /// Listens to a new source: the next one that sends from the negotiated address.
+    ///
+    /// Happens by itself when that address changes.
+    pub fn rearm(&mut self) {
+        if let Some(source) = self.source.take() {
+            self.past.0 = self.past.0.saturating_add(source.reception.received());
+            self.past.1 = self.past.1.saturating_add(source.reception.lost());
+        }
+    }
+
+    /// The law of what we send; µ-law before there is an answer.
+    #[must_use]
+    pub fn law(&self) -> Law {
+        self.agreed.as_ref().map_or(Law::Ulaw, |agreed| agreed.law)
+    }
+
+    /// Whether the far end has asked us not to send.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let held = |agreed: &Agreed| agreed.remote.is_none() || !agreed.direction.sends();
+        self.agreed.as_ref().is_some_and(held)
+    }
+
+    /// Where our RTP goes and theirs comes from.
+    #[must_use]
+    pub const fn remote(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+
+    /// The RTP timestamp of the next frame: where a press to be sent begins.
+    #[must_use]
+    pub const fn timestamp(&self) -> u32 {
+        self.sending.timestamp
+    }
+
+    /// Takes a datagram from the RTP port.
+    pub fn on_rtp(
+        &mut self,
+        now: Timestamp,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        match self.admit_rtp(from, datagram) {
+            Ok((packet, format)) => {
+                self.heard(now);
+                let source = self.source.get_or_insert_with(|| Source::new(&packet));
+                let in_order = source.reception.arrived(packet.sequence);
+                self.hear(now, &packet, format, out);
+                if !in_order {
+                    self.odd(Anomaly::Sequence, from, out);
+                }
+            }
+            Err(anomaly) => self.odd(anomaly, from, out),
+        }
+    }
+
+    /// Takes a datagram from the RTCP port.
+    pub fn on_rtcp(
+        &mut self,
+        now: Timestamp,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let told = match self.admit_rtcp(now, from, datagram) {
+            Ok(told) => told,
+            Err(anomaly) => return self.odd(anomaly, from, out),
+        };
+        self.heard(now);
+        self.far_end = told.about_us.or(self.far_end);
+        if let Some(source) = &mut self.source {
+            source.last_report = told.report.map(|report| (report, now)).or(source.last_report);
+        }
+        if told.bye {
+            out.push(Output::Note(Note::Bye));
+        }
+    }
+
+    /// When to be woken, and why.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Timestamp, Timer)> {
+        if self.closed {
+            return None;
+        }
+        let key_up = self.keys.deadline().map(|at| (at, Timer::KeyUp));
+        let report = self.report_due.map(|at| (at, Timer::Report));
+        key_up.into_iter().chain(report).min_by_key(|(at, _)| *at)
+    }
+
+    /// Does what is due.
+    pub fn on_lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.keys.lapsed(now, |heard| out.extend(key_up(now, heard)));
+        if self.report_due.is_some_and(|due| now >= due) {
+            self.report_due = Some(now + rtcp::interval(&mut self.entropy));
+            self.write_report(now, false, out);
+        }
+    }
+
+    /// Cuts the next 20 ms and gives the packet to send, if any is to be sent. To be called once
+    /// each 20 ms of the whole call: also while the call is held, because time passes on the
+    /// RTP clock all the same.
+    pub fn frame(&mut self, now: Timestamp, payload: Payload) -> Option<Packet> {
+        let sending = &mut self.sending;
+        let clock = sending.timestamp;
+        sending.timestamp = clock.wrapping_add(g711::FRAME as u32);
+        sending.at = Some(now);
+        let sendable = self.agreed.as_ref().filter(|a| a.direction.sends() && !self.closed);
+        let Some((agreed, to)) = sendable.and_then(|agreed| Some((agreed, agreed.remote?))) else {
+            sending.broken_off = true;
+            return None;
+        };
+        let (marker, payload_type, timestamp) = match payload {
+            Payload::Silence => (sending.broken_off, agreed.payload_type, clock),
+            // RFC 3551, Section 4.1: the marker bit is set in "the first packet of a talkspurt".
+            Payload::Prompt { .. } => {
+                (sending.broken_off || sending.quiet, agreed.payload_type, clock)
+            }
+            Payload::Event(step) => (step.marker, agreed.events?, step.timestamp),
+        };
+        sending.broken_off = false;
+        sending.quiet = !matches!(payload, Payload::Prompt { .. });
+        let header = rtp::header(marker, payload_type, sending.sequence, timestamp, sending.ssrc);
+        sending.sequence = sending.sequence.wrapping_add(1);
+        sending.packets = sending.packets.wrapping_add(1);
+        let octets = if matches!(payload, Payload::Event(_)) { 4 } else { g711::FRAME as u32 };
+        sending.octets = sending.octets.wrapping_add(octets);
+        Some(Packet { to, header, payload })
+    }
+
+    /// Leaves: says so by RTCP, sends and wants nothing more.
+    pub fn close(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if !self.closed {
+            self.write_report(now, true, out);
+        }
+        self.closed = true;
+        self.report_due = None;
+    }
+
+    /// When the first packet of the far end was accepted, RTP or RTCP.
+    #[must_use]
+    pub const fn first_heard(&self) -> Option<Timestamp> {
+        self.first_heard
+    }
+
+    /// When the last packet of the far end was accepted, RTP or RTCP.
+    #[must_use]
+    pub const fn last_heard(&self) -> Option<Timestamp> {
+        self.last_heard
+    }
+
+    /// How it went so far.
+    #[must_use]
+    pub fn report(&self) -> Quality {
+        let reception = self.source.as_ref().map(|source| &source.reception);
+        let (received, lost) = self.past;
+        Quality {
+            packets_sent: self.sending.packets,
+            packets_received: received.saturating_add(reception.map_or(0, |r| r.received())),
+            lost: lost.saturating_add(reception.map_or(0, |r| r.lost())),
+            jitter: reception.map_or(Duration::ZERO, |r| r.jitter()),
+            far_end: self.far_end,
+            anomalies: self.anomalies.clone(),
+        }
+    }
+
+    fn agree(&mut self, now: Timestamp, agreed: Agreed) {
+        if agreed.remote.is_some() && agreed.remote != self.remote {
+            self.remote = agreed.remote;
+            self.rearm();
+        }
+        if self.report_due.is_none() && !self.closed {
+            self.report_due = Some(now + rtcp::interval(&mut self.entropy));
+        }
+        self.agreed = Some(agreed);
+    }
+
+    fn admit_rtp<'a>(
+        &self,
+        from: SocketAddr,
+        datagram: &'a [u8],
+    ) -> Result<(rtp::Packet<'a>, Format), Anomaly> {
+        if datagram.len() > LONGEST {
+            return Err(Anomaly::Oversized);
+        }
+        if self.remote != Some(canonical(from)) {
+            return Err(Anomaly::Address);
+        }
+        let packet = rtp::Packet::read(datagram).ok_or(Anomaly::Malformed)?;
+        self.admit_source(packet.ssrc)?;
+        let agreed = self.agreed.as_ref().ok_or(Anomaly::Address)?;
+        let format = agreed.meaning(packet.payload_type).ok_or(Anomaly::PayloadType)?;
+        let shortest = match format {
+            Format::Audio(_) => 1,
+            Format::Events => 4,
+        };
+        if packet.payload.len() < shortest {
+            return Err(Anomaly::Malformed);
+        }
+        Ok((packet, format))
+    }
+
+    fn admit_rtcp(
+        &self,
+        now: Timestamp,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<rtcp::Told, Anomaly> {
+        if datagram.len() > LONGEST {
+            return Err(Anomaly::Oversized);
+        }
+        let from = canonical(from);
+        if self.remote.map(|remote| remote.ip()) != Some(from.ip()) {
+            return Err(Anomaly::Address);
+        }
+        if self.rtcp_remote() != Some(from) {
+            return Err(Anomaly::RtcpPort);
+        }
+        let told = rtcp::read(datagram, self.sending.ssrc, now).ok_or(Anomaly::Malformed)?;
+        self.admit_source(told.ssrc)?;
+        Ok(told)
+    }
+
+    fn admit_source(&self, ssrc: u32) -> Result<(), Anomaly> {
+        if ssrc == self.sending.ssrc {
+            return Err(Anomaly::Echo);
+        }
+        if self.source.as_ref().is_some_and(|source| source.ssrc != ssrc) {
+            return Err(Anomaly::Source);
+        }
+        Ok(())
+    }
+
+    fn hear(
+        &mut self,
+        now: Timestamp,
+        packet: &rtp::Packet<'_>,
+        format: Format,
+        out: &mut Vec<Output>,
+    ) {
+        let rtp::Packet { marker, sequence, timestamp, ssrc, payload, .. } = *packet;
+        match format {
+            Format::Audio(_) => {
+                if let Some(source) = &mut self.source {
+                    source.reception.audio_arrived(now, timestamp);
+                }
+                self.keys.audio_arrived(ssrc, timestamp, |heard| out.extend(key_up(now, heard)));
+            }
+            Format::Events => {
+                let Some(event) = Event::read(payload) else { return };
+                let arrival = Arrival { at: now, ssrc, timestamp, marker, event };
+                let tones = &mut self.tones;
+                self.keys.arrived(arrival, |heard| match heard {
+                    Heard::Down(digit) => out.push(Output::Key(Key {
+                        digit,
+                        path: Path::Rfc4733,
+                        at: now,
+                        ssrc,
+                        rtp_timestamp: timestamp,
+                        sequence,
+                        volume: event.volume,
+                    })),
+                    Heard::Up { .. } => out.extend(key_up(now, heard)),
+                    Heard::Tone(code) => {
+                        if tones.insert(code) {
+                            out.push(Output::Note(Note::Tone(code)));
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    fn heard(&mut self, now: Timestamp) {
+        self.first_heard.get_or_insert(now);
+        self.last_heard = Some(now);
+    }
+
+    fn odd(&mut self, anomaly: Anomaly, from: SocketAddr, out: &mut Vec<Output>) {
+        let count = self.anomalies.entry(anomaly).or_default();
+        *count = count.saturating_add(1);
+        if *count == 1 {
+            out.push(Output::Note(Note::Odd { anomaly, from }));
+        }
+    }
+
+    /// RFC 3550, Section 11: RTCP uses "the next higher (odd) destination port number".
+    fn rtcp_remote(&self) -> Option<SocketAddr> {
+        let remote = self.remote?;
+        Some(SocketAddr::new(remote.ip(), remote.port().checked_add(1)?))
+    }
+
+    fn write_report(&mut self, now: Timestamp, bye: bool, out: &mut Vec<Output>) {
+        let Some(to) = self.rtcp_remote() else { return };
+        let received = self.source.as_mut().map(|source| source.received());
+        let sent = self.sending.since_last_report(now);
+        let ssrc = self.sending.ssrc;
+        let report = rtcp::Report { ssrc, cname: &self.cname, sent, received, bye };
+        out.push(Output::Rtcp { to, packet: report.write(now) });
+    }
+}
+
+impl Sending {
+    /// `None` when nothing was sent since the last report.
+    fn since_last_report(&mut self, now: Timestamp) -> Option<rtcp::Sent> {
+        let before = std::mem::replace(&mut self.reported, self.packets);
+        let frame = self.timestamp.wrapping_sub(g711::FRAME as u32);
+        let elapsed = now.since(self.at?).as_micros() * u128::from(g711::RATE) / 1_000_000;
+        (before != self.packets).then_some(rtcp::Sent {
+            timestamp: frame.wrapping_add(elapsed as u32),
+            packets: self.packets,
+            octets: self.octets,
+        })
+    }
+}
+
+impl Source {
+    fn new(first: &rtp::Packet<'_>) -> Self {
+        let reception = rtp::Reception::starting_at(first.sequence);
+        Self { ssrc: first.ssrc, reception, last_report: None }
+    }
+
+    fn received(&mut self) -> rtcp::Received {
+        rtcp::Received {
+            ssrc: self.ssrc,
+            fraction_lost: self.reception.take_fraction_lost(),
+            lost: self.reception.lost(),
+            highest: self.reception.highest(),
+            jitter: self.reception.jitter_units(),
+            last_report: self.last_report,
+        }
+    }
+}
+
+/// An IPv4 peer of a socket for both families appears as `::ffff:a.b.c.d`, and a link-local one
+/// with a scope that no description can name.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn key_up(at: Timestamp, heard: Heard) -> Option<Output> {
+    match heard {
+        Heard::Up { digit, held } => Some(Output::KeyUp { digit, at, held }),
+        Heard::Down(_) | Heard::Tone(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

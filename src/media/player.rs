@@ -1,0 +1,104 @@
+//! What is said next: phrases one after the other, 20 ms at a time.
+
+use std::collections::VecDeque;
+
+use crate::media::Payload;
+use crate::media::prompt::{Pack, PhraseId};
+
+/// Silence after each phrase, in frames: 240 ms keep two phrases apart, and let the far end play
+/// the last one out before the call is hung up.
+const PAUSE: usize = 12;
+
+/// A queue of phrases and the place reached in it.
+#[derive(Clone, Debug, Default)]
+pub struct Player {
+    queue: VecDeque<Piece>,
+}
+
+#[derive(Clone, Debug)]
+struct Piece {
+    phrase: PhraseId,
+    /// Frames of the recording, without the pause.
+    frames: usize,
+    next: usize,
+}
+
+impl Player {
+    /// A player with nothing to say.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends phrases; those the pack does not have are passed over.
+    pub fn play(&mut self, pack: &Pack, phrases: &[PhraseId]) {
+        let pieces = phrases.iter().filter_map(|phrase| {
+            let frames = pack.phrase(*phrase)?.frames();
+            Some(Piece { phrase: *phrase, frames, next: 0 })
+        });
+        self.queue.extend(pieces);
+    }
+
+    /// The next 20 ms; silence when there is nothing to say.
+    pub fn next_frame(&mut self) -> Payload {
+        let Some(piece) = self.queue.front_mut() else {
+            return Payload::Silence;
+        };
+        let frame = piece.next;
+        piece.next += 1;
+        let (phrase, spoken) = (piece.phrase, frame < piece.frames);
+        if piece.next >= piece.frames + PAUSE {
+            self.queue.pop_front();
+        }
+        if spoken { Payload::Prompt { phrase, frame } } else { Payload::Silence }
+    }
+
+    /// Whether everything has been said.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Falls silent at once and forgets what was left.
+    pub fn stop(&mut self) {
+        self.queue.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phrases_are_played_in_turn_with_a_pause_after_each() {
+        let pack = Pack::english().expect("it is compiled in");
+        let phrases = ["star", "pound"].map(|name| pack.find(name).expect("it is there"));
+        let mut player = Player::new();
+        assert!(player.is_idle());
+        player.play(&pack, &phrases);
+        for phrase in phrases {
+            for frame in 0..pack.phrase(phrase).expect("it is there").frames() {
+                assert_eq!(player.next_frame(), Payload::Prompt { phrase, frame });
+            }
+            for _ in 0..PAUSE {
+                assert!(!player.is_idle());
+                assert_eq!(player.next_frame(), Payload::Silence);
+            }
+        }
+        assert!(player.is_idle());
+        assert_eq!(player.next_frame(), Payload::Silence);
+    }
+
+    #[test]
+    fn a_player_that_is_stopped_is_idle_and_starts_afresh() {
+        let pack = Pack::english().expect("it is compiled in");
+        let star = pack.find("star").expect("it is there");
+        let mut player = Player::new();
+        player.play(&pack, &[star, star]);
+        let _ = player.next_frame();
+        player.stop();
+        assert!(player.is_idle());
+        player.play(&pack, &[star]);
+        assert_eq!(player.next_frame(), Payload::Prompt { phrase: star, frame: 0 });
+    }
+}

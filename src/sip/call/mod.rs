@@ -1,0 +1,278 @@
+//! One outbound call, as RFC 3261 sees the caller.
+//!
+//! Call order: [`Call::new`], [`Call::on`] with [`Input::Start`], then [`Call::on`] with whatever
+//! happens, and with [`Input::Lapsed`] once [`Call::deadline`] has come. Every output leaves with
+//! the call that caused it. [`Output::Over`] comes exactly once, as soon as the owner need not
+//! wait any longer; the machine then still has duties to the far side (another ACK for a repeated
+//! 200, another BYE for a lost one) and is kept until [`Call::finished`].
+//!
+//! A stray or unreadable message is a [`Note`]; it never ends a call.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | the words, the states, the dispatcher, deadlines |
+//! | `inviting` | INVITE: attempts, answers, challenges, forks |
+//! | `parting` | CANCEL and BYE: how we end it |
+//! | `serving` | what the callee asks of us while it lasts |
+
+mod inviting;
+mod parting;
+mod serving;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use words::{Ended, Input, Note, Order, Output, State, Target, Why};
+
+use std::net::SocketAddr;
+
+use super::dialog::Dialog;
+use super::digest::Authentication;
+use super::message::{Kind, Message};
+use super::transaction::Pace;
+use super::uri::{NameAddr, Uri};
+use super::{Settings, Timer};
+use crate::ambient::{Entropy, Timestamp};
+use inviting::Attempt;
+use parting::{Cancel, Farewell};
+use serving::{Offered, Served, Unacknowledged};
+
+/// One outbound call.
+pub struct Call {
+    order: Order,
+    settings: Settings,
+    pace: Pace,
+    entropy: Entropy,
+    authentication: Authentication,
+    call_id: String,
+    local_tag: String,
+    /// The target as our To and Request-URI.
+    callee: NameAddr,
+    contact: Uri,
+    cseq: u32,
+    state: State,
+    /// Our INVITEs; the last one counts, those before it were challenged.
+    attempts: Vec<Attempt>,
+    cancel: Option<Cancel>,
+    farewells: Vec<Farewell>,
+    peers: Vec<Peer>,
+    served: Vec<Served>,
+    offered: Option<Offered>,
+    unacknowledged: Option<Unacknowledged>,
+}
+
+/// Someone who answered our INVITE: with forking there may be several.
+struct Peer {
+    dialog: Dialog,
+    role: Role,
+    /// The ACK for its 2xx, to be repeated as it is.
+    ack: Option<Datagram>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It has only rung.
+    Early,
+    /// It is the one we speak with.
+    Chosen,
+    /// It answered after another did, or after all was over.
+    Fork,
+}
+
+#[derive(Clone)]
+struct Datagram {
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl Datagram {
+    fn send(&self, out: &mut Vec<Output>) {
+        out.push(Output::Send { to: self.to, datagram: self.bytes.clone() });
+    }
+}
+
+impl Call {
+    /// A call that has not begun.
+    #[must_use]
+    pub fn new(order: Order, mut entropy: Entropy, settings: Settings) -> Self {
+        let call_id = entropy.token(26);
+        let local_tag = entropy.token(12);
+        let Target { user, host, port } = &order.target;
+        let callee = NameAddr::new(Uri::sip(user, host, *port));
+        let (ip, port) = (order.local.ip().to_string(), order.local.port());
+        let contact = Uri::sip(&order.from.uri().user(), &ip, Some(port));
+        Self {
+            authentication: Authentication::new(order.credentials.clone()),
+            pace: Pace::from(&settings),
+            order,
+            settings,
+            entropy,
+            call_id,
+            local_tag,
+            callee,
+            contact,
+            cseq: 0,
+            state: State::Ready,
+            attempts: Vec::new(),
+            cancel: None,
+            farewells: Vec::new(),
+            peers: Vec::new(),
+            served: Vec::new(),
+            offered: None,
+            unacknowledged: None,
+        }
+    }
+
+    /// The Call-ID, by which messages find this call.
+    #[must_use]
+    pub fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether nothing is left to do, not even for the far side.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.state.is_over() && self.deadline().is_none()
+    }
+
+    /// Takes whatever happens.
+    pub fn on(&mut self, now: Timestamp, input: Input<'_>, out: &mut Vec<Output>) {
+        match input {
+            Input::Start => self.start(now, out),
+            Input::Received { from, message } => self.received(now, from, message, out),
+            Input::Lapsed => self.lapsed(now, out),
+            Input::Stop => self.stop(now, out),
+            Input::Accept { sdp } => self.accept(now, &sdp, out),
+            Input::Refuse { status } => self.refuse(now, status, out),
+            Input::Unreachable => self.unreachable(now, out),
+        }
+    }
+
+    /// When something is due, and what: the earliest of everything that waits.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Timestamp, Timer)> {
+        let attempts = self.attempts.iter().filter_map(Attempt::deadline);
+        let cancel = self.cancel.iter().filter_map(Cancel::deadline);
+        let farewells = self.farewells.iter().filter_map(Farewell::deadline);
+        let served = self.served.iter().filter_map(Served::deadline);
+        let unacknowledged = self.unacknowledged.iter().map(Unacknowledged::deadline);
+        attempts
+            .chain(cancel)
+            .chain(farewells)
+            .chain(served)
+            .chain(unacknowledged)
+            .chain(self.state.deadline())
+            .min()
+    }
+
+    fn start(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.state == State::Ready {
+            self.state = State::Inviting { ring_until: now + self.order.ring_timeout };
+            self.invite(now, out);
+        }
+    }
+
+    fn received(
+        &mut self,
+        now: Timestamp,
+        from: SocketAddr,
+        message: &Message,
+        out: &mut Vec<Output>,
+    ) {
+        match message.kind() {
+            Kind::Request { .. } => self.request(now, from, message, out),
+            Kind::Response { status } => self.response(now, from, message, *status, out),
+        }
+    }
+
+    fn response(
+        &mut self,
+        now: Timestamp,
+        from: SocketAddr,
+        message: &Message,
+        status: u16,
+        out: &mut Vec<Output>,
+    ) {
+        // RFC 3261 § 17.1.3: "A response matches a client transaction under two conditions: 1. If
+        // the response has the same value of the branch parameter in the top Via header field as
+        // the branch parameter in the top Via header field of the request that created the
+        // transaction. 2. If the method parameter in the CSeq header field matches the method of
+        // the request that created the transaction."
+        let is_matched = message.call_id() == self.call_id
+            && (self.invite_response(now, from, message, status, out)
+                || self.cancel_response(now, message, status)
+                || self.farewell_response(now, message, status, out));
+        if !is_matched {
+            out.push(Output::Note(Note::StrayResponse { status }));
+        }
+    }
+
+    fn lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.attempts_lapsed(now, out);
+        self.parting_lapsed(now, out);
+        self.serving_lapsed(now, out);
+        match self.state {
+            State::Inviting { ring_until } | State::Early { ring_until } if now >= ring_until => {
+                self.give_up(now, Ended::NoAnswer, out);
+            }
+            State::Canceling { why, until } if now >= until => self.cancel_given_up(why, out),
+            State::Ready
+            | State::Inviting { .. }
+            | State::Abandoning { .. }
+            | State::Early { .. }
+            | State::Canceling { .. }
+            | State::Up
+            | State::Leaving { .. }
+            | State::Over(_) => {}
+        }
+    }
+
+    fn stop(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        match self.state {
+            State::Ready => self.end(Ended::Stopped, out),
+            State::Inviting { .. } | State::Early { .. } => {
+                self.give_up(now, Ended::Stopped, out);
+            }
+            State::Up => self.leave(now, Ended::Left, out),
+            State::Abandoning { .. }
+            | State::Canceling { .. }
+            | State::Leaving { .. }
+            | State::Over(_) => {}
+        }
+    }
+
+    /// The network says that what we sent did not arrive.
+    fn unreachable(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        match self.state {
+            State::Inviting { .. } | State::Abandoning { .. } => {
+                self.attempt_unreachable(now, out);
+            }
+            // The peer has spoken to us before: whatever was lost is repeated, or times out.
+            State::Ready | State::Early { .. } | State::Canceling { .. } | State::Up => {
+                out.push(Output::Note(Note::Unreachable));
+            }
+            State::Leaving { .. } | State::Over(_) => self.farewells_unreachable(now),
+        }
+    }
+
+    fn end(&mut self, why: Ended, out: &mut Vec<Output>) {
+        self.state = State::Over(why);
+        out.push(Output::Over(why));
+    }
+
+    fn branch(&mut self) -> String {
+        // RFC 3261 § 8.1.1.7: "The branch ID inserted by an element compliant with this
+        // specification MUST always begin with the characters "z9hG4bK"."
+        format!("z9hG4bK{}", self.entropy.token(20))
+    }
+
+    fn peer_with(&self, role: Role) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.role == role)
+    }
+}

@@ -1,0 +1,289 @@
+//! The words of a call: what is ordered, what happens, what comes of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::ambient::Timestamp;
+use crate::sip::Timer;
+use crate::sip::digest::Credentials;
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+use crate::sip::uri::{NameAddr, masked};
+
+/// Who is called.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The user part: a number in E.164, as the trunk wants it written.
+    pub user: String,
+    /// The host, from the trunk's configuration.
+    pub host: String,
+    /// The port, when it is not the default.
+    pub port: Option<u16>,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", masked(&self.user), self.host)
+    }
+}
+
+/// One call to make.
+#[derive(Clone)]
+pub struct Order {
+    /// Who is called.
+    pub target: Target,
+    /// Where the INVITE is sent.
+    pub next_hop: SocketAddr,
+    /// Where we are reached: Via and Contact.
+    pub local: SocketAddr,
+    /// Who calls.
+    pub from: NameAddr,
+    /// What the trunk lets us in by.
+    pub credentials: Option<Credentials>,
+    /// The session description to offer.
+    pub offer: Vec<u8>,
+    /// How long it may ring; 45 s unless there is a reason.
+    pub ring_timeout: Duration,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order")
+            .field("target", &self.target)
+            .field("next_hop", &self.next_hop)
+            .field("from", &self.from)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not begun.
+    Ready,
+    /// The INVITE is out; nothing came back yet.
+    Inviting {
+        /// When it will have rung long enough.
+        ring_until: Timestamp,
+    },
+    /// It shall end, but nothing came back yet, so that CANCEL may not be sent.
+    Abandoning {
+        /// What will be said of it.
+        why: Ended,
+    },
+    /// A provisional response came.
+    Early {
+        /// When it will have rung long enough.
+        ring_until: Timestamp,
+    },
+    /// CANCEL is out; the INVITE has no final response yet.
+    Canceling {
+        /// What will be said of it.
+        why: Ended,
+        /// When we stop waiting for that response.
+        until: Timestamp,
+    },
+    /// Answered.
+    Up,
+    /// BYE is out and unanswered. The owner has been told [`Output::Over`].
+    Leaving {
+        /// What was said of it.
+        why: Ended,
+    },
+    /// Over.
+    Over(Ended),
+}
+
+impl State {
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Over(_))
+    }
+
+    pub(super) fn deadline(&self) -> Option<(Timestamp, Timer)> {
+        match self {
+            Self::Inviting { ring_until } | Self::Early { ring_until } => {
+                Some((*ring_until, Timer::Ring))
+            }
+            Self::Canceling { until, .. } => Some((*until, Timer::Cancel)),
+            Self::Ready | Self::Abandoning { .. } | Self::Up => None,
+            Self::Leaving { .. } | Self::Over(_) => None,
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// We ended it before the answer.
+    Stopped,
+    /// The callee hung up.
+    HungUp,
+    /// We hung up.
+    Left,
+    /// A final response said no.
+    Rejected {
+        /// Its status, 300 to 699.
+        status: u16,
+        /// The Q.850 cause in its Reason, if there was one.
+        q850: Option<u8>,
+    },
+    /// It rang and nobody answered in time.
+    NoAnswer,
+    /// Not even a provisional response came.
+    NoResponse,
+    /// The network could not deliver the INVITE.
+    Unreachable,
+    /// We were challenged, and our answer was refused or we had none.
+    AuthenticationRefused {
+        /// 401 or 407.
+        status: u16,
+    },
+    /// The peer broke the protocol.
+    Protocol(Why),
+}
+
+/// How a peer broke the protocol badly enough to end the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Our 2xx to a re-INVITE was never acknowledged.
+    AckMissing,
+}
+
+/// What happens to a call.
+pub enum Input<'a> {
+    /// Begin.
+    Start,
+    /// A message with its Call-ID came in.
+    Received {
+        /// From where.
+        from: SocketAddr,
+        /// What.
+        message: &'a Message,
+    },
+    /// A deadline has come.
+    Lapsed,
+    /// End it, whatever the state.
+    Stop,
+    /// The answer to [`Output::Offered`]: yes, with this description.
+    Accept {
+        /// Our answer, or our offer when none was made.
+        sdp: Vec<u8>,
+    },
+    /// The answer to [`Output::Offered`]: no.
+    Refuse {
+        /// 400 to 699; 488 when the description does not suit.
+        status: u16,
+    },
+    /// The network says that what we sent did not arrive.
+    Unreachable,
+}
+
+/// What comes of it.
+#[derive(Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Output {
+    /// Send this.
+    Send {
+        /// Where to.
+        to: SocketAddr,
+        /// The bytes.
+        datagram: Vec<u8>,
+    },
+    /// A provisional response (101 to 199) says how it goes.
+    Alerting {
+        /// Its status.
+        status: u16,
+        /// Its session description: early media.
+        sdp: Option<Vec<u8>>,
+    },
+    /// Someone answered.
+    Answered {
+        /// Its status, 200 to 299.
+        status: u16,
+        /// Its session description; without one that of the last [`Output::Alerting`] holds.
+        sdp: Option<Vec<u8>>,
+    },
+    /// A re-INVITE or UPDATE wants to change the session: answer at once with [`Input::Accept`] or
+    /// [`Input::Refuse`].
+    Offered {
+        /// What is offered; `None` asks for our offer.
+        sdp: Option<Vec<u8>>,
+    },
+    /// The answer to the offer that we made in our 200 to a re-INVITE without one.
+    Agreed {
+        /// The answer, from the ACK.
+        sdp: Vec<u8>,
+    },
+    /// An INFO, already answered with 200.
+    Info {
+        /// Its media type, in lower case and without parameters.
+        content_type: String,
+        /// What it says.
+        body: Vec<u8>,
+    },
+    /// Something odd, for the log.
+    Note(Note),
+    /// It is over, and this is why. Comes exactly once.
+    Over(Ended),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |sdp: &Option<Vec<u8>>| sdp.as_ref().map(Vec::len);
+        match self {
+            Self::Send { to, datagram } => write!(f, "Send({} bytes to {to})", datagram.len()),
+            Self::Alerting { status, sdp } => write!(f, "Alerting({status}, {:?})", length(sdp)),
+            Self::Answered { status, sdp } => write!(f, "Answered({status}, {:?})", length(sdp)),
+            Self::Offered { sdp } => write!(f, "Offered({:?})", length(sdp)),
+            Self::Agreed { sdp } => write!(f, "Agreed({})", sdp.len()),
+            Self::Info { content_type, body } => write!(f, "Info({content_type}, {})", body.len()),
+            Self::Note(note) => write!(f, "Note({note:?})"),
+            Self::Over(ended) => write!(f, "Over({ended:?})"),
+        }
+    }
+}
+
+/// Something odd that a call saw and coped with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A response to nothing we sent.
+    StrayResponse {
+        /// Its status.
+        status: u16,
+    },
+    /// A request of our Call-ID that belongs to none of its dialogs.
+    StrayRequest {
+        /// Its method.
+        method: Method,
+    },
+    /// A request of the dialog that came from another address than its answer.
+    OtherSource {
+        /// That address.
+        from: SocketAddr,
+    },
+    /// A second phone answered, and was hung up on.
+    Fork,
+    /// More phones answered than anyone has.
+    TooManyForks,
+    /// Someone answered while we were canceling, and was hung up on.
+    LateAnswer,
+    /// The answer had no Contact; we go on with the address we called.
+    MissingContact,
+    /// A phone that was only ringing sent BYE.
+    EarlyBye,
+    /// A request was older than one before it.
+    OutOfOrder {
+        /// Its method.
+        method: Method,
+    },
+    /// [`Input::Accept`] or [`Input::Refuse`] with nothing to answer.
+    NothingOffered,
+    /// The network did not deliver something that will be repeated.
+    Unreachable,
+    /// A refusal said when to try again.
+    RetryAfter {
+        /// In so many seconds.
+        seconds: u32,
+    },
+}

@@ -1,0 +1,154 @@
+//! SIP as one caller needs it (RFC 3261): messages, transactions, dialogs, one outbound call.
+//!
+//! Nothing here touches the world. Bytes, times and chance come in; bytes, deadlines and facts go
+//! out. The layer knows `ambient` and nothing else of the house.
+//!
+//! Call order, for who owns the socket:
+//! 1. [`message::read`] each datagram. [`Malformed`] goes to [`stateless::refuse_malformed`].
+//! 2. Find the [`call::Call`] by [`Message::call_id`] and hand it over as `Input::Received`; a
+//!    request that belongs to none goes to [`stateless::refuse`].
+//! 3. Send each `Output::Send`, and hand in `Input::Lapsed` when `Call::deadline` has come.
+//! 4. Keep the call until `Call::finished`, not only until `Output::Over`.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `message` | what came in; the only file that names the parser |
+//! | `uri`, `method`, `via` | the parts of it |
+//! | `compose` | what goes out: one serialiser, proof against injection |
+//! | `digest` | answers to 401 and 407 |
+//! | `transaction` | the four machines of § 17, with RFC 6026 |
+//! | `dialog` | tags, counters, routes, target |
+//! | `call` | one outbound call |
+//! | `stateless` | answers to who belongs to no call |
+//!
+//! # Deviations
+//!
+//! | what | why |
+//! |---|---|
+//! | A guard refuses long start lines and heads with hundreds of `;` before the parser sees them (§ 7: no limits) | the parser's check for repeated URI parameters is quadratic; one datagram would hold a core for seconds |
+//! | `Date` is never decoded | the parser overflows on a bad one, and nobody needs it |
+//! | Responses match by branch and method only, and calls by our own table, as § 17.1.3 says | the parser's own table also compares sent-by, which NATs change |
+//! | A bare `z9hG4bK` is refused with 400 | two requests would share one transaction |
+//! | A 2xx after a 3xx to 6xx, or after its transaction has ended, is acknowledged and hung up on | § 17.1.1.2 drops it, and leaves a phone off the hook |
+//! | Responses are not judged by the spelling of From, To and Contact; nor are requests with a To tag (§ 8.1.1) | a bad display name must not leave a phone off the hook |
+//! | A missing Max-Forwards is forgiven (§ 8.1.1.6) | RFC 2543 did not have it, and we forward nothing |
+//! | A request with the CSeq of one before it that is no copy of it is out of order (§ 12.2.2: only a lower one is) | it can be nothing else |
+//! | No 100 is sent for a re-INVITE (§ 17.2.1) | the owner answers at once |
+//! | Of several challenges the strongest is answered, of one realm only, one to a line (RFC 8760 § 2.4: the topmost) | the order is nothing that an attacker cannot change |
+//! | A hostname in a route or target is not looked up (RFC 3263): the request goes where the peer's own messages come from; so does one to a private address of a public peer | no names are resolved in a core; a NAT that is not told of itself is the rule, and a peer must not make us knock at our own doors |
+//! | No early dialog is ended by BYE (§ 15 allows it) | CANCEL does |
+//! | OPTIONS outside a call is answered with 200, INVITE with 403 (§ 11.2: with the same) | trunks watch us by OPTIONS; nobody calls us |
+//! | No session timers (RFC 4028), no 100rel (RFC 3262) | a call here lasts seconds; who requires them is told 420 |
+//! | The INVITE offers, and never carries an answer | there is nothing to wait for before we know what we send |
+
+pub mod call;
+pub mod compose;
+pub mod dialog;
+pub mod digest;
+pub mod message;
+pub mod method;
+pub mod stateless;
+pub mod transaction;
+pub mod uri;
+mod via;
+
+pub use call::{Call, Ended, Input, Note, Order, Output, State, Target};
+pub use compose::{Request, Response};
+pub use dialog::Dialog;
+pub use digest::Credentials;
+pub use message::{Incoming, Kind, Malformed, Message};
+pub use method::Method;
+pub use uri::{NameAddr, Route, Uri};
+
+use std::time::Duration;
+
+/// What the owner of the layer decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// RFC 3261 T1: the estimate of a round trip.
+    pub t1: Duration,
+    /// RFC 3261 T2: the longest pause between two copies of a request or response.
+    pub t2: Duration,
+    /// RFC 3261 T4: how long a message may live in the network.
+    pub t4: Duration,
+    /// What carries the messages of a call.
+    pub transport: Transport,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            transport: Transport::Udp,
+        }
+    }
+}
+
+/// What carries the messages of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams: the transactions repeat what is lost.
+    Udp,
+    /// A stream.
+    Tcp,
+    /// An encrypted stream.
+    Tls,
+}
+
+impl Transport {
+    /// Whether it repeats what is lost by itself.
+    #[must_use]
+    pub fn is_reliable(self) -> bool {
+        match self {
+            Self::Udp => false,
+            Self::Tcp | Self::Tls => true,
+        }
+    }
+
+    /// Its name in a Via.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
+}
+
+/// Why a deadline is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The INVITE is repeated.
+    A,
+    /// The INVITE was never answered.
+    B,
+    /// Copies of the INVITE's final response have died out.
+    D,
+    /// A request other than INVITE is repeated.
+    E,
+    /// A request other than INVITE was never answered.
+    F,
+    /// Our refusal of an INVITE is repeated.
+    G,
+    /// Our refusal of an INVITE was never acknowledged.
+    H,
+    /// Copies of the ACK for our refusal have died out.
+    I,
+    /// Copies of a request we answered have died out.
+    J,
+    /// Copies of the response to our request have died out.
+    K,
+    /// Copies of an INVITE we accepted have died out (RFC 6026).
+    L,
+    /// Copies of the 2xx to our INVITE have died out (RFC 6026).
+    M,
+    /// Our 2xx to a re-INVITE is repeated, or given up.
+    Accept,
+    /// It has rung long enough.
+    Ring,
+    /// Nobody answers for the INVITE that was canceled.
+    Cancel,
+}

@@ -1,0 +1,388 @@
+//! The store in one file, by redb.
+//!
+//! One thread writes. It takes everything that waits in its channel into one transaction and
+//! syncs once, so that the price of a sync is shared by all who write at the same time; nobody is
+//! answered before that sync. Each request of such a group is judged in its order against the
+//! transaction so far, and one that is refused writes nothing.
+//!
+//! Reads look at the last durable transaction, on the caller's thread: they take microseconds.
+//!
+//! Transactions are synced once and checked by checksums (redb's one-phase commit). Its two-phase
+//! commit doubles the syncs, and guards against someone who controls the contents of pages, their
+//! order on the way to the disk and the moment of a crash.
+
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use redb::{Database, Error, ReadTransaction, ReadableDatabase};
+use tokio::sync::{mpsc, oneshot};
+
+use self::tables::Tables;
+use super::leases::Leases;
+use super::{
+    Claimed, Commit, Committed, Counter, ListQuery, OpenError, Owner, Page, SCHEMA, StoreError,
+    Stored,
+};
+use crate::ambient::Timestamp;
+
+mod tables;
+#[cfg(test)]
+mod tests;
+
+const FILE: &str = "octothorpe.redb";
+
+/// Pages that stay in memory. The working set (open records, indexes) is a few megabytes.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How many writes may wait before their callers do.
+const WAITING_MOST: usize = 1_024;
+
+/// How many of them one transaction takes: a larger group would keep its first ones waiting.
+const GROUP_MOST: usize = 256;
+
+/// The open file. The last clone closes it.
+#[derive(Clone)]
+pub(super) struct Embedded(Arc<Handle>);
+
+struct Handle {
+    file: Arc<OpenFile>,
+    /// `None` only while it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer and the readers share.
+struct OpenFile {
+    path: PathBuf,
+    /// `None` while the writer opens it anew after the disk was full.
+    database: RwLock<Option<Database>>,
+    leases: Mutex<Leases>,
+}
+
+impl Embedded {
+    pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
+        let blame = |path: &Path| {
+            let path = path.to_owned();
+            |source| io_error(path, source)
+        };
+        // Others on this machine have no business with numbers and verdicts.
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(blame(dir))?;
+        let path = dir.join(FILE);
+        create(&path).map_err(blame(&path))?;
+        let database = open_database(&path)?;
+        orphan_all(&database).map_err(|error| open_error(&path, error))?;
+        let file = Arc::new(OpenFile {
+            database: RwLock::new(Some(database)),
+            leases: Mutex::default(),
+            path,
+        });
+        let (jobs, waiting) = mpsc::channel(WAITING_MOST);
+        let writer = Writer { file: Arc::clone(&file), failed: None };
+        let writer = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || writer.run(waiting))
+            .map_err(blame(&file.path))?;
+        Ok(Self(Arc::new(Handle { file, jobs: Some(jobs), writer: Some(writer) })))
+    }
+
+    pub(super) fn load(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        self.0.file.read(|transaction| tables::load(transaction, id))
+    }
+
+    pub(super) fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
+        self.0.file.read(|transaction| tables::find(transaction, alias))
+    }
+
+    pub(super) fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
+        self.0.file.read(|transaction| tables::list(transaction, query))?
+    }
+
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        self.write(|slot| Job::Commit(Box::new(commit), slot)).await
+    }
+
+    pub(super) async fn claim(
+        &self,
+        now: Timestamp,
+        owner: &Owner,
+        limit: usize,
+    ) -> Result<Claimed, StoreError> {
+        let file = &self.0.file;
+        let idle = file.read(|read| tables::idle(read, &mut file.leases(), now, owner))?;
+        match idle {
+            Some(claimed) => Ok(claimed),
+            None => self.write(|slot| Job::Claim(now, owner.clone(), limit, slot)).await,
+        }
+    }
+
+    pub(super) async fn tally(
+        &self,
+        now: Timestamp,
+        counters: &[Counter],
+    ) -> Result<Vec<u64>, StoreError> {
+        if counters.iter().all(|counter| counter.add == 0) {
+            return self.0.file.read(|transaction| tables::peek(transaction, now, counters));
+        }
+        self.write(|slot| Job::Tally(now, counters.to_vec(), slot)).await
+    }
+
+    /// Has the writer do a job, and waits until it is durable.
+    async fn write<T>(&self, job: impl FnOnce(Slot<T>) -> Job) -> Result<T, StoreError> {
+        let stopped = || StoreError::Failed("its writer has stopped".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.0.jobs.as_ref().ok_or_else(stopped)?;
+        jobs.send(job(Slot { reply, answer: None })).await.map_err(|_| stopped())?;
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Embedded").field(&self.0.file.path).finish()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Without a sender the writer finishes what it has and ends; only then is the file closed,
+        // so that whoever dropped the store may open it again.
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            let _ended = writer.join();
+        }
+    }
+}
+
+impl OpenFile {
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
+        let begin = || {
+            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            match &*database {
+                Some(database) => database.begin_read().map_err(|error| failure(&error.into())),
+                None => Err(StoreError::Full),
+            }
+        };
+        read(&begin()?).map_err(|error| failure(&error))
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the file and opens it again: after a failed write redb allows nothing else.
+    fn reopen(&self) -> Result<(), OpenError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        *database = None;
+        *database = Some(open_database(&self.path)?);
+        Ok(())
+    }
+}
+
+/// A write that waits for the writer.
+enum Job {
+    Commit(Box<Commit>, Slot<Committed>),
+    Claim(Timestamp, Owner, usize, Slot<Claimed>),
+    Tally(Timestamp, Vec<Counter>, Slot<Vec<u64>>),
+}
+
+/// Where a job's answer waits until it is durable.
+struct Slot<T> {
+    reply: oneshot::Sender<Result<T, StoreError>>,
+    answer: Option<T>,
+}
+
+impl<T> Slot<T> {
+    fn fill(&mut self, outcome: tables::Outcome<T>) -> bool {
+        self.answer = Some(outcome.answer);
+        outcome.wrote
+    }
+
+    fn tell(self, durable: &Result<(), StoreError>) {
+        let answer = match (durable, self.answer) {
+            (Ok(()), Some(answer)) => Ok(answer),
+            (Ok(()), None) => Err(StoreError::Failed("a job was left out".to_owned())),
+            (Err(error), _) => Err(error.clone()),
+        };
+        // Nobody may be waiting any more; what was written stays written.
+        let _unheard = self.reply.send(answer);
+    }
+}
+
+impl Job {
+    /// Does it within the transaction; true when it wrote anything.
+    fn carry_out(&mut self, tables: &mut Tables<'_>, leases: &mut Leases) -> Result<bool, Error> {
+        Ok(match self {
+            Self::Commit(commit, slot) => slot.fill(tables.commit(leases, commit)?),
+            Self::Claim(now, owner, limit, slot) => {
+                slot.fill(tables.claim(leases, *now, owner, *limit)?)
+            }
+            Self::Tally(now, counters, slot) => slot.fill(tables.tally(*now, counters)?),
+        })
+    }
+
+    fn tell(self, durable: &Result<(), StoreError>) {
+        match self {
+            Self::Commit(_, slot) => slot.tell(durable),
+            Self::Claim(_, _, _, slot) => slot.tell(durable),
+            Self::Tally(_, _, slot) => slot.tell(durable),
+        }
+    }
+}
+
+/// The one thread that writes.
+struct Writer {
+    file: Arc<OpenFile>,
+    /// Why the last group failed.
+    failed: Option<StoreError>,
+}
+
+impl Writer {
+    fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let mut group = Vec::with_capacity(GROUP_MOST);
+        while waiting.blocking_recv_many(&mut group, GROUP_MOST) > 0 {
+            let durable = self.write(&mut group);
+            for job in group.drain(..) {
+                job.tell(&durable);
+            }
+        }
+    }
+
+    fn write(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
+        match &self.failed {
+            None => {}
+            // A failed sync cannot be repeated: the kernel may have dropped the pages and report
+            // success the next time. Only a new process, reading what is there, knows.
+            Some(StoreError::Failed(_) | StoreError::Cursor) => {
+                return self.failed.clone().map_or(Ok(()), Err);
+            }
+            Some(StoreError::Full) => self.reopen()?,
+        }
+        let result = self.transact(group).map_err(|error| failure(&error));
+        if let Err(error) = &result {
+            self.failed = Some(error.clone());
+            if *error == StoreError::Full {
+                // At once, so that reading goes on; the caller hears of the full disk in any case.
+                let _tried_again_by_the_next = self.reopen();
+            }
+        }
+        result
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        self.file.reopen().map_err(|_| StoreError::Full)?;
+        self.failed = None;
+        Ok(())
+    }
+
+    fn transact(&self, group: &mut [Job]) -> Result<(), Error> {
+        let transaction = {
+            let database = self.file.database.read().unwrap_or_else(PoisonError::into_inner);
+            database.as_ref().ok_or(Error::DatabaseClosed)?.begin_write()?
+        };
+        let mut wrote = false;
+        {
+            let mut tables = Tables::open(&transaction)?;
+            for job in group {
+                wrote |= job.carry_out(&mut tables, &mut self.file.leases())?;
+            }
+        }
+        if wrote {
+            transaction.commit()?;
+        } else {
+            transaction.abort()?;
+        }
+        Ok(())
+    }
+}
+
+fn failure(error: &Error) -> StoreError {
+    let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    if let Error::Io(source) = error
+        && full(source.kind())
+    {
+        return StoreError::Full;
+    }
+    StoreError::Failed(error.to_string())
+}
+
+fn io_error(path: PathBuf, source: io::Error) -> OpenError {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) {
+        OpenError::NotWritable { path, source }
+    } else {
+        OpenError::Io { path, source }
+    }
+}
+
+/// Creates the file if it does not exist, for this user alone; redb would leave that to the umask.
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Opens the file, and checks that it is whole and of our schema.
+fn open_database(path: &Path) -> Result<Database, OpenError> {
+    let opened = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        // Otherwise a damaged file is trusted, and redb may panic on it later.
+        .set_check_integrity_on_open(true)
+        .create(path);
+    let database = opened.map_err(|error| open_error(path, error.into()))?;
+    prepare(&database, path)?;
+    Ok(database)
+}
+
+fn prepare(database: &Database, path: &Path) -> Result<(), OpenError> {
+    let blame = |error: Error| open_error(path, error);
+    let read = database.begin_read().map_err(|error| blame(error.into()))?;
+    if read.list_tables().map_err(|error| blame(error.into()))?.next().is_none() {
+        return create_tables(database).map_err(blame);
+    }
+    match tables::schema(&read).map_err(blame)? {
+        Some(SCHEMA) => Ok(()),
+        Some(found) => Err(OpenError::Schema { path: path.to_owned(), found }),
+        None => {
+            let detail = "it names no schema version".to_owned();
+            Err(OpenError::Corrupt { path: path.to_owned(), detail })
+        }
+    }
+}
+
+fn create_tables(database: &Database) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    Tables::open(&transaction)?.set_schema(SCHEMA)?;
+    Ok(transaction.commit()?)
+}
+
+/// Takes every held effect from the process that had the file before.
+fn orphan_all(database: &Database) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    let orphans = Tables::open(&transaction)?.orphan_all()?;
+    if orphans > 0 {
+        transaction.commit()?;
+    } else {
+        transaction.abort()?;
+    }
+    Ok(())
+}
+
+fn open_error(path: &Path, error: Error) -> OpenError {
+    let path = path.to_owned();
+    if matches!(error, Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch) {
+        return OpenError::Locked { path };
+    }
+    let detail = error.to_string();
+    if let Error::Io(source) = error
+        && source.kind() != io::ErrorKind::InvalidData
+    {
+        return io_error(path, source);
+    }
+    OpenError::Corrupt { path, detail }
+}

@@ -1,0 +1,559 @@
+//! The tables of the file, and what each verb does to them within a transaction.
+//!
+//! Rows stand under their key; each order in which they are looked for is a table of its own
+//! whose keys hold that order. Every change keeps the two in step.
+
+use redb::{
+    Error, ReadTransaction, ReadableTable, StorageError, Table, TableDefinition, WriteTransaction,
+};
+
+use crate::ambient::Timestamp;
+use crate::store::leases::Leases;
+use crate::store::window::{self, Buckets};
+use crate::store::{
+    Alias, Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, ListQuery,
+    Listed, Owner, PAGE_MOST, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored,
+    WAKE_RETRY,
+};
+
+/// Holds the effects of owners that a former process lost; no owner has this name.
+const NOBODY: &str = "";
+
+type EffectKey = (&'static str, &'static str);
+/// kind, due, once, owner, bytes
+type EffectRow = (u8, u64, bool, Option<&'static str>, &'static [u8]);
+type DueKey = (u64, &'static str, &'static str);
+type HeldKey = (&'static str, &'static str, &'static str);
+type WakeKey = (u64, &'static str);
+/// version, created, group, bytes
+type RecordRow = (u64, u64, &'static str, &'static [u8]);
+/// expires, fingerprint, bytes
+type AnswerRow = (u64, &'static [u8; 32], &'static [u8]);
+
+const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
+const RECORDS: TableDefinition<&str, RecordRow> = TableDefinition::new("records");
+/// (group, created, id)
+const LISTED: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("listed");
+/// Apart from the record, so that re-arming it does not rewrite the record's bytes.
+const WAKE_OF: TableDefinition<&str, u64> = TableDefinition::new("wake_of");
+const WAKES: TableDefinition<WakeKey, ()> = TableDefinition::new("wakes");
+const QUEUE: TableDefinition<EffectKey, EffectRow> = TableDefinition::new("queue");
+/// Effects without an owner.
+const DUE: TableDefinition<DueKey, ()> = TableDefinition::new("due");
+/// Effects with one: (owner, record, effect).
+const HELD: TableDefinition<HeldKey, ()> = TableDefinition::new("held");
+/// (alias, record) → expires
+const ALIASES: TableDefinition<(&str, &str), u64> = TableDefinition::new("aliases");
+const ALIAS_EXPIRY: TableDefinition<(u64, &str, &str), ()> = TableDefinition::new("alias_expiry");
+const ANSWERS: TableDefinition<&str, AnswerRow> = TableDefinition::new("answers");
+const ANSWER_EXPIRY: TableDefinition<(u64, &str), ()> = TableDefinition::new("answer_expiry");
+/// (key, window) → sub-buckets
+const COUNTERS: TableDefinition<(&str, u64), Buckets> = TableDefinition::new("counters");
+const COUNTER_EXPIRY: TableDefinition<(u64, &str, u64), ()> =
+    TableDefinition::new("counter_expiry");
+
+/// All tables, open for writing.
+pub(super) struct Tables<'t> {
+    meta: Table<'t, &'static str, u32>,
+    records: Table<'t, &'static str, RecordRow>,
+    listed: Table<'t, (&'static str, u64, &'static str), ()>,
+    wake_of: Table<'t, &'static str, u64>,
+    wakes: Table<'t, WakeKey, ()>,
+    queue: Table<'t, EffectKey, EffectRow>,
+    due: Table<'t, DueKey, ()>,
+    held: Table<'t, HeldKey, ()>,
+    aliases: Table<'t, (&'static str, &'static str), u64>,
+    alias_expiry: Table<'t, (u64, &'static str, &'static str), ()>,
+    answers: Table<'t, &'static str, AnswerRow>,
+    answer_expiry: Table<'t, (u64, &'static str), ()>,
+    counters: Table<'t, (&'static str, u64), Buckets>,
+    counter_expiry: Table<'t, (u64, &'static str, u64), ()>,
+}
+
+/// A verb's answer, and whether it wrote anything: a group that wrote nothing is not synced.
+pub(super) struct Outcome<T> {
+    pub(super) answer: T,
+    pub(super) wrote: bool,
+}
+
+impl<'t> Tables<'t> {
+    /// Opens, and in a new file creates, every table.
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, Error> {
+        Ok(Self {
+            meta: transaction.open_table(META)?,
+            records: transaction.open_table(RECORDS)?,
+            listed: transaction.open_table(LISTED)?,
+            wake_of: transaction.open_table(WAKE_OF)?,
+            wakes: transaction.open_table(WAKES)?,
+            queue: transaction.open_table(QUEUE)?,
+            due: transaction.open_table(DUE)?,
+            held: transaction.open_table(HELD)?,
+            aliases: transaction.open_table(ALIASES)?,
+            alias_expiry: transaction.open_table(ALIAS_EXPIRY)?,
+            answers: transaction.open_table(ANSWERS)?,
+            answer_expiry: transaction.open_table(ANSWER_EXPIRY)?,
+            counters: transaction.open_table(COUNTERS)?,
+            counter_expiry: transaction.open_table(COUNTER_EXPIRY)?,
+        })
+    }
+
+    pub(super) fn set_schema(&mut self, version: u32) -> Result<(), Error> {
+        self.meta.insert("schema", version)?;
+        Ok(())
+    }
+
+    /// Takes every held effect from its owner; returns how many there were.
+    pub(super) fn orphan_all(&mut self) -> Result<usize, Error> {
+        // From the first name that somebody can have.
+        let held: Vec<EffectId> = self
+            .held
+            .range((after(NOBODY).as_str(), "", "")..)?
+            .map(|row| row.map(|(key, _)| effect_id((key.value().1, key.value().2))))
+            .collect::<Result<_, StorageError>>()?;
+        for id in &held {
+            if let Some(queued) = self.unqueue(id)? {
+                self.enqueue(&Queued { claimed_by: Some(Owner::new(NOBODY)), ..queued })?;
+            }
+        }
+        Ok(held.len())
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        leases: &mut Leases,
+        commit: &Commit,
+    ) -> Result<Outcome<Committed>, Error> {
+        if let Some(refused) = self.refused(commit)? {
+            return Ok(Outcome { answer: refused, wrote: false });
+        }
+        for id in &commit.done {
+            self.unqueue(id)?;
+        }
+        for postponed in &commit.postpone {
+            if let Some(queued) = self.queued(&postponed.id)?.filter(|queued| !queued.once) {
+                self.unqueue(&postponed.id)?;
+                self.enqueue(&Queued {
+                    due: postponed.due,
+                    bytes: postponed.bytes.clone(),
+                    claimed_by: None,
+                    ..queued
+                })?;
+            }
+        }
+        if let Some(write) = &commit.record {
+            self.write(write)?;
+        }
+        for queued in &commit.queue {
+            if let Some(owner) = &queued.claimed_by {
+                leases.renew(owner, commit.now);
+            }
+            self.unqueue(&queued.id)?;
+            self.enqueue(queued)?;
+        }
+        for alias in &commit.aliases {
+            self.name(alias)?;
+        }
+        if let Some(answer) = &commit.answer {
+            self.answer(answer)?;
+        }
+        Ok(Outcome { answer: Committed::Yes, wrote: true })
+    }
+
+    /// Why `commit` may not be written; looked for before anything is, so that a refused commit
+    /// leaves no trace in the group it shares a transaction with.
+    fn refused(&self, commit: &Commit) -> Result<Option<Committed>, Error> {
+        if let Some(asked) = &commit.answer
+            && let Some(given) = self.answers.get(asked.key.as_str())?
+        {
+            let (expires, fingerprint, bytes) = given.value();
+            if expires > commit.now.as_micros() {
+                let (fingerprint, bytes) = (*fingerprint, bytes.to_vec());
+                return Ok(Some(Committed::Answered { fingerprint, bytes }));
+            }
+        }
+        if let Some(write) = &commit.record {
+            let version = self.records.get(write.id.as_str())?.map(|row| row.value().0);
+            if version != write.expected {
+                return Ok(Some(Committed::Stale { version }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn write(&mut self, write: &RecordWrite) -> Result<(), Error> {
+        let id = write.id.as_str();
+        let created = write.created.as_micros();
+        let row = (write.version, created, write.group.as_str(), write.bytes.as_slice());
+        let former = self.records.insert(id, row)?.map(|row| {
+            let (_, created, group, _) = row.value();
+            (group.to_owned(), created)
+        });
+        if let Some((group, created)) = former {
+            self.listed.remove((group.as_str(), created, id))?;
+        }
+        self.listed.insert((write.group.as_str(), created, id), ())?;
+        self.wake(id, write.wake)
+    }
+
+    /// Gives the record `id` its one wake-up.
+    fn wake(&mut self, id: &str, at: Option<Timestamp>) -> Result<(), Error> {
+        let former = match at {
+            Some(at) => self.wake_of.insert(id, at.as_micros())?.map(|row| row.value()),
+            None => self.wake_of.remove(id)?.map(|row| row.value()),
+        };
+        if let Some(former) = former {
+            self.wakes.remove((former, id))?;
+        }
+        if let Some(at) = at {
+            self.wakes.insert((at.as_micros(), id), ())?;
+        }
+        Ok(())
+    }
+
+    fn queued(&self, id: &EffectId) -> Result<Option<Queued>, Error> {
+        let Some(row) = self.queue.get(key(id))? else { return Ok(None) };
+        let (kind, due, once, owner, bytes) = row.value();
+        Ok(Some(Queued {
+            id: id.clone(),
+            kind,
+            due: Timestamp::from_micros(due),
+            bytes: bytes.to_vec(),
+            once,
+            claimed_by: owner.map(Owner::new),
+        }))
+    }
+
+    fn unqueue(&mut self, id: &EffectId) -> Result<Option<Queued>, Error> {
+        let Some(queued) = self.queued(id)? else { return Ok(None) };
+        let (record, effect) = key(id);
+        match &queued.claimed_by {
+            Some(owner) => self.held.remove((owner.as_str(), record, effect))?,
+            None => self.due.remove((queued.due.as_micros(), record, effect))?,
+        };
+        self.queue.remove((record, effect))?;
+        Ok(Some(queued))
+    }
+
+    fn enqueue(&mut self, queued: &Queued) -> Result<(), Error> {
+        let (record, effect) = key(&queued.id);
+        let due = queued.due.as_micros();
+        let owner = queued.claimed_by.as_ref().map(Owner::as_str);
+        match owner {
+            Some(owner) => self.held.insert((owner, record, effect), ())?,
+            None => self.due.insert((due, record, effect), ())?,
+        };
+        let row = (queued.kind, due, queued.once, owner, queued.bytes.as_slice());
+        self.queue.insert((record, effect), row)?;
+        Ok(())
+    }
+
+    fn name(&mut self, alias: &Alias) -> Result<(), Error> {
+        let (name, record) = (alias.alias.as_str(), alias.record.as_str());
+        let expires = alias.expires.as_micros();
+        let former = self.aliases.insert((name, record), expires)?.map(|row| row.value());
+        if let Some(former) = former {
+            self.alias_expiry.remove((former, name, record))?;
+        }
+        self.alias_expiry.insert((expires, name, record), ())?;
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Result<(), Error> {
+        let key = answer.key.as_str();
+        let expires = answer.expires.as_micros();
+        let row = (expires, &answer.fingerprint, answer.bytes.as_slice());
+        let former = self.answers.insert(key, row)?.map(|row| row.value().0);
+        if let Some(former) = former {
+            self.answer_expiry.remove((former, key))?;
+        }
+        self.answer_expiry.insert((expires, key), ())?;
+        Ok(())
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        leases: &mut Leases,
+        now: Timestamp,
+        owner: &Owner,
+        limit: usize,
+    ) -> Result<Outcome<Claimed>, Error> {
+        let renewed = leases.renew(owner, now);
+        let mut orphans = orphans(&self.held, leases, now, owner, limit.saturating_add(1))?;
+        let more_orphans = orphans.len() > limit;
+        orphans.truncate(limit);
+        let due: Vec<EffectId> = self
+            .due
+            .iter()?
+            .map_while(|row| match row {
+                Ok((key, _)) if key.value().0 > now.as_micros() => None,
+                Ok((key, _)) => Some(Ok(effect_id((key.value().1, key.value().2)))),
+                Err(error) => Some(Err(error)),
+            })
+            .take(limit - orphans.len())
+            .collect::<Result<_, StorageError>>()?;
+        let mut effects = Vec::with_capacity(orphans.len() + due.len());
+        for (orphaned, ids) in [(true, orphans), (false, due)] {
+            for id in ids {
+                effects.extend(self.take(&id, owner, orphaned)?);
+            }
+        }
+        let wakes: Vec<String> = self
+            .wakes
+            .iter()?
+            .map_while(|row| match row {
+                Ok((key, _)) if key.value().0 > now.as_micros() => None,
+                Ok((key, _)) => Some(Ok(key.value().1.to_owned())),
+                Err(error) => Some(Err(error)),
+            })
+            .take(limit)
+            .collect::<Result<_, StorageError>>()?;
+        for id in &wakes {
+            self.wake(id, Some(now + WAKE_RETRY))?;
+        }
+        let mut wrote = !effects.is_empty() || !wakes.is_empty();
+        if renewed || wrote {
+            wrote |= self.prune(now)?;
+        }
+        let next_due = next_due(&self.due, &self.wakes, more_orphans.then_some(now))?;
+        Ok(Outcome { answer: Claimed { effects, wakes, next_due }, wrote })
+    }
+
+    fn take(
+        &mut self,
+        id: &EffectId,
+        owner: &Owner,
+        orphaned: bool,
+    ) -> Result<Option<Effect>, Error> {
+        let Some(mut queued) = self.unqueue(id)? else { return Ok(None) };
+        queued.claimed_by = Some(owner.clone());
+        self.enqueue(&queued)?;
+        let Queued { id, kind, due, bytes, once, claimed_by: _ } = queued;
+        Ok(Some(Effect { id, kind, due, bytes, once, orphaned }))
+    }
+
+    /// Removes some of what has expired; true when there was any.
+    fn prune(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let now = now.as_micros();
+        let mut pruned = false;
+        for _ in 0..PRUNE_MOST {
+            let Some((at, name, record)) = first(&self.alias_expiry, |(at, name, record)| {
+                (at, name.to_owned(), record.to_owned())
+            })?
+            .filter(|(at, _, _)| *at <= now) else {
+                break;
+            };
+            self.alias_expiry.remove((at, name.as_str(), record.as_str()))?;
+            self.aliases.remove((name.as_str(), record.as_str()))?;
+            pruned = true;
+        }
+        for _ in 0..PRUNE_MOST {
+            let Some((at, key)) = first(&self.answer_expiry, |(at, key)| (at, key.to_owned()))?
+                .filter(|(at, _)| *at <= now)
+            else {
+                break;
+            };
+            self.answer_expiry.remove((at, key.as_str()))?;
+            self.answers.remove(key.as_str())?;
+            pruned = true;
+        }
+        for _ in 0..PRUNE_MOST {
+            let Some((at, key, span)) =
+                first(&self.counter_expiry, |(at, key, span)| (at, key.to_owned(), span))?
+                    .filter(|(at, _, _)| *at <= now)
+            else {
+                break;
+            };
+            self.counter_expiry.remove((at, key.as_str(), span))?;
+            self.counters.remove((key.as_str(), span))?;
+            pruned = true;
+        }
+        Ok(pruned)
+    }
+
+    pub(super) fn tally(
+        &mut self,
+        now: Timestamp,
+        counters: &[Counter],
+    ) -> Result<Outcome<Vec<u64>>, Error> {
+        let answer =
+            counters.iter().map(|counter| self.count(now, counter)).collect::<Result<_, _>>()?;
+        Ok(Outcome { answer, wrote: counters.iter().any(|counter| counter.add > 0) })
+    }
+
+    fn count(&mut self, now: Timestamp, counter: &Counter) -> Result<u64, Error> {
+        let span = window::micros(counter.window);
+        let key = (counter.key.as_str(), span);
+        let mut buckets = self.counters.get(key)?.map(|row| row.value()).unwrap_or_default();
+        if counter.add == 0 {
+            return Ok(window::count(&mut buckets, span, now, 0));
+        }
+        let former = window::expiry(&buckets, span);
+        let counted = window::count(&mut buckets, span, now, counter.add);
+        let expires = window::expiry(&buckets, span);
+        self.counters.insert(key, &buckets)?;
+        self.counter_expiry.remove((former.as_micros(), counter.key.as_str(), span))?;
+        self.counter_expiry.insert((expires.as_micros(), counter.key.as_str(), span), ())?;
+        Ok(counted)
+    }
+}
+
+pub(super) fn schema(transaction: &ReadTransaction) -> Result<Option<u32>, Error> {
+    Ok(transaction.open_table(META)?.get("schema")?.map(|row| row.value()))
+}
+
+pub(super) fn load(transaction: &ReadTransaction, id: &str) -> Result<Option<Stored>, Error> {
+    Ok(transaction.open_table(RECORDS)?.get(id)?.map(|row| {
+        let (version, _, _, bytes) = row.value();
+        Stored { version, bytes: bytes.to_vec() }
+    }))
+}
+
+pub(super) fn find(transaction: &ReadTransaction, alias: &str) -> Result<Vec<String>, Error> {
+    let end = after(alias);
+    let found = transaction
+        .open_table(ALIASES)?
+        .range((alias, "")..(end.as_str(), ""))?
+        .rev()
+        .take(FIND_MOST)
+        .map(|row| row.map(|(key, _)| key.value().1.to_owned()))
+        .collect::<Result<_, StorageError>>()?;
+    Ok(found)
+}
+
+pub(super) fn list(
+    transaction: &ReadTransaction,
+    query: &ListQuery,
+) -> Result<Result<Page, StoreError>, Error> {
+    let cursor = match query.after() {
+        Ok(cursor) => cursor,
+        Err(error) => return Ok(Err(error)),
+    };
+    let group = query.group.as_str();
+    let end = after(group);
+    let from = (group, query.from.unwrap_or_default().as_micros(), "");
+    // Both exclusive, so that the nearer one is the bound.
+    let until = [
+        query.until.map(|until| (group, until.as_micros(), "")),
+        cursor.map(|(created, id)| (group, created.as_micros(), id)),
+        Some((end.as_str(), 0, "")),
+    ];
+    let Some(until) = until.into_iter().flatten().min().filter(|until| from < *until) else {
+        return Ok(Ok(Page::default()));
+    };
+    let records = transaction.open_table(RECORDS)?;
+    let mut rows = Vec::with_capacity(query.limit().min(PAGE_MOST) + 1);
+    for row in transaction.open_table(LISTED)?.range(from..until)?.rev().take(query.limit() + 1) {
+        let (key, _) = row?;
+        let (_, created, id) = key.value();
+        if let Some(record) = records.get(id)? {
+            let (version, _, _, bytes) = record.value();
+            let created = Timestamp::from_micros(created);
+            rows.push(Listed { id: id.to_owned(), created, version, bytes: bytes.to_vec() });
+        }
+    }
+    Ok(Ok(Page::new(rows, query.limit())))
+}
+
+/// What the counters hold, when none of them adds anything.
+pub(super) fn peek(
+    transaction: &ReadTransaction,
+    now: Timestamp,
+    counters: &[Counter],
+) -> Result<Vec<u64>, Error> {
+    let table = transaction.open_table(COUNTERS)?;
+    counters
+        .iter()
+        .map(|counter| {
+            let span = window::micros(counter.window);
+            let row = table.get((counter.key.as_str(), span))?;
+            let mut buckets = row.map(|row| row.value()).unwrap_or_default();
+            Ok(window::count(&mut buckets, span, now, 0))
+        })
+        .collect()
+}
+
+/// The answer to a claim that has nothing to write; `None` when it has.
+pub(super) fn idle(
+    transaction: &ReadTransaction,
+    leases: &mut Leases,
+    now: Timestamp,
+    owner: &Owner,
+) -> Result<Option<Claimed>, Error> {
+    let next = next_due(&transaction.open_table(DUE)?, &transaction.open_table(WAKES)?, None)?;
+    if next.is_some_and(|next| next <= now)
+        || !orphans(&transaction.open_table(HELD)?, leases, now, owner, 1)?.is_empty()
+    {
+        return Ok(None);
+    }
+    if leases.ages(owner, now) {
+        let expiries = [
+            first(&transaction.open_table(ALIAS_EXPIRY)?, |(at, _, _)| at)?,
+            first(&transaction.open_table(ANSWER_EXPIRY)?, |(at, _)| at)?,
+            first(&transaction.open_table(COUNTER_EXPIRY)?, |(at, _, _)| at)?,
+        ];
+        if expiries.into_iter().flatten().any(|at| at <= now.as_micros()) {
+            return Ok(None);
+        }
+        leases.renew(owner, now);
+    }
+    Ok(Some(Claimed { next_due: next, ..Claimed::default() }))
+}
+
+/// At most `most` of the effects that other, lost owners hold.
+fn orphans(
+    held: &impl ReadableTable<HeldKey, ()>,
+    leases: &Leases,
+    now: Timestamp,
+    owner: &Owner,
+    most: usize,
+) -> Result<Vec<EffectId>, Error> {
+    let mut found = Vec::new();
+    let mut from = String::new();
+    // From owner to owner, however many effects each of them holds.
+    while let Some(row) = held.range((from.as_str(), "", "")..)?.next() {
+        let holder = Owner::new(row?.0.value().0);
+        let end = after(holder.as_str());
+        if holder != *owner && leases.lapsed(&holder, now) {
+            for row in held.range((holder.as_str(), "", "")..(end.as_str(), "", ""))? {
+                if found.len() == most {
+                    return Ok(found);
+                }
+                let (key, _) = row?;
+                found.push(effect_id((key.value().1, key.value().2)));
+            }
+        }
+        from = end;
+    }
+    Ok(found)
+}
+
+fn next_due(
+    due: &impl ReadableTable<DueKey, ()>,
+    wakes: &impl ReadableTable<WakeKey, ()>,
+    orphan: Option<Timestamp>,
+) -> Result<Option<Timestamp>, Error> {
+    let due = first(due, |(at, _, _)| Timestamp::from_micros(at))?;
+    let wake = first(wakes, |(at, _)| Timestamp::from_micros(at))?;
+    Ok([due, wake, orphan].into_iter().flatten().min())
+}
+
+/// The first key of an order, as `read` takes it out of the page.
+fn first<K: redb::Key + 'static, T>(
+    table: &impl ReadableTable<K, ()>,
+    read: impl FnOnce(K::SelfType<'_>) -> T,
+) -> Result<Option<T>, Error> {
+    Ok(table.first()?.map(|(key, _)| read(key.value())))
+}
+
+/// The string that follows `name` in the order of keys, with nothing between them.
+fn after(name: &str) -> String {
+    format!("{name}\0")
+}
+
+fn key(id: &EffectId) -> (&str, &str) {
+    (id.record.as_str(), id.effect.as_str())
+}
+
+fn effect_id((record, effect): (&str, &str)) -> EffectId {
+    EffectId { record: record.to_owned(), effect: effect.to_owned() }
+}

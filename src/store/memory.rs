@@ -1,0 +1,298 @@
+//! The store as ordered maps behind one lock.
+//!
+//! Written apart from the embedded store, not above a common layer, so that each is a check of
+//! the other (`tests/store.rs` compares them under random commits).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::leases::Leases;
+use super::window::{self, Buckets};
+use super::{
+    Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, ListQuery, Listed,
+    Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored, WAKE_RETRY,
+};
+use crate::ambient::Timestamp;
+
+/// All of it; a verb holds the lock from beginning to end, which makes it one transaction.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory(Arc<Mutex<State>>);
+
+/// Rows by their key, and beside them the same rows in the orders in which they are looked for.
+#[derive(Debug, Default)]
+struct State {
+    records: BTreeMap<String, RecordWrite>,
+    listed: BTreeSet<(String, Timestamp, String)>,
+    wakes: BTreeSet<(Timestamp, String)>,
+    queue: BTreeMap<EffectId, Queued>,
+    due: BTreeSet<(Timestamp, EffectId)>,
+    held: BTreeSet<(Owner, EffectId)>,
+    aliases: BTreeMap<(String, String), Timestamp>,
+    alias_expiry: BTreeSet<(Timestamp, String, String)>,
+    answers: BTreeMap<String, Answer>,
+    answer_expiry: BTreeSet<(Timestamp, String)>,
+    counters: BTreeMap<(String, u64), Buckets>,
+    counter_expiry: BTreeSet<(Timestamp, String, u64)>,
+    leases: Leases,
+}
+
+impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn load(&self, id: &str) -> Option<Stored> {
+        let state = self.state();
+        let record = state.records.get(id)?;
+        Some(Stored { version: record.version, bytes: record.bytes.clone() })
+    }
+
+    pub(super) fn commit(&self, commit: &Commit) -> Committed {
+        self.state().commit(commit)
+    }
+
+    pub(super) fn claim(&self, now: Timestamp, owner: &Owner, limit: usize) -> Claimed {
+        self.state().claim(now, owner, limit)
+    }
+
+    pub(super) fn tally(&self, now: Timestamp, counters: &[Counter]) -> Vec<u64> {
+        let mut state = self.state();
+        counters.iter().map(|counter| state.count(now, counter)).collect()
+    }
+
+    pub(super) fn find(&self, alias: &str) -> Vec<String> {
+        let state = self.state();
+        let first = (alias.to_owned(), String::new());
+        let mut found: Vec<String> = state
+            .aliases
+            .range(first..)
+            .take_while(|((other, _), _)| other == alias)
+            .map(|((_, record), _)| record.clone())
+            .collect();
+        found.reverse();
+        found.truncate(FIND_MOST);
+        found
+    }
+
+    pub(super) fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
+        let after = query.after()?;
+        let state = self.state();
+        let rows = state
+            .listed
+            .iter()
+            .rev()
+            .filter(|(group, created, id)| {
+                *group == query.group
+                    && query.from.is_none_or(|from| *created >= from)
+                    && query.until.is_none_or(|until| *created < until)
+                    && after.is_none_or(|after| (*created, id.as_str()) < after)
+            })
+            .filter_map(|(_, _, id)| state.records.get(id))
+            .map(|record| Listed {
+                id: record.id.clone(),
+                created: record.created,
+                version: record.version,
+                bytes: record.bytes.clone(),
+            })
+            .take(query.limit() + 1)
+            .collect();
+        Ok(Page::new(rows, query.limit()))
+    }
+}
+
+impl State {
+    fn commit(&mut self, commit: &Commit) -> Committed {
+        if let Some(asked) = &commit.answer
+            && let Some(given) = self.answers.get(&asked.key)
+            && given.expires > commit.now
+        {
+            return Committed::Answered {
+                fingerprint: given.fingerprint,
+                bytes: given.bytes.clone(),
+            };
+        }
+        if let Some(write) = &commit.record {
+            let version = self.records.get(&write.id).map(|record| record.version);
+            if version != write.expected {
+                return Committed::Stale { version };
+            }
+        }
+        for id in &commit.done {
+            self.unqueue(id);
+        }
+        for postponed in &commit.postpone {
+            if self.queue.get(&postponed.id).is_some_and(|queued| !queued.once)
+                && let Some(queued) = self.unqueue(&postponed.id)
+            {
+                self.enqueue(Queued {
+                    due: postponed.due,
+                    bytes: postponed.bytes.clone(),
+                    claimed_by: None,
+                    ..queued
+                });
+            }
+        }
+        if let Some(write) = &commit.record {
+            self.write(write);
+        }
+        for queued in &commit.queue {
+            if let Some(owner) = &queued.claimed_by {
+                self.leases.renew(owner, commit.now);
+            }
+            self.unqueue(&queued.id);
+            self.enqueue(queued.clone());
+        }
+        for alias in &commit.aliases {
+            let key = (alias.alias.clone(), alias.record.clone());
+            if let Some(former) = self.aliases.insert(key, alias.expires) {
+                self.alias_expiry.remove(&(former, alias.alias.clone(), alias.record.clone()));
+            }
+            self.alias_expiry.insert((alias.expires, alias.alias.clone(), alias.record.clone()));
+        }
+        if let Some(answer) = &commit.answer {
+            if let Some(former) = self.answers.insert(answer.key.clone(), answer.clone()) {
+                self.answer_expiry.remove(&(former.expires, former.key));
+            }
+            self.answer_expiry.insert((answer.expires, answer.key.clone()));
+        }
+        Committed::Yes
+    }
+
+    fn write(&mut self, write: &RecordWrite) {
+        if let Some(former) = self.records.insert(write.id.clone(), write.clone()) {
+            self.listed.remove(&(former.group, former.created, former.id.clone()));
+            if let Some(wake) = former.wake {
+                self.wakes.remove(&(wake, former.id));
+            }
+        }
+        self.listed.insert((write.group.clone(), write.created, write.id.clone()));
+        if let Some(wake) = write.wake {
+            self.wakes.insert((wake, write.id.clone()));
+        }
+    }
+
+    fn unqueue(&mut self, id: &EffectId) -> Option<Queued> {
+        let queued = self.queue.remove(id)?;
+        match &queued.claimed_by {
+            Some(owner) => self.held.remove(&(owner.clone(), id.clone())),
+            None => self.due.remove(&(queued.due, id.clone())),
+        };
+        Some(queued)
+    }
+
+    fn enqueue(&mut self, queued: Queued) {
+        match &queued.claimed_by {
+            Some(owner) => self.held.insert((owner.clone(), queued.id.clone())),
+            None => self.due.insert((queued.due, queued.id.clone())),
+        };
+        self.queue.insert(queued.id.clone(), queued);
+    }
+
+    fn claim(&mut self, now: Timestamp, owner: &Owner, limit: usize) -> Claimed {
+        let renewed = self.leases.renew(owner, now);
+        let mut orphans: Vec<EffectId> = self
+            .held
+            .iter()
+            .filter(|(holder, _)| holder != owner && self.leases.lapsed(holder, now))
+            .map(|(_, id)| id.clone())
+            .take(limit.saturating_add(1))
+            .collect();
+        let more_orphans = orphans.len() > limit;
+        orphans.truncate(limit);
+        let due: Vec<EffectId> = self
+            .due
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .take(limit - orphans.len())
+            .map(|(_, id)| id.clone())
+            .collect();
+        let effects: Vec<Effect> = orphans
+            .into_iter()
+            .map(|id| (id, true))
+            .chain(due.into_iter().map(|id| (id, false)))
+            .filter_map(|(id, orphaned)| self.take(&id, owner, orphaned))
+            .collect();
+        let wakes: Vec<String> = self
+            .wakes
+            .iter()
+            .take_while(|(wake, _)| *wake <= now)
+            .take(limit)
+            .map(|(_, id)| id.clone())
+            .collect();
+        for id in &wakes {
+            self.rearm(id, now + WAKE_RETRY);
+        }
+        if renewed || !effects.is_empty() || !wakes.is_empty() {
+            self.prune(now);
+        }
+        let next_due = [
+            more_orphans.then_some(now),
+            self.due.first().map(|(due, _)| *due),
+            self.wakes.first().map(|(wake, _)| *wake),
+        ];
+        Claimed { effects, wakes, next_due: next_due.into_iter().flatten().min() }
+    }
+
+    fn take(&mut self, id: &EffectId, owner: &Owner, orphaned: bool) -> Option<Effect> {
+        let queued = self.unqueue(id)?;
+        self.enqueue(Queued { claimed_by: Some(owner.clone()), ..queued.clone() });
+        let Queued { id, kind, due, bytes, once, claimed_by: _ } = queued;
+        Some(Effect { id, kind, due, bytes, once, orphaned })
+    }
+
+    fn rearm(&mut self, id: &str, at: Timestamp) {
+        if let Some(record) = self.records.get_mut(id) {
+            if let Some(former) = record.wake.replace(at) {
+                self.wakes.remove(&(former, id.to_owned()));
+            }
+            self.wakes.insert((at, id.to_owned()));
+        }
+    }
+
+    fn prune(&mut self, now: Timestamp) {
+        for _ in 0..PRUNE_MOST {
+            if let Some((expires, alias, record)) = self.alias_expiry.pop_first() {
+                if expires > now {
+                    self.alias_expiry.insert((expires, alias, record));
+                    break;
+                }
+                self.aliases.remove(&(alias, record));
+            }
+        }
+        for _ in 0..PRUNE_MOST {
+            if let Some((expires, key)) = self.answer_expiry.pop_first() {
+                if expires > now {
+                    self.answer_expiry.insert((expires, key));
+                    break;
+                }
+                self.answers.remove(&key);
+            }
+        }
+        for _ in 0..PRUNE_MOST {
+            if let Some((expires, key, window)) = self.counter_expiry.pop_first() {
+                if expires > now {
+                    self.counter_expiry.insert((expires, key, window));
+                    break;
+                }
+                self.counters.remove(&(key, window));
+            }
+        }
+    }
+
+    fn count(&mut self, now: Timestamp, counter: &Counter) -> u64 {
+        let span = window::micros(counter.window);
+        let key = (counter.key.clone(), span);
+        if counter.add == 0 {
+            let mut buckets = self.counters.get(&key).cloned().unwrap_or_default();
+            return window::count(&mut buckets, span, now, 0);
+        }
+        let buckets = self.counters.entry(key).or_default();
+        let former = window::expiry(buckets, span);
+        let counted = window::count(buckets, span, now, counter.add);
+        let expires = window::expiry(buckets, span);
+        self.counter_expiry.remove(&(former, counter.key.clone(), span));
+        self.counter_expiry.insert((expires, counter.key.clone(), span));
+        counted
+    }
+}

@@ -1,0 +1,487 @@
+//! The store: six verbs over bytes, each one transaction, none of them containing a rule.
+//!
+//! | verb | in one transaction |
+//! |---|---|
+//! | [`load`](Store::load) | a record and its version |
+//! | [`commit`](Store::commit) | a record if its version matches, its one wake-up, its effects, index rows |
+//! | [`claim`](Store::claim) | the effects and wake-ups that are due, leased to one owner |
+//! | [`tally`](Store::tally) | counts in sliding windows, reserved as they are read |
+//! | [`find`](Store::find) | which records an alias may mean |
+//! | [`list`](Store::list) | the records of a group, newest first |
+//!
+//! A backend knows keys, versions and times. What a record says, which effect it was and whether
+//! an alias is a phone number are the business of whoever wrote the bytes.
+//!
+//! Everything about one record (its bytes, its wake-up, its queued effects) is reached from its
+//! id alone, so that a backend spread over many machines can keep it in one place and carry out
+//! each verb there as one script. A [`Commit`] should therefore speak of one record.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::ambient::Timestamp;
+
+mod embedded;
+mod leases;
+mod memory;
+pub mod record;
+mod window;
+
+use embedded::Embedded;
+use memory::Memory;
+
+/// The version of the stored layout; a file of another version is refused at open.
+pub const SCHEMA: u32 = 1;
+
+/// How long an owner is believed alive after it last [claimed](Store::claim).
+pub const LEASE: Duration = Duration::from_secs(15);
+
+/// How old a lease must be before a claim renews it: a third, so that two claims may be lost.
+pub const RENEWAL: Duration = Duration::from_secs(5);
+
+/// How soon a claimed wake-up comes back when no commit replaced it: its handler was lost.
+pub const WAKE_RETRY: Duration = Duration::from_secs(5);
+
+/// The most rows in one [`Page`].
+pub const PAGE_MOST: usize = 200;
+
+/// The most records that [`Store::find`] returns.
+pub const FIND_MOST: usize = 100;
+
+/// The most expired rows of each kind that one claim removes: it must stay short.
+const PRUNE_MOST: usize = 64;
+
+/// Where everything that must survive is kept. Cheap to clone; every clone is the same store.
+#[derive(Clone, Debug)]
+pub struct Store(Backend);
+
+#[derive(Clone, Debug)]
+enum Backend {
+    Memory(Memory),
+    Embedded(Embedded),
+}
+
+impl Store {
+    /// A store that lives as long as the process: for tests, simulations and the demo.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self(Backend::Memory(Memory::default()))
+    }
+
+    /// The store in the file `octothorpe.redb` of `dir`; both are created if they do not exist,
+    /// readable by this user alone.
+    ///
+    /// A process that opens the file is alone with it, so every effect that was claimed before is
+    /// an orphan from here on.
+    ///
+    /// # Errors
+    /// When the directory cannot be written, another process holds the file, or the file is
+    /// damaged or of another schema version.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        Embedded::open(dir).map(|embedded| Self(Backend::Embedded(embedded)))
+    }
+
+    /// The record `id`, as last committed.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn load(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.load(id)),
+            Backend::Embedded(embedded) => embedded.load(id),
+        }
+    }
+
+    /// Writes all of `commit`, durably, or nothing of it.
+    ///
+    /// # Errors
+    /// When the backend fails; whether anything was written is then unknown until it is read.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.commit(&commit)),
+            Backend::Embedded(embedded) => embedded.commit(commit).await,
+        }
+    }
+
+    /// Takes what is due at `now` for `owner`, and renews its lease: at most `limit` effects
+    /// (those of owners whose lease lapsed first) and at most `limit` wake-ups.
+    ///
+    /// Nothing is written when nothing is due and the lease is younger than [`RENEWAL`].
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn claim(
+        &self,
+        now: Timestamp,
+        owner: &Owner,
+        limit: usize,
+    ) -> Result<Claimed, StoreError> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.claim(now, owner, limit)),
+            Backend::Embedded(embedded) => embedded.claim(now, owner, limit).await,
+        }
+    }
+
+    /// Adds to every counter and returns, in their order, how much each has counted in its
+    /// window up to `now`, this call included. Counters that add nothing are only read.
+    ///
+    /// A count is never too low; it is too high by what happened in at most one twelfth of a
+    /// window before it. A limit may so refuse a little early, and is never passed.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn tally(
+        &self,
+        now: Timestamp,
+        counters: &[Counter],
+    ) -> Result<Vec<u64>, StoreError> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.tally(now, counters)),
+            Backend::Embedded(embedded) => embedded.tally(now, counters).await,
+        }
+    }
+
+    /// The ids of the records that `alias` may mean, the greatest id first, at most
+    /// [`FIND_MOST`]. A hint: an expired alias may still be among them.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.find(alias)),
+            Backend::Embedded(embedded) => embedded.find(alias),
+        }
+    }
+
+    /// One page of a group's records, newest first.
+    ///
+    /// # Errors
+    /// When the cursor is not one of ours, or the backend fails.
+    pub async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
+        match &self.0 {
+            Backend::Memory(memory) => memory.list(query),
+            Backend::Embedded(embedded) => embedded.list(query),
+        }
+    }
+}
+
+/// A record as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The version its last commit gave it.
+    pub version: u64,
+    /// What its last commit wrote.
+    pub bytes: Vec<u8>,
+}
+
+/// One atomic, durable change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// The time of the change.
+    pub now: Timestamp,
+    /// The record that changes.
+    pub record: Option<RecordWrite>,
+    /// Effects to be carried out from now on.
+    pub queue: Vec<Queued>,
+    /// Effects that were carried out; unknown ones are passed over.
+    pub done: Vec<EffectId>,
+    /// Effects to be tried again later.
+    pub postpone: Vec<Postponed>,
+    /// Other names of records.
+    pub aliases: Vec<Alias>,
+    /// The answer that this change gives to a request which may be repeated.
+    pub answer: Option<Answer>,
+}
+
+/// The new state of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordWrite {
+    /// The record's key.
+    pub id: String,
+    /// The version it must have now; `None`: it must not exist.
+    pub expected: Option<u64>,
+    /// The version it gets.
+    pub version: u64,
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// Its one wake-up, in place of the former.
+    pub wake: Option<Timestamp>,
+    /// The group it is listed in.
+    pub group: String,
+    /// The time it is listed by.
+    pub created: Timestamp,
+}
+
+/// Names one queued effect.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EffectId {
+    /// The record it belongs to.
+    pub record: String,
+    /// Its key, unique within the record for all time.
+    pub effect: String,
+}
+
+/// An effect, to be carried out once it is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Its name; one already queued under this name is replaced.
+    pub id: EffectId,
+    /// What it is; carried, not understood.
+    pub kind: u8,
+    /// When it may be claimed.
+    pub due: Timestamp,
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// It must happen at most once: it is never postponed, and comes back only as an orphan.
+    pub once: bool,
+    /// Its owner from the start: whoever commits it takes it without a second transaction.
+    pub claimed_by: Option<Owner>,
+}
+
+/// A repeatable effect that is released and becomes due again.
+///
+/// Passed over when it is not queued (it was done meanwhile) or may happen only once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Postponed {
+    /// Its name.
+    pub id: EffectId,
+    /// When it may be claimed again.
+    pub due: Timestamp,
+    /// What it says from now on.
+    pub bytes: Vec<u8>,
+}
+
+/// Another name of a record, for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The other name.
+    pub alias: String,
+    /// The record's id.
+    pub record: String,
+    /// When it may be forgotten.
+    pub expires: Timestamp,
+}
+
+/// The one answer to a request that may be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Names the request: only one unexpired answer exists for a key.
+    pub key: String,
+    /// Tells a repeated request from another one under the same key.
+    pub fingerprint: [u8; 32],
+    /// What was answered.
+    pub bytes: Vec<u8>,
+    /// When the key is free again.
+    pub expires: Timestamp,
+}
+
+/// What became of a [`Commit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// All of it is durable.
+    Yes,
+    /// Nothing was written: the record has another version than expected.
+    Stale {
+        /// The version it has; `None`: it does not exist.
+        version: Option<u64>,
+    },
+    /// Nothing was written: the request was answered before.
+    Answered {
+        /// The fingerprint of the request that was answered.
+        fingerprint: [u8; 32],
+        /// What was answered.
+        bytes: Vec<u8>,
+    },
+}
+
+/// Who carries effects out: one run of one node. A name must not be used by a second run, which
+/// would keep the first run's effects from becoming orphans.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(String);
+
+impl Owner {
+    /// The owner of this name.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a claim found due.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// Effects, the caller's until they are done, postponed or its lease lapses.
+    pub effects: Vec<Effect>,
+    /// Records to be woken; each comes back after [`WAKE_RETRY`] unless a commit replaces its
+    /// wake-up.
+    pub wakes: Vec<String>,
+    /// When the next claim would find something; not after `now` when `limit` left something.
+    pub next_due: Option<Timestamp>,
+}
+
+/// A claimed effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// Its name.
+    pub id: EffectId,
+    /// What it is.
+    pub kind: u8,
+    /// When it became due.
+    pub due: Timestamp,
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// It must happen at most once.
+    pub once: bool,
+    /// A former owner was lost with it: whether it happened is unknown. With `once`, it must not
+    /// be carried out again.
+    pub orphaned: bool,
+}
+
+/// A count within a sliding window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// What is counted. The same key in another window is another counter.
+    pub key: String,
+    /// How far back it counts.
+    pub window: Duration,
+    /// How much this call adds.
+    pub add: u64,
+}
+
+/// Which records to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// The group they are in.
+    pub group: String,
+    /// Created at or after this.
+    pub from: Option<Timestamp>,
+    /// Created before this.
+    pub until: Option<Timestamp>,
+    /// Where the last page ended: its [`Page::next`].
+    pub cursor: Option<String>,
+    /// The most rows wanted, between 1 and [`PAGE_MOST`]; brought into that range.
+    pub limit: usize,
+}
+
+impl ListQuery {
+    fn limit(&self) -> usize {
+        self.limit.clamp(1, PAGE_MOST)
+    }
+
+    /// The row that the last page ended with.
+    fn after(&self) -> Result<Option<(Timestamp, &str)>, StoreError> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let (created, id) = cursor.split_once('.').ok_or(StoreError::Cursor)?;
+        let created = u64::from_str_radix(created, 16).map_err(|_| StoreError::Cursor)?;
+        Ok(Some((Timestamp::from_micros(created), id)))
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Its rows, newest first.
+    pub rows: Vec<Listed>,
+    /// The cursor of the following page; `None`: this is the last.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// The page of `rows`, of which one more than `limit` was looked for.
+    fn new(mut rows: Vec<Listed>, limit: usize) -> Self {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows
+            .last()
+            .filter(|_| more)
+            .map(|last| format!("{:x}.{}", last.created.as_micros(), last.id));
+        Self { rows, next }
+    }
+}
+
+/// A listed record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub id: String,
+    /// The time it is listed by.
+    pub created: Timestamp,
+    /// Its version.
+    pub version: u64,
+    /// What it says.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory or the file may not be written by this user.
+    #[error("the store {} cannot be written: {source}", path.display())]
+    NotWritable {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Another process has the file open.
+    #[error("the store {} is in use by another process", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by another version of this program.
+    #[error(
+        "the store {} has schema version {found}, and this program reads version {SCHEMA}",
+        path.display()
+    )]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: u32,
+    },
+    /// The file is not a store, or damaged.
+    #[error("the store {} is damaged or not a store: {detail}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The operating system failed.
+    #[error("the store {} cannot be opened: {source}", path.display())]
+    Io {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+/// Why a verb could not be carried out. Never a reason to approve anything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full. Writing works again, without a restart, once there is room.
+    #[error("the store's disk is full")]
+    Full,
+    /// The disk failed, and what it holds is no longer known: nothing more is written until the
+    /// store is opened anew.
+    #[error("the store failed and must be opened anew: {0}")]
+    Failed(String),
+    /// The cursor of a list is not one that a list gave.
+    #[error("the list cursor is malformed")]
+    Cursor,
+}

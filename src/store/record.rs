@@ -1,0 +1,135 @@
+//! What the bytes say: verifications and queued effects, as versioned JSON.
+//!
+//! JSON because two versions of this program may share a store while an upgrade rolls: a field
+//! that one of them does not know must not make the record unreadable.
+
+use serde::{Deserialize, Serialize};
+
+use crate::verify::Verification;
+use crate::verify::attempt::AttemptNo;
+use crate::verify::signal::Farewell;
+
+/// The format of every value written; the first byte of each.
+const FORMAT: u8 = 1;
+
+/// A queued effect as it is stored: a [`verify::signal::Effect`](crate::verify::signal::Effect)
+/// with all that carrying it out takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duty {
+    /// Place the call of this attempt.
+    Dial {
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
+    /// End the call of this attempt.
+    HangUp {
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// What to say first.
+        farewell: Farewell,
+    },
+    /// Deliver an event to an endpoint of the tenant.
+    Deliver(Delivery),
+}
+
+/// One event on its way to one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Whose endpoint.
+    pub tenant: String,
+    /// The endpoint's URL; its secret is looked up when the event is sent.
+    pub url: String,
+    /// The event's id, the same on every try.
+    pub event: String,
+    /// The body, the same on every try.
+    pub body: String,
+    /// How often it was tried in vain.
+    pub tries: u32,
+}
+
+impl Duty {
+    /// The `kind` of its row: for people who look into a store, the machine reads the bytes.
+    #[must_use]
+    pub const fn kind(&self) -> u8 {
+        match self {
+            Self::Dial { .. } => 1,
+            Self::HangUp { .. } => 2,
+            Self::Deliver(_) => 3,
+        }
+    }
+}
+
+/// Bytes that say nothing this program understands.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Written by another version, or damaged.
+    #[error("a stored value has format {0:?}, and this program reads format {FORMAT}")]
+    Format(Option<u8>),
+    /// Not what it should be.
+    #[error("a stored value cannot be read: {0}")]
+    Content(#[from] serde_json::Error),
+}
+
+/// Writes a verification.
+///
+/// # Errors
+/// When it cannot be written as JSON, which no verification has been seen to do.
+pub fn encode(verification: &Verification) -> Result<Vec<u8>, RecordError> {
+    write(verification)
+}
+
+/// Reads what [`encode`] wrote.
+///
+/// # Errors
+/// When the bytes are of another format, or damaged.
+pub fn decode(bytes: &[u8]) -> Result<Verification, RecordError> {
+    read(bytes)
+}
+
+/// Writes a duty.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_duty(duty: &Duty) -> Result<Vec<u8>, RecordError> {
+    write(duty)
+}
+
+/// Reads what [`encode_duty`] wrote.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_duty(bytes: &[u8]) -> Result<Duty, RecordError> {
+    read(bytes)
+}
+
+fn write(value: &impl Serialize) -> Result<Vec<u8>, RecordError> {
+    let mut bytes = vec![FORMAT];
+    serde_json::to_writer(&mut bytes, value)?;
+    Ok(bytes)
+}
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError> {
+    match bytes.split_first() {
+        Some((&FORMAT, json)) => Ok(serde_json::from_slice(json)?),
+        other => Err(RecordError::Format(other.map(|(&format, _)| format))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duty_comes_back_as_it_was() {
+        let duty = Duty::HangUp { attempt: AttemptNo::FIRST, farewell: Farewell::Thanks };
+        assert_eq!(decode_duty(&encode_duty(&duty).unwrap()).unwrap(), duty);
+    }
+
+    #[test]
+    fn another_format_is_refused() {
+        assert!(matches!(decode(b""), Err(RecordError::Format(None))));
+        assert!(matches!(decode(b"\x02{}"), Err(RecordError::Format(Some(2)))));
+        assert!(matches!(decode(b"\x01{}"), Err(RecordError::Content(_))));
+    }
+}

@@ -1,0 +1,203 @@
+//! The one place that logs and counts. Everything else hands over a typed [`Event`].
+//!
+//! One line for each settled verification is the log's contract; the fields are named below. No
+//! line and no label ever holds a number, a key or a code: the types mask themselves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::verify::Verification;
+use crate::verify::signal::Because;
+use crate::voice;
+use crate::voice::Quality;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A verification moved.
+    Moved {
+        /// As it was; `None` when it was just born.
+        before: Option<&'a Verification>,
+        /// As it is.
+        next: &'a Verification,
+    },
+    /// A signal changed nothing.
+    Ignored {
+        /// The verification.
+        verification: &'a Verification,
+        /// Why.
+        because: Because,
+    },
+    /// A leg saw something odd.
+    Noted {
+        /// In which verification.
+        verification: &'a str,
+        /// What.
+        note: &'a voice::Note,
+    },
+    /// A leg is gone.
+    LegOver {
+        /// How its media went.
+        quality: &'a Quality,
+    },
+    /// The calls that are up or ringing on this node.
+    Legs(usize),
+    /// A datagram was not SIP.
+    Malformed {
+        /// Where it came from.
+        from: SocketAddr,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A request that belongs to no call was refused, or passed over.
+    Stray {
+        /// Where it came from.
+        from: SocketAddr,
+    },
+    /// An event was delivered, or not.
+    Delivered {
+        /// The event's id.
+        event: &'a str,
+        /// How often it had been tried before.
+        tries: u32,
+        /// Why it was not.
+        failure: Option<&'a str>,
+    },
+    /// Something of ours went wrong.
+    Fault {
+        /// What was being done.
+        doing: &'static str,
+        /// What went wrong.
+        error: &'a dyn std::error::Error,
+    },
+}
+
+/// Counts and logs it.
+pub fn observe(event: &Event<'_>) {
+    match event {
+        Event::Moved { before, next } => moved(*before, next),
+        Event::Ignored { verification, because } => {
+            let because = format!("{because:?}");
+            tracing::debug!(verification = %verification.id, %because, "signal ignored");
+            counter!("octothorpe_signals_ignored_total", "because" => because).increment(1);
+        }
+        Event::Noted { verification, note } => {
+            tracing::debug!(verification, ?note, "oddity");
+            counter!("octothorpe_notes_total", "kind" => note_kind(note)).increment(1);
+        }
+        Event::LegOver { quality } => leg_over(quality),
+        #[expect(clippy::cast_precision_loss, reason = "no node has 2^52 calls")]
+        Event::Legs(count) => gauge!("octothorpe_legs").set(*count as f64),
+        Event::Malformed { from, why } => {
+            tracing::debug!(%from, why, "datagram dropped");
+            counter!("octothorpe_sip_malformed_total").increment(1);
+        }
+        Event::Stray { from } => {
+            tracing::debug!(%from, "request outside any call");
+            counter!("octothorpe_sip_stray_total").increment(1);
+        }
+        Event::Delivered { event, tries, failure: None } => {
+            tracing::debug!(event, tries, "event delivered");
+            counter!("octothorpe_webhooks_total", "outcome" => "delivered").increment(1);
+        }
+        Event::Delivered { event, tries, failure: Some(failure) } => {
+            tracing::warn!(event, tries, failure, "event not delivered");
+            counter!("octothorpe_webhooks_total", "outcome" => "failed").increment(1);
+        }
+        Event::Fault { doing, error } => {
+            tracing::error!(doing, %error, "fault");
+            counter!("octothorpe_faults_total").increment(1);
+        }
+    }
+}
+
+fn moved(before: Option<&Verification>, next: &Verification) {
+    if before.is_none() {
+        let channel = next.request.channel.as_str();
+        counter!("octothorpe_verifications_started_total", "channel" => channel).increment(1);
+    }
+    let Some(verdict) = next.verdict() else {
+        let state = next.running().map(|attempt| attempt.state.as_str());
+        tracing::debug!(verification = %next.id, version = next.version, state, "moved");
+        return;
+    };
+    let (status, reason) = (verdict.status().as_str(), verdict.reason().as_str());
+    let took = next.settled_at().unwrap_or(next.created_at).since(next.created_at);
+    let last = next.attempts.last();
+    tracing::info!(
+        verification = %next.id,
+        tenant = next.tenant,
+        to = %next.request.to,
+        status,
+        reason,
+        attempts = next.attempts.len(),
+        route = last.map(|attempt| attempt.route.as_str()),
+        call_id = last.and_then(|attempt| attempt.call_id.as_deref()),
+        sip_status = last.and_then(|attempt| attempt.sip_status),
+        q850 = last.and_then(|attempt| attempt.q850),
+        detail = last.and_then(|attempt| attempt.detail.as_deref()),
+        seconds = took.as_secs_f64(),
+        "verification settled"
+    );
+    counter!("octothorpe_verifications_settled_total", "status" => status, "reason" => reason)
+        .increment(1);
+    histogram!("octothorpe_verification_seconds").record(took.as_secs_f64());
+}
+
+fn leg_over(quality: &Quality) {
+    for (anomaly, count) in &quality.anomalies {
+        let anomaly = format!("{anomaly:?}").to_lowercase();
+        counter!("octothorpe_rtp_anomalies_total", "anomaly" => anomaly)
+            .increment(u64::from(*count));
+    }
+    counter!("octothorpe_rtp_sent_total").increment(u64::from(quality.packets_sent));
+    counter!("octothorpe_rtp_received_total").increment(u64::from(quality.packets_received));
+}
+
+const fn note_kind(note: &voice::Note) -> &'static str {
+    match note {
+        voice::Note::Sip(_) => "sip",
+        voice::Note::Media(_) => "media",
+        voice::Note::Script(_) => "script",
+        voice::Note::Refused(_) => "sdp_refused",
+        voice::Note::Info => "info",
+        voice::Note::Late(_) => "late",
+    }
+}
+
+/// Begins to count; the result renders what was counted, as Prometheus reads it. Once a process.
+///
+/// # Errors
+/// When something counts already.
+pub fn install_metrics() -> Result<Arc<dyn Fn() -> String + Send + Sync>, BuildError> {
+    let seconds = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0];
+    // Without buckets a histogram would turn into a summary.
+    let handle: PrometheusHandle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+        .install_recorder()?;
+    describe();
+    Ok(Arc::new(move || handle.render()))
+}
+
+fn describe() {
+    for (name, what) in [
+        ("octothorpe_verifications_started_total", "Verifications started."),
+        ("octothorpe_verifications_settled_total", "Verifications settled, by verdict."),
+        ("octothorpe_signals_ignored_total", "Signals that changed nothing."),
+        ("octothorpe_notes_total", "Oddities that calls saw and coped with."),
+        ("octothorpe_sip_malformed_total", "Datagrams on the SIP ports that were not SIP."),
+        ("octothorpe_sip_stray_total", "SIP requests that belong to no call."),
+        ("octothorpe_rtp_anomalies_total", "RTP and RTCP packets dropped or odd."),
+        ("octothorpe_rtp_sent_total", "RTP packets sent."),
+        ("octothorpe_rtp_received_total", "RTP packets accepted."),
+        ("octothorpe_webhooks_total", "Tries to deliver an event."),
+        ("octothorpe_faults_total", "Faults of this gateway."),
+    ] {
+        describe_counter!(name, what);
+    }
+    describe_gauge!("octothorpe_legs", "Calls that are up or ringing on this node.");
+    describe_histogram!("octothorpe_verification_seconds", "From the start to the verdict.");
+}

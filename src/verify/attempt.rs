@@ -1,0 +1,136 @@
+//! One try of one step of the plan.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::request::Channel;
+use super::signal::{Cause, Press, Reason};
+use crate::ambient::Timestamp;
+
+/// The number of an attempt within its verification; the first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AttemptNo(u32);
+
+impl AttemptNo {
+    /// The first attempt.
+    pub const FIRST: Self = Self(1);
+
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for AttemptNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How far an attempt has come. It only moves forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptState {
+    /// Waiting to be placed.
+    Queued,
+    /// Placed; nothing heard yet.
+    Dialing,
+    /// The far end reports progress.
+    Ringing,
+    /// Answered.
+    Answered,
+    /// The question is being spoken.
+    Prompting,
+    /// We listen.
+    Listening,
+    /// Over.
+    Ended,
+}
+
+impl AttemptState {
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Dialing => "dialing",
+            Self::Ringing => "ringing",
+            Self::Answered => "answered",
+            Self::Prompting => "prompting",
+            Self::Listening => "listening",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// One try of one step. At most one of a verification is not [`Ended`](AttemptState::Ended).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Which.
+    pub no: AttemptNo,
+    /// How the person is reached.
+    pub channel: Channel,
+    /// The trunk's name.
+    pub route: String,
+    /// How far it has come.
+    pub state: AttemptState,
+    /// Why it ended.
+    pub reason: Option<Reason>,
+    /// The last SIP status that said something new.
+    pub sip_status: Option<u16>,
+    /// The Q.850 cause the network gave.
+    pub q850: Option<u8>,
+    /// A sentence for people, where the words above do not say it all.
+    pub detail: Option<String>,
+    /// The other side's name for it: the Call-ID.
+    pub call_id: Option<String>,
+    /// The press that decided.
+    pub press: Option<Press>,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// When it was answered.
+    pub answered_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// A new attempt, waiting to be placed.
+    #[must_use]
+    pub const fn new(no: AttemptNo, channel: Channel, route: String, now: Timestamp) -> Self {
+        Self {
+            no,
+            channel,
+            route,
+            state: AttemptState::Queued,
+            reason: None,
+            sip_status: None,
+            q850: None,
+            detail: None,
+            call_id: None,
+            press: None,
+            started_at: now,
+            answered_at: None,
+            ended_at: None,
+        }
+    }
+
+    /// Closes it, with what is known of why.
+    pub fn end(&mut self, now: Timestamp, cause: &Cause) {
+        self.state = AttemptState::Ended;
+        self.ended_at = Some(now);
+        self.reason = Some(cause.reason);
+        self.sip_status = cause.sip_status.or(self.sip_status);
+        self.q850 = cause.q850.or(self.q850);
+        self.detail.clone_from(&cause.detail);
+    }
+}

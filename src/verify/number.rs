@@ -1,0 +1,260 @@
+//! Phone numbers: E.164 and nothing else, masked wherever they could be seen.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rlibphonenumber::{PhoneNumberFormat, PhoneNumberType};
+
+/// A valid number in E.164 form (ITU-T E.164: `+`, country code, subscriber number, at most 15
+/// digits).
+///
+/// `Debug` and `Display` show the country code and the last four digits only, and there is no
+/// `Serialize`: whoever needs the digits says [`expose`](Self::expose).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PhoneNumber {
+    e164: String,
+    country_code: usize,
+    country: Country,
+    kind: NumberKind,
+}
+
+/// An ISO 3166 country, as two capital letters; `001` for numbers of no country.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Country(String);
+
+/// What kind of line a number leads to, as far as its digits tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NumberKind {
+    /// A fixed line.
+    Fixed,
+    /// A mobile phone.
+    Mobile,
+    /// Either: the numbering plan does not tell (United States, Canada and others).
+    FixedOrMobile,
+    /// A line of a voice-over-IP provider.
+    Voip,
+    /// Free for the caller.
+    TollFree,
+    /// Dear for the caller, who shares the income with the called.
+    Premium,
+    /// Shared cost.
+    SharedCost,
+    /// A number that follows a person.
+    Personal,
+    /// A pager.
+    Pager,
+    /// A universal access number of a company.
+    Universal,
+    /// The access number of a voice mailbox.
+    Voicemail,
+    /// The plan does not say.
+    Unknown,
+}
+
+/// Why a text is not a number that can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NumberError {
+    /// Not a plus followed by digits only.
+    #[error(
+        "write it in E.164: a plus, the country code and the number, digits only, as +14155550132"
+    )]
+    NotE164,
+    /// Fewer than 8 or more than 15 digits.
+    #[error("an E.164 number has 8 to 15 digits")]
+    Length,
+    /// No such country code, or no number of that form in its country.
+    #[error("no such number exists in its country's numbering plan")]
+    NotValid,
+    /// A trunk prefix (a national `0`) stands behind the country code.
+    #[error("leave out the national prefix behind the country code")]
+    NationalPrefix,
+}
+
+impl PhoneNumber {
+    /// The digits, with the plus. Grep for it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.e164
+    }
+
+    /// The country the number belongs to.
+    #[must_use]
+    pub const fn country(&self) -> &Country {
+        &self.country
+    }
+
+    /// The kind of line.
+    #[must_use]
+    pub const fn kind(&self) -> NumberKind {
+        self.kind
+    }
+
+    /// Country code, stars, and the last four digits: `+1******0132`.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let shown = self.e164.len().saturating_sub(4);
+        self.e164
+            .chars()
+            .enumerate()
+            .map(|(i, c)| if i <= self.country_code || i >= shown { c } else { '*' })
+            .collect()
+    }
+}
+
+impl FromStr for PhoneNumber {
+    type Err = NumberError;
+
+    fn from_str(text: &str) -> Result<Self, NumberError> {
+        let digits = text.strip_prefix('+').ok_or(NumberError::NotE164)?;
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NumberError::NotE164);
+        }
+        if !(8..=15).contains(&digits.len()) {
+            return Err(NumberError::Length);
+        }
+        let number: rlibphonenumber::PhoneNumber =
+            text.parse().map_err(|_| NumberError::NotValid)?;
+        if !number.is_valid() {
+            return Err(NumberError::NotValid);
+        }
+        // The plan may know the number by another spelling; only one spelling is taken, so that
+        // one phone has one name in every counter and record.
+        if number.format_as(PhoneNumberFormat::E164) != text {
+            return Err(NumberError::NationalPrefix);
+        }
+        let country = number.get_region_code().ok_or(NumberError::NotValid)?;
+        Ok(Self {
+            e164: text.to_owned(),
+            country_code: number.country_code.to_string().len(),
+            country: Country(country.as_region_str().to_string()),
+            kind: NumberKind::from(number.get_type()),
+        })
+    }
+}
+
+impl From<PhoneNumberType> for NumberKind {
+    fn from(kind: PhoneNumberType) -> Self {
+        match kind {
+            PhoneNumberType::FixedLine => Self::Fixed,
+            PhoneNumberType::Mobile => Self::Mobile,
+            PhoneNumberType::FixedLineOrMobile => Self::FixedOrMobile,
+            PhoneNumberType::VoIP => Self::Voip,
+            PhoneNumberType::TollFree => Self::TollFree,
+            PhoneNumberType::PremiumRate => Self::Premium,
+            PhoneNumberType::SharedCost => Self::SharedCost,
+            PhoneNumberType::PersonalNumber => Self::Personal,
+            PhoneNumberType::Pager => Self::Pager,
+            PhoneNumberType::UAN => Self::Universal,
+            PhoneNumberType::VoiceMail => Self::Voicemail,
+            PhoneNumberType::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+impl fmt::Display for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+impl Country {
+    /// The two letters, or `001`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Country {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let letters = text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase());
+        if letters || text == "001" {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a country is two capital letters of ISO 3166, as \"US\" or \"DE\"")
+        }
+    }
+}
+
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a number is kept in a record: in clear, by name (`#[serde(with = "number::stored")]`).
+pub mod stored {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    use super::PhoneNumber;
+
+    /// Writes the digits.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(number: &PhoneNumber, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(number.expose())
+    }
+
+    /// Reads what [`serialize`] wrote.
+    ///
+    /// # Errors
+    /// When it is not a valid number; the text of the error does not hold it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PhoneNumber, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_valid_number_is_taken_and_masked() {
+        let number: PhoneNumber = "+14155550132".parse().unwrap();
+        assert_eq!(number.expose(), "+14155550132");
+        assert_eq!(number.to_string(), "+1******0132");
+        assert_eq!(format!("{number:?}"), "+1******0132");
+        assert_eq!(number.country().as_str(), "US");
+        let london: PhoneNumber = "+442079460018".parse().unwrap();
+        assert_eq!(london.to_string(), "+44******0018");
+        assert_eq!(london.kind(), NumberKind::Fixed);
+    }
+
+    #[test]
+    fn what_is_not_e164_is_refused_with_the_reason() {
+        for (text, why) in [
+            ("14155550132", NumberError::NotE164),
+            ("+1 415 555 0132", NumberError::NotE164),
+            ("+1415555CALL", NumberError::NotE164),
+            ("+", NumberError::NotE164),
+            ("", NumberError::NotE164),
+            ("+١٤١٥٥٥٥٠١٣٢", NumberError::NotE164),
+            ("+911", NumberError::Length),
+            ("+1415555013212345", NumberError::Length),
+            ("+112", NumberError::Length),
+            ("+1911", NumberError::Length),
+            ("+9999999999", NumberError::NotValid),
+            ("+11234567890", NumberError::NotValid),
+            ("+4402079460018", NumberError::NationalPrefix),
+        ] {
+            assert_eq!(text.parse::<PhoneNumber>(), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn dear_kinds_are_told_apart() {
+        let premium: PhoneNumber = "+19002345678".parse().unwrap();
+        assert_eq!(premium.kind(), NumberKind::Premium);
+        let free: PhoneNumber = "+18002345678".parse().unwrap();
+        assert_eq!(free.kind(), NumberKind::TollFree);
+    }
+}

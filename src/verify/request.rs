@@ -1,0 +1,143 @@
+//! What a caller asks for, already checked.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::number::{self, PhoneNumber};
+
+/// How a person is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// A phone call.
+    Voice,
+}
+
+impl Channel {
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Voice => "voice",
+        }
+    }
+}
+
+/// What is asked of the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Press `#`.
+    Confirm,
+}
+
+impl Mode {
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirm => "confirm",
+        }
+    }
+
+    /// What an approval in this mode proves.
+    #[must_use]
+    pub const fn assurance(self) -> Assurance {
+        match self {
+            Self::Confirm => Assurance::Possession,
+        }
+    }
+}
+
+/// What an approval proves, in the words of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Assurance {
+    /// Somebody held the phone. Not out-of-band authentication in the sense of NIST SP 800-63B-4.
+    Possession,
+}
+
+impl Assurance {
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Possession => "possession",
+        }
+    }
+}
+
+/// One question about one phone, as the caller asked it and after every check of form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The phone.
+    #[serde(with = "number::stored")]
+    pub to: PhoneNumber,
+    /// How to reach it.
+    pub channel: Channel,
+    /// What to ask.
+    pub mode: Mode,
+    /// BCP 47 tag of the language to speak.
+    pub locale: String,
+    /// The name the person knows the caller by.
+    pub brand: Option<Brand>,
+    /// The caller's name for the person.
+    pub subject: Option<String>,
+    /// The caller's name for this sign-in.
+    pub reference: Option<String>,
+    /// Where the sign-in came from.
+    pub client_ip: Option<IpAddr>,
+    /// How long the question stands, in seconds from the start.
+    pub expires_in: u32,
+    /// Where to send the verdict, instead of the tenant's endpoints.
+    pub callback_url: Option<String>,
+}
+
+/// A name that is spoken and shown: 1 to 32 letters, digits, spaces and `. - & '`, so that it is
+/// inert in SIP headers, texts and pages alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Brand(String);
+
+impl Brand {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Brand {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let name = name.trim();
+        let allowed = |c: char| c.is_alphanumeric() || " .-&'".contains(c);
+        if !name.is_empty() && name.chars().count() <= 32 && name.chars().all(allowed) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err("a brand is 1 to 32 letters, digits, spaces or . - & '")
+        }
+    }
+}
+
+impl From<Brand> for String {
+    fn from(brand: Brand) -> Self {
+        brand.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_brand_cannot_carry_markup_or_controls() {
+        for good in ["Contoso", "Müller & Söhne", "O'Neil-1.2", "銀行"] {
+            assert_eq!(Brand::try_from(good.to_owned()).unwrap().as_str(), good);
+        }
+        for bad in ["", "   ", "a\r\nX: 1", "<b>", "\"q\"", "a;b", &"x".repeat(33)] {
+            assert!(Brand::try_from(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
+}

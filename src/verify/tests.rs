@@ -1,0 +1,189 @@
+//! The verification, arm by arm.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::policy::{Rules, decide};
+use super::request::{Channel, Mode};
+use super::route::{Rule, Table};
+use super::signal::{Press, Said};
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_000);
+const FIRST: AttemptNo = AttemptNo::FIRST;
+
+pub(super) fn request(to: &str) -> Request {
+    Request {
+        to: to.parse().unwrap(),
+        channel: Channel::Voice,
+        mode: Mode::Confirm,
+        locale: "en-US".to_owned(),
+        brand: None,
+        subject: None,
+        reference: None,
+        client_ip: None,
+        expires_in: 300,
+        callback_url: None,
+    }
+}
+
+fn begun(trunks: &[&str]) -> Verification {
+    let request = request("+14155550132");
+    let rules = Rules { voice_countries: BTreeSet::from(["US".parse().unwrap()]) };
+    let permit = decide(&request, &rules).unwrap();
+    let via = trunks.iter().map(|&name| name.to_owned()).collect();
+    let rule = Rule { channel: Channel::Voice, prefix: "+".to_owned(), via };
+    let route = Table::new(vec![rule]).plan(&request, &permit).unwrap();
+    let mut entropy = Entropy::from_number(1);
+    let step = Verification::begin(NOW, "acme".to_owned(), request, route, &mut entropy);
+    let (next, effects) = moved(step);
+    assert_eq!(effects, [Effect::Dial { attempt: FIRST }]);
+    next
+}
+
+fn moved(step: Step) -> (Verification, Vec<Effect>) {
+    match step {
+        Step::Moved { next, effects } => (next, effects),
+        Step::Ignored { because, .. } => panic!("ignored: {because:?}"),
+    }
+}
+
+fn ignored(step: Step) -> Because {
+    match step {
+        Step::Moved { next, .. } => panic!("moved: {next:?}"),
+        Step::Ignored { because, .. } => because,
+    }
+}
+
+fn press() -> Press {
+    Press { at: NOW, path: "rfc4733".to_owned(), ssrc: 1, rtp_timestamp: 2, sequence: 3 }
+}
+
+fn ended(reason: Reason) -> Signal {
+    Signal::Ended { attempt: FIRST, cause: Cause::plain(reason) }
+}
+
+#[test]
+fn consent_approves_says_thanks_and_tells_once() {
+    let heard = Signal::heard(FIRST, Said::Confirmed, press());
+    let (settled, effects) = moved(begun(&["a"]).apply(NOW, heard.clone()));
+    assert_eq!(settled.status(), Status::Approved);
+    assert_eq!(
+        effects,
+        [
+            Effect::HangUp { attempt: FIRST, farewell: Farewell::Thanks },
+            Effect::Notify { sequence: settled.version }
+        ]
+    );
+    assert_eq!(settled.deadline(), None);
+    assert_eq!(ignored(settled.apply(NOW, heard)), Because::AlreadySettled);
+}
+
+#[test]
+fn a_settled_verification_never_changes() {
+    let (settled, _) = moved(begun(&["a"]).apply(NOW, ended(Reason::Busy)));
+    for signal in [
+        Signal::heard(FIRST, Said::Confirmed, press()),
+        Signal::Withdrawn(By::Caller),
+        Signal::Lapsed,
+        ended(Reason::NoAnswer),
+        Signal::Alerting { attempt: FIRST, sip_status: 180 },
+    ] {
+        let same = settled.clone().apply(NOW + Duration::from_secs(9_000), signal);
+        assert_eq!(ignored(same), Because::AlreadySettled);
+    }
+}
+
+#[test]
+fn a_press_after_the_deadline_does_not_approve() {
+    let verification = begun(&["a"]);
+    let late = verification.expires_at;
+    let heard = Signal::heard(FIRST, Said::Confirmed, press());
+    let (settled, effects) = moved(verification.apply(late, heard));
+    assert_eq!(settled.status(), Status::Expired);
+    assert_eq!(settled.verdict().unwrap().reason(), Reason::Expired);
+    assert!(effects.contains(&Effect::HangUp { attempt: FIRST, farewell: Farewell::Silent }));
+}
+
+#[test]
+fn a_press_on_an_earlier_attempt_does_not_approve() {
+    let (second, effects) = moved(begun(&["a", "b"]).apply(NOW, ended(Reason::CarrierError)));
+    assert_eq!(effects, [Effect::Dial { attempt: FIRST.next() }]);
+    let heard = Signal::heard(FIRST, Said::Confirmed, press());
+    assert_eq!(ignored(second.apply(NOW, heard)), Because::Late);
+}
+
+#[test]
+fn a_carriers_fault_is_the_next_carriers_chance_and_a_callees_word_is_final() {
+    let (second, _) = moved(begun(&["a", "b"]).apply(NOW, ended(Reason::CarrierError)));
+    assert_eq!(second.attempts.len(), 2);
+    assert_eq!(second.running().unwrap().route, "b");
+    let (busy, effects) = moved(begun(&["a", "b"]).apply(NOW, ended(Reason::Busy)));
+    assert_eq!(busy.status(), Status::Failed);
+    assert_eq!(effects, [Effect::Notify { sequence: busy.version }]);
+}
+
+#[test]
+fn states_only_move_forward() {
+    let ringing = Signal::Alerting { attempt: FIRST, sip_status: 180 };
+    let placed = Signal::Placed { attempt: FIRST, handle: "id".to_owned() };
+    let (verification, _) = moved(begun(&["a"]).apply(NOW, ringing.clone()));
+    assert_eq!(verification.version, 2);
+    assert_eq!(ignored(verification.clone().apply(NOW, ringing)), Because::Duplicate);
+    assert_eq!(ignored(verification.apply(NOW, placed)), Because::Late);
+}
+
+#[test]
+fn fraud_and_wrong_keys_deny() {
+    for (said, reason, farewell) in [
+        (Said::FraudReported, Reason::FraudReported, Farewell::Reported),
+        (Said::WrongKey, Reason::WrongKey, Farewell::Denied),
+    ] {
+        let (settled, effects) =
+            moved(begun(&["a"]).apply(NOW, Signal::heard(FIRST, said, press())));
+        assert_eq!(settled.status(), Status::Denied);
+        assert_eq!(settled.verdict().unwrap().reason(), reason);
+        assert_eq!(effects.first(), Some(&Effect::HangUp { attempt: FIRST, farewell }));
+    }
+}
+
+#[test]
+fn silence_expires_and_says_goodbye() {
+    let (settled, effects) = moved(begun(&["a"]).apply(NOW, ended(Reason::NoInput)));
+    assert_eq!(settled.status(), Status::Expired);
+    assert_eq!(settled.verdict().unwrap().reason(), Reason::NoInput);
+    let goodbye = Effect::HangUp { attempt: FIRST, farewell: Farewell::NoInput };
+    assert_eq!(effects.first(), Some(&goodbye));
+}
+
+#[test]
+fn a_cancel_hangs_up() {
+    let (settled, effects) = moved(begun(&["a"]).apply(NOW, Signal::Withdrawn(By::Caller)));
+    assert_eq!(settled.status(), Status::Canceled);
+    let silent = Effect::HangUp { attempt: FIRST, farewell: Farewell::Silent };
+    assert_eq!(effects.first(), Some(&silent));
+}
+
+#[test]
+fn a_lost_call_settles_by_our_own_count() {
+    let mut verification = begun(&["a"]);
+    verification.expires_at = NOW + Duration::from_secs(600);
+    let (at, timer) = verification.deadline().unwrap();
+    assert_eq!((at, timer), (NOW + ATTEMPT_LIMIT, Timer::Attempt));
+    let early = verification.clone().apply(NOW, Signal::Lapsed);
+    assert_eq!(ignored(early), Because::Unrelated);
+    let (settled, _) = moved(verification.apply(at, Signal::Lapsed));
+    assert_eq!(settled.verdict().unwrap().reason(), Reason::NodeLost);
+}
+
+#[test]
+fn ids_sort_by_birth_and_cannot_be_confused() {
+    let mut entropy = Entropy::from_number(3);
+    let first = VerificationId::new(NOW, &mut entropy);
+    let second = VerificationId::new(NOW + Duration::from_millis(1), &mut entropy);
+    assert!(first < second);
+    assert_eq!(VerificationId::parse(first.as_str()), Some(first));
+    for bad in ["", "vf_", "vf_../../etc/passwd", "xx_01JD8Y5Q3V0000000000000000"] {
+        assert_eq!(VerificationId::parse(bad), None);
+    }
+}

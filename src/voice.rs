@@ -1,0 +1,551 @@
+//! One outbound phone call and what it heard: signalling, media and dialogue joined into one
+//! machine, the [`Leg`].
+//!
+//! A leg is owned by one thread from birth to death. It is given the time and an [`Input`] and
+//! appends everything that must now happen to an outbox. Its [`deadline`](Leg::deadline) is
+//! computed from its state.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ambient::{Entropy, Timestamp};
+use crate::media::player::Player;
+use crate::media::prompt::{Pack, PhraseId};
+use crate::media::script::{self, Answer, Close, Lines, Script};
+use crate::media::{self, FRAME_TIME, Law, MediaSession, Packet, Payload, Unusable};
+pub use crate::media::{Key, Path, Quality};
+use crate::sip::call::{self, Call};
+use crate::sip::digest::Credentials;
+use crate::sip::{self, Message, NameAddr};
+
+/// A frame this much later than planned starts a new schedule: the thread was away, and a burst
+/// of old frames would only fill the far end's jitter buffer.
+const LATE: Duration = Duration::from_millis(100);
+
+/// How patient a leg is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Of its signalling.
+    pub sip: sip::Settings,
+    /// Of its dialogue.
+    pub script: script::Settings,
+    /// How long the call may last from its answer.
+    pub call_limit: Duration,
+    /// A call in which neither RTP nor RTCP came for so long from its answer has no media.
+    pub media_grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sip: sip::Settings::default(),
+            script: script::Settings::default(),
+            call_limit: Duration::from_secs(90),
+            media_grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// One call to make.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Who is called.
+    pub target: call::Target,
+    /// Where the INVITE is sent.
+    pub next_hop: SocketAddr,
+    /// Where we take SIP: Via and Contact.
+    pub local: SocketAddr,
+    /// Where we take RTP; RTCP is one port above.
+    pub rtp: SocketAddr,
+    /// Who calls.
+    pub from: NameAddr,
+    /// What the trunk lets us in by.
+    pub credentials: Option<Credentials>,
+    /// How long it may ring.
+    pub ring_timeout: Duration,
+    /// The name to greet with, if there is a recording of it.
+    pub brand: Option<String>,
+}
+
+/// What happens to a leg.
+pub enum Input<'a> {
+    /// Begin.
+    Start,
+    /// A SIP message with its Call-ID came in.
+    Sip {
+        /// From where.
+        from: SocketAddr,
+        /// What.
+        message: &'a Message,
+    },
+    /// A datagram came in on the RTP port.
+    Rtp {
+        /// From where.
+        from: SocketAddr,
+        /// What.
+        datagram: &'a [u8],
+    },
+    /// A datagram came in on the RTCP port.
+    Rtcp {
+        /// From where.
+        from: SocketAddr,
+        /// What.
+        datagram: &'a [u8],
+    },
+    /// A deadline has come.
+    Lapsed,
+    /// Say this, then hang up; a phone that still rings stops ringing.
+    Close(Close),
+    /// Hang up at once; a phone that still rings stops ringing.
+    Stop,
+    /// The network says that what we sent did not arrive.
+    Unreachable,
+}
+
+/// What must now happen.
+#[derive(Debug)]
+#[must_use]
+pub enum Output {
+    /// Send a SIP message.
+    Sip {
+        /// Where to.
+        to: SocketAddr,
+        /// The bytes.
+        datagram: Vec<u8>,
+    },
+    /// Send a frame from the RTP port.
+    Rtp {
+        /// Header, and what follows it.
+        packet: Packet,
+        /// The law it is to be encoded in.
+        law: Law,
+    },
+    /// Send a report from the RTCP port.
+    Rtcp {
+        /// Where to.
+        to: SocketAddr,
+        /// The bytes.
+        packet: Vec<u8>,
+    },
+    /// Something was learned.
+    Event(Event),
+    /// Something odd was seen, and coped with.
+    Note(Note),
+}
+
+/// What a leg learned.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The far end reports progress.
+    Alerting {
+        /// The SIP status, 101 to 199.
+        status: u16,
+    },
+    /// Answered.
+    Answered {
+        /// The SIP status, 200 to 299.
+        status: u16,
+    },
+    /// We began to say this phrase.
+    Saying(PhraseId),
+    /// The question is being spoken.
+    Prompting,
+    /// We listen.
+    Listening,
+    /// A key was heard, whether it counts or not.
+    Key(Key),
+    /// The person answered; `key` decided.
+    Heard {
+        /// What it means.
+        said: Said,
+        /// The press.
+        key: Key,
+    },
+    /// It is over. Comes exactly once.
+    Ended(Ended),
+}
+
+/// What keys mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The key that was asked for.
+    Confirmed,
+    /// The keys that report fraud.
+    FraudReported,
+    /// Wrong keys, once too often.
+    WrongKey,
+}
+
+/// How a leg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As its signalling says.
+    Call(call::Ended),
+    /// The person was asked, and pressed nothing. The call is still up, to be closed.
+    NoInput,
+    /// No media ever came.
+    MediaLost,
+    /// The answer's session description cannot be used.
+    Unusable(Unusable),
+    /// It lasted too long.
+    TooLong,
+}
+
+/// Something odd.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// In the signalling.
+    Sip(call::Note),
+    /// In the media.
+    Media(media::Note),
+    /// In the dialogue.
+    Script(script::Note),
+    /// A session description that was offered, and refused with 488.
+    Refused(Unusable),
+    /// A DTMF INFO, which is not listened to.
+    Info,
+    /// Frames were sent this much too late.
+    Late(Duration),
+}
+
+/// Why a leg wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Its signalling.
+    Sip(sip::Timer),
+    /// Its media.
+    Media(media::Timer),
+    /// Its dialogue.
+    Script(script::Timer),
+    /// The next 20 ms of audio.
+    Frame,
+    /// No media came.
+    Grace,
+    /// It lasts too long.
+    Limit,
+}
+
+/// One outbound call.
+pub struct Leg {
+    settings: Settings,
+    prompts: Arc<Pack>,
+    call: Call,
+    media: MediaSession,
+    script: Script,
+    player: Player,
+    /// When it was answered, while it is up.
+    up_since: Option<Timestamp>,
+    /// When the next frame is due, while it is up.
+    next_frame: Option<Timestamp>,
+    last_key: Option<Key>,
+    /// The dialogue wants to hang up.
+    done: bool,
+    told: bool,
+}
+
+impl Leg {
+    /// A leg that will begin with [`Input::Start`].
+    #[must_use]
+    pub fn new(
+        order: Order,
+        lines: Lines,
+        prompts: Arc<Pack>,
+        mut entropy: Entropy,
+        settings: Settings,
+    ) -> Self {
+        let media = MediaSession::new(order.rtp, entropy.fork());
+        let signalling = call::Order {
+            target: order.target,
+            next_hop: order.next_hop,
+            local: order.local,
+            from: order.from,
+            credentials: order.credentials,
+            offer: media.offer(),
+            ring_timeout: order.ring_timeout,
+        };
+        Self {
+            call: Call::new(signalling, entropy.fork(), settings.sip.clone()),
+            script: Script::new(settings.script, lines),
+            media,
+            settings,
+            prompts,
+            player: Player::new(),
+            up_since: None,
+            next_frame: None,
+            last_key: None,
+            done: false,
+            told: false,
+        }
+    }
+
+    /// The Call-ID of its signalling.
+    #[must_use]
+    pub fn call_id(&self) -> &str {
+        self.call.call_id()
+    }
+
+    /// Whether its owner may drop it: it is over and owes the far end nothing more.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.told && self.call.finished()
+    }
+
+    /// Whether nothing more will be heard or said on it. Its signalling may still owe the far end
+    /// an answer or two.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.told && self.up_since.is_none()
+    }
+
+    /// How its media went so far.
+    #[must_use]
+    pub fn report(&self) -> media::Quality {
+        self.media.report()
+    }
+
+    /// When to be woken, and why.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Timestamp, Timer)> {
+        let signalling = self.call.deadline().map(|(at, timer)| (at, Timer::Sip(timer)));
+        let frame = self.next_frame.map(|at| (at, Timer::Frame));
+        let up = self.up_since.into_iter().flat_map(|since| {
+            let grace = self.media.first_heard().is_none();
+            [
+                self.media.deadline().map(|(at, timer)| (at, Timer::Media(timer))),
+                self.script.deadline().map(|(at, timer)| (at, Timer::Script(timer))),
+                grace.then_some((since + self.settings.media_grace, Timer::Grace)),
+                Some((since + self.settings.call_limit, Timer::Limit)),
+            ]
+        });
+        up.flatten().chain(signalling).chain(frame).min_by_key(|(at, _)| *at)
+    }
+
+    /// Takes an input; appends what must now happen.
+    pub fn on(&mut self, now: Timestamp, input: Input<'_>, out: &mut Vec<Output>) {
+        match input {
+            Input::Start => self.signal(now, call::Input::Start, out),
+            Input::Sip { from, message } => {
+                self.signal(now, call::Input::Received { from, message }, out);
+            }
+            Input::Rtp { from, datagram } => {
+                let mut heard = Vec::new();
+                self.media.on_rtp(now, from, datagram, &mut heard);
+                self.heard(now, heard, out);
+            }
+            Input::Rtcp { from, datagram } => {
+                let mut heard = Vec::new();
+                self.media.on_rtcp(now, from, datagram, &mut heard);
+                self.heard(now, heard, out);
+            }
+            Input::Lapsed => self.lapsed(now, out),
+            Input::Close(close) if self.up_since.is_some() => {
+                self.converse(now, script::Input::Conclude(close), out);
+            }
+            Input::Close(_) | Input::Stop => self.hang_up(now, out),
+            Input::Unreachable => self.signal(now, call::Input::Unreachable, out),
+        }
+        if self.done {
+            self.done = false;
+            self.hang_up(now, out);
+        }
+    }
+
+    fn lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.signal(now, call::Input::Lapsed, out);
+        let Some(since) = self.up_since else { return };
+        if now >= since + self.settings.call_limit {
+            self.end(Ended::TooLong, out);
+            return self.hang_up(now, out);
+        }
+        if self.media.first_heard().is_none() && now >= since + self.settings.media_grace {
+            self.end(Ended::MediaLost, out);
+            return self.hang_up(now, out);
+        }
+        let mut heard = Vec::new();
+        self.media.on_lapsed(now, &mut heard);
+        self.heard(now, heard, out);
+        if self.script.deadline().is_some_and(|(at, _)| now >= at) {
+            self.converse(now, script::Input::Lapsed, out);
+        }
+        self.send_frame(now, out);
+    }
+
+    /// Sends the frame that is due, and tells the dialogue when it was the last of its phrase.
+    fn send_frame(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let Some(due) = self.next_frame.filter(|due| now >= *due) else { return };
+        let late = now.since(due);
+        if late > LATE {
+            out.push(Output::Note(Note::Late(late)));
+        }
+        self.next_frame = Some(if late > LATE { now } else { due } + FRAME_TIME);
+        // While it is held, the far end would not hear what we say: the dialogue waits.
+        let held = self.media.is_held();
+        let was_idle = self.player.is_idle();
+        let payload = if held { Payload::Silence } else { self.player.next_frame() };
+        if let Some(packet) = self.media.frame(now, payload) {
+            out.push(Output::Rtp { packet, law: self.media.law() });
+        }
+        if !was_idle && self.player.is_idle() {
+            self.converse(now, script::Input::PhraseDone, out);
+        }
+    }
+
+    /// Gives the signalling an input and does what it says.
+    fn signal(&mut self, now: Timestamp, input: call::Input<'_>, out: &mut Vec<Output>) {
+        let mut said = Vec::new();
+        self.call.on(now, input, &mut said);
+        for output in said {
+            match output {
+                call::Output::Send { to, datagram } => out.push(Output::Sip { to, datagram }),
+                call::Output::Alerting { status, sdp } => {
+                    // Early media is listened to for what it says of the line, never for a key.
+                    if let Some(Err(unusable)) = sdp.map(|sdp| self.media.answered(now, &sdp)) {
+                        out.push(Output::Note(Note::Refused(unusable)));
+                    }
+                    out.push(Output::Event(Event::Alerting { status }));
+                }
+                call::Output::Answered { status, sdp } => self.answered(now, status, sdp, out),
+                call::Output::Offered { sdp } => self.offered(now, sdp.as_deref(), out),
+                call::Output::Agreed { sdp } => {
+                    if let Err(unusable) = self.media.answered(now, &sdp) {
+                        out.push(Output::Note(Note::Refused(unusable)));
+                    }
+                }
+                call::Output::Info { .. } => out.push(Output::Note(Note::Info)),
+                call::Output::Note(note) => out.push(Output::Note(Note::Sip(note))),
+                call::Output::Over(ended) => {
+                    self.close_media(now, out);
+                    self.end(Ended::Call(ended), out);
+                }
+            }
+        }
+    }
+
+    fn answered(
+        &mut self,
+        now: Timestamp,
+        status: u16,
+        sdp: Option<Vec<u8>>,
+        out: &mut Vec<Output>,
+    ) {
+        out.push(Output::Event(Event::Answered { status }));
+        let agreed = match sdp {
+            Some(sdp) => self.media.answered(now, &sdp),
+            // RFC 3261 § 13.2.1: the answer may have come in a provisional response before.
+            None if self.media.remote().is_some() || self.media.is_held() => Ok(()),
+            None => Err(Unusable::NoAudio),
+        };
+        if let Err(unusable) = agreed {
+            self.end(Ended::Unusable(unusable), out);
+            return self.hang_up(now, out);
+        }
+        // Whoever answers need not be who rang.
+        self.media.rearm();
+        self.up_since = Some(now);
+        self.next_frame = Some(now);
+        self.converse(now, script::Input::Answered, out);
+    }
+
+    fn offered(&mut self, now: Timestamp, sdp: Option<&[u8]>, out: &mut Vec<Output>) {
+        let reply = match self.media.offered(now, sdp) {
+            Ok(sdp) => call::Input::Accept { sdp },
+            Err(unusable) => {
+                out.push(Output::Note(Note::Refused(unusable)));
+                // RFC 3261 § 14.2: "If the new session description is not acceptable, the UAS can
+                // reject it by returning a 488 (Not Acceptable Here) response".
+                call::Input::Refuse { status: 488 }
+            }
+        };
+        self.signal(now, reply, out);
+    }
+
+    /// Does what the media says.
+    fn heard(&mut self, now: Timestamp, heard: Vec<media::Output>, out: &mut Vec<Output>) {
+        for output in heard {
+            match output {
+                media::Output::Key(key) => {
+                    self.last_key = Some(key);
+                    let pressed = script::Input::Key { digit: key.digit, at: key.at };
+                    out.push(Output::Event(Event::Key(key)));
+                    self.converse(now, pressed, out);
+                }
+                media::Output::KeyUp { .. } => {}
+                media::Output::Rtcp { to, packet } => out.push(Output::Rtcp { to, packet }),
+                media::Output::Note(note) => out.push(Output::Note(Note::Media(note))),
+            }
+        }
+    }
+
+    /// Gives the dialogue an input and does what it says.
+    fn converse(&mut self, now: Timestamp, input: script::Input, out: &mut Vec<Output>) {
+        let before = self.script.state();
+        let mut said = Vec::new();
+        self.script.on(now, input, &mut said);
+        for output in said {
+            match output {
+                script::Output::Play(phrases) => {
+                    self.player.play(&self.prompts, &phrases);
+                    out.extend(phrases.into_iter().map(|it| Output::Event(Event::Saying(it))));
+                }
+                script::Output::StopPlaying => self.player.stop(),
+                script::Output::Heard(answer) => self.conclude(answer, out),
+                script::Output::Note(note) => out.push(Output::Note(Note::Script(note))),
+                script::Output::Done => self.done = true,
+            }
+        }
+        let after = self.script.state();
+        if after != before {
+            out.extend(progress(after).map(Output::Event));
+        }
+    }
+
+    /// Tells what was heard, with the key that decided.
+    fn conclude(&mut self, answer: Answer, out: &mut Vec<Output>) {
+        let said = match answer {
+            Answer::Confirmed { .. } => Said::Confirmed,
+            Answer::FraudReported { .. } => Said::FraudReported,
+            Answer::WrongKey { .. } => Said::WrongKey,
+            Answer::NoInput => return self.end(Ended::NoInput, out),
+        };
+        if let Some(key) = self.last_key {
+            out.push(Output::Event(Event::Heard { said, key }));
+        }
+    }
+
+    fn hang_up(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.close_media(now, out);
+        self.signal(now, call::Input::Stop, out);
+    }
+
+    fn close_media(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let mut last = Vec::new();
+        if self.up_since.take().is_some() {
+            self.media.close(now, &mut last);
+        }
+        self.next_frame = None;
+        self.player.stop();
+        self.heard(now, last, out);
+    }
+
+    /// Tells the end, once: the first reason is the true one.
+    fn end(&mut self, ended: Ended, out: &mut Vec<Output>) {
+        if !self.told {
+            self.told = true;
+            out.push(Output::Event(Event::Ended(ended)));
+        }
+    }
+}
+
+/// What a new state of the dialogue means to the outside.
+const fn progress(state: script::State) -> Option<Event> {
+    match state {
+        script::State::Greeting | script::State::Asking { .. } => Some(Event::Prompting),
+        script::State::Listening { .. } => Some(Event::Listening),
+        script::State::Waiting
+        | script::State::Concluding { .. }
+        | script::State::Thanking
+        | script::State::Farewell
+        | script::State::Done => None,
+    }
+}

@@ -1,0 +1,41 @@
+//! End to end: the real binary against real phones (SIPp, baresip, one of our own) by SIP, RTP and
+//! HTTP on loopback.
+//!
+//! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp` and `baresip`
+//! (`apt-get install sip-tester baresip-core`), and the right to open raw sockets (root, or
+//! `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP. A missing program fails the
+//! test that needs it.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `OCTOTHORPE_BIN` | test this binary instead of the one that Cargo has just built |
+//! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
+//!
+//! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 cargo test --test e2e kill`.
+//!
+//! Everything that the gateway prints is kept, at `RUST_LOG=trace`, and searched for the number
+//! that was called and for every key and password: see [`tools::Process`].
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, lives in real time, and tells its figures"
+)]
+
+mod api;
+mod baresip;
+mod call;
+mod client;
+mod idempotency;
+mod inject;
+mod kill;
+mod pcap;
+mod phone;
+mod serve;
+mod sipp;
+mod tools;
+mod webhook;

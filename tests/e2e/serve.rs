@@ -1,0 +1,175 @@
+//! `octothorpe serve` with a configuration of the test's own, and what asks it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Answer, request};
+use crate::tools::{API_KEY, NUMBER, Process, WEBHOOK_SECRET, octothorpe, ports, wait_for};
+
+/// How long a gateway may take to be ready, or a verification to come to rest after a restart.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A gateway that runs, and the folder that it keeps across a restart.
+pub(crate) struct Gateway {
+    process: Process,
+    folder: TempDir,
+    api: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts a gateway whose one trunk is the phone at this port, and which tells its verdicts to
+    /// the URL, if one is given.
+    pub(crate) fn start(phone: u16, webhook: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rtp = ports(256);
+        let webhooks = webhook.map_or_else(String::new, |url| {
+            format!("webhooks = [{{ url = {url:?}, secret = {:?} }}]", WEBHOOK_SECRET.0)
+        });
+        let config = format!(
+            r#"
+            [server]
+            api_listen = "127.0.0.1:0"
+            admin_listen = "127.0.0.1:0"
+            [store]
+            url = "file:{store}"
+            [sip]
+            listen = ["udp:127.0.0.1:0"]
+            rtp_ports = [{rtp}, {rtp_last}]
+            [[trunks]]
+            name = "phone"
+            target = "sip:127.0.0.1:{phone};transport=udp"
+            caller_id = "+12025550100"
+            [[tenants]]
+            name = "e2e"
+            api_keys = ["{API_KEY}"]
+            voice_countries = ["US"]
+            allow_private_webhooks = true
+            {webhooks}
+            "#,
+            store = folder.path().join("data").display(),
+            rtp_last = rtp + 255,
+        );
+        std::fs::write(folder.path().join("octothorpe.toml"), config).unwrap();
+        let (process, api, admin) = serve(folder.path());
+        Self { process, folder, api, admin }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again, with the same configuration and the same store.
+    pub(crate) fn restart(&mut self) {
+        let (process, api, admin) = serve(self.folder.path());
+        (self.process, self.api, self.admin) = (process, api, admin);
+    }
+
+    /// Where the API listens.
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Starts a verification of [`NUMBER`], and gives back its id.
+    pub(crate) fn ask(&self) -> String {
+        let answer = self.post("/v1/verifications", &json!({"to": NUMBER}));
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Posts JSON.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("Authorization", BEARER), ("Content-Type", "application/json")];
+        request(self.api, "POST", path, &headers, body.to_string().as_bytes())
+    }
+
+    /// Reads a verification; `query` is empty, or `?wait=…`.
+    pub(crate) fn read(&self, id: &str, query: &str) -> Value {
+        let path = format!("/v1/verifications/{id}{query}");
+        let answer = request(self.api, "GET", &path, &[("Authorization", BEARER)], b"");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Waits until the attempt is in this state.
+    pub(crate) fn reaches(&self, id: &str, state: &str) {
+        wait_for(state, Duration::from_secs(30), || {
+            let found = self.read(id, "");
+            assert_eq!(found["status"], "pending", "settled before it was {state}: {found}");
+            (found["attempts"][0]["state"] == state).then_some(())
+        });
+    }
+
+    /// Waits until it is settled, and gives it back.
+    pub(crate) fn settles(&self, id: &str, within: Duration) -> Value {
+        wait_for("settled", within, || {
+            let found = self.read(id, "");
+            (found["status"] != "pending").then_some(found)
+        })
+    }
+
+    /// The sum of a metric over its labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = request(self.admin, "GET", "/metrics", &[], b"");
+        assert_eq!(metrics.status, 200);
+        let lines = metrics.body.lines().filter(|line| line.starts_with(name));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+}
+
+/// The header that opens the API.
+pub(crate) const BEARER: &str = "Bearer otk_e2e_canary_8c1f5d0b7a93e264f0";
+
+/// Starts a gateway in this folder, and waits until it is ready.
+fn serve(folder: &Path) -> (Process, SocketAddr, SocketAddr) {
+    let mut command = octothorpe();
+    command.current_dir(folder).args(["serve", "--config", "octothorpe.toml"]);
+    let mut process = Process::gateway(command);
+    let mut told = |field: &str| {
+        wait_for("the gateway tells where it listens", SOON, || {
+            let log = process.stderr();
+            assert!(process.runs(), "the gateway ended: {log}");
+            log.lines().find_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                line[field].as_str()?.parse().ok()
+            })
+        })
+    };
+    let (admin, api) = (told("admin"), told("api"));
+    wait_for("ready", SOON, || {
+        (request(admin, "GET", "/readyz", &[], b"").status == 200).then_some(())
+    });
+    (process, api, admin)
+}
+
+#[test]
+fn without_a_configuration_it_says_what_to_write() {
+    let mut command = octothorpe();
+    command.arg("serve");
+    let mut serve = Process::gateway(command);
+    assert_eq!(serve.wait("serve ends", SOON).code(), Some(2));
+    assert_eq!(serve.stderr().lines().count(), 3, "{}", serve.stderr());
+    assert_eq!(serve.stdout(), "");
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.toml");
+    std::fs::write(&file, "[server]\napi_listen = \"127.0.0.1:0\"\n\n[sip]\nlisen = []\n").unwrap();
+    for command in ["serve", "check"] {
+        let mut octothorpe = octothorpe();
+        octothorpe.arg(command).arg("--config").arg(&file);
+        let mut process = Process::gateway(octothorpe);
+        let status = process.wait("it ends", SOON);
+        let told = process.stderr() + &process.stdout();
+        assert_eq!(status.code(), Some(2), "{command}: {told}");
+        assert!(told.contains("bad.toml:5"), "{command} names file and line: {told}");
+        assert!(told.contains("lisen") && told.contains("listen"), "{command}: {told}");
+    }
+}
