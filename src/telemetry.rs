@@ -173,7 +173,10 @@ const fn note_kind(note: &voice::Note) -> &'static str {
 /// # Errors
 /// When something counts already.
 pub fn install_metrics() -> Result<Arc<dyn Fn() -> String + Send + Sync>, BuildError> {
-    let seconds = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0];
+    let seconds = [
+        0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0,
+        300.0,
+    ];
     // Without buckets a histogram would turn into a summary.
     let handle: PrometheusHandle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
@@ -195,9 +198,13 @@ fn describe() {
         ("octothorpe_rtp_received_total", "RTP packets accepted."),
         ("octothorpe_webhooks_total", "Tries to deliver an event."),
         ("octothorpe_faults_total", "Faults of this gateway."),
+        ("octothorpe_http_requests_total", "HTTP requests answered."),
+        ("octothorpe_http_panics_total", "HTTP handlers that panicked."),
+        ("octothorpe_http_accept_errors_total", "HTTP connections that could not be accepted."),
     ] {
         describe_counter!(name, what);
     }
     describe_gauge!("octothorpe_legs", "Calls that are up or ringing on this node.");
     describe_histogram!("octothorpe_verification_seconds", "From the start to the verdict.");
+    describe_histogram!("octothorpe_http_request_seconds", "From an HTTP request to its answer.");
 }

@@ -129,7 +129,8 @@ async fn ask(api: &str, key: &str) -> anyhow::Result<Value> {
     let mut seen = read(started).await?;
     anyhow::ensure!(status.is_success(), "the API answered {status}: {seen}");
     while text(&seen, "status") == "pending" {
-        let (id, version) = (text(&seen, "id").to_owned(), &seen["version"]);
+        let id = text(&seen, "id");
+        let version = seen.get("version").and_then(Value::as_u64).unwrap_or_default();
         let url = format!("{api}/v1/verifications/{id}?wait=30&since={version}");
         seen = read(client.get(url).bearer_auth(key).send().await?).await?;
     }
@@ -162,7 +163,7 @@ fn tell(verdict: &Value, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         println!("{status} {reason}");
     }
-    let status: Result<Status, _> = serde_json::from_value(verdict["status"].clone());
+    let status: Result<Status, _> = serde_json::from_value(Value::from(status));
     Ok(status.map_or(ExitCode::from(FAULT), verdict_code))
 }
 

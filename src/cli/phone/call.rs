@@ -28,7 +28,7 @@ pub(super) enum Input<'a> {
     Rtcp { from: SocketAddr, datagram: &'a [u8] },
     /// A deadline has come.
     Lapsed,
-    /// End it, whatever the state.
+    /// End it, whatever the state; for the second time: without waiting for anybody.
     Stop,
 }
 
@@ -427,7 +427,9 @@ impl Call {
             Phase::Answered | Phase::Up { .. } => {
                 self.leave(now, Outcome::HungUp(Side::Phone), out);
             }
-            Phase::Refused(_) | Phase::Leaving(_) | Phase::Over => {}
+            // The refusal, or the BYE, is out.
+            Phase::Refused(why) | Phase::Leaving(why) => self.finish(now, why, out),
+            Phase::Over => {}
         }
     }
 

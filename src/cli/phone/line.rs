@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::call::{Call, Input, Output, Place};
 use super::words::{Behaviour, PhoneEvent};
@@ -30,7 +30,7 @@ const WAITING: usize = 64;
 /// How many ports are tried for a pair.
 const TRIES: usize = 64;
 
-/// How long hanging up may take when the phone is stopped.
+/// How long a call may take to hang up when the phone is stopped.
 const PARTING: Duration = Duration::from_secs(1);
 
 /// A lab phone that takes calls.
@@ -132,21 +132,15 @@ impl Desk {
                 _ = stopped.changed() => break,
             }
         }
-        let parting = async {
-            loop {
-                tokio::select! {
-                    received = sip.recv_from(&mut buffer) => if let Ok((length, from)) = received {
-                        self.deliver(from, buffer.get(..length).unwrap_or_default());
-                    },
-                    done = self.tasks.join_next() => match done {
-                        Some(done) => self.forget(done.ok()),
-                        None => return,
-                    },
-                }
+        // Each call ends by itself, soon.
+        while !self.tasks.is_empty() {
+            tokio::select! {
+                received = sip.recv_from(&mut buffer) => if let Ok((length, from)) = received {
+                    self.deliver(from, buffer.get(..length).unwrap_or_default());
+                },
+                Some(done) = self.tasks.join_next() => self.forget(done.ok()),
             }
-        };
-        // Whoever does not answer our BYE by then is left alone.
-        let _ = timeout(PARTING, parting).await;
+        }
     }
 
     fn forget(&mut self, call_id: Option<String>) {
@@ -266,16 +260,17 @@ impl World {
         let call_id: Arc<str> = invite.call_id().into();
         let mut pair = Some(pair);
         let (mut heard, mut reported) = ([0; PACKET], [0; PACKET]);
-        let mut stopping = false;
+        let mut patient_until = None;
         loop {
             self.carry_out(&call, &call_id, pair.as_ref(), &mut out).await;
             if call.is_mute() {
                 pair = None;
             }
-            if call.finished() || (stopping && call.is_over()) {
+            if call.finished() || (patient_until.is_some() && call.is_over()) {
                 return;
             }
-            let wait = call.deadline().map(|at| at.since(self.clock.now()));
+            let next = call.deadline().into_iter().chain(patient_until).min();
+            let wait = next.map(|at| at.since(self.clock.now()));
             let rtp = pair.as_ref().map(|pair| &pair.rtp);
             let rtcp = pair.as_ref().map(|pair| &pair.rtcp);
             tokio::select! {
@@ -292,11 +287,14 @@ impl World {
                     call.on(self.clock.now(), Input::Rtcp { from, datagram }, &mut out);
                 }
                 () = sleep(wait.unwrap_or_default()), if wait.is_some() => {
-                    call.on(self.clock.now(), Input::Lapsed, &mut out);
+                    let now = self.clock.now();
+                    let is_enough = patient_until.is_some_and(|until| now >= until);
+                    call.on(now, if is_enough { Input::Stop } else { Input::Lapsed }, &mut out);
                 }
-                _ = self.stopped.changed(), if !stopping => {
-                    stopping = true;
-                    call.on(self.clock.now(), Input::Stop, &mut out);
+                _ = self.stopped.changed(), if patient_until.is_none() => {
+                    let now = self.clock.now();
+                    patient_until = Some(now + PARTING);
+                    call.on(now, Input::Stop, &mut out);
                 }
             }
         }

@@ -174,11 +174,14 @@ async fn story(phone: &mut Phone) -> (Vec<String>, Summary, Vec<i16>) {
     let (mut names, mut samples) = (Vec::new(), Vec::new());
     loop {
         let event = timeout(Duration::from_secs(5), phone.events().recv()).await.unwrap().unwrap();
-        match event.what {
-            What::Recording { samples: heard } => samples = heard,
-            What::Finished(summary) => return (names, summary, samples),
-            What::Invited { from, to } => names.push(format!("Invited {from} {to}")),
-            other => names.push(format!("{other:?}")),
+        if let What::Invited { from, to } = &event.what {
+            names.push(format!("Invited {from} {to}"));
+        } else if let What::Recording { samples: heard } = event.what {
+            samples = heard;
+        } else if let What::Finished(summary) = event.what {
+            return (names, summary, samples);
+        } else {
+            names.push(format!("{:?}", event.what));
         }
     }
 }
@@ -382,14 +385,13 @@ impl Bench {
 
     fn tag(&self) -> String {
         let lines = self.sent.iter().flat_map(|text| text.lines());
-        let to = lines.filter_map(|line| line.strip_prefix("To: ")).last().unwrap();
+        let to = lines.filter_map(|line| line.strip_prefix("To: ")).next_back().unwrap();
         to.split_once('>').unwrap().1.to_owned()
     }
 
     fn outcome(&self) -> Option<Outcome> {
-        self.happened.iter().find_map(|what| match what {
-            What::Finished(summary) => Some(summary.outcome),
-            _ => None,
+        self.happened.iter().find_map(|what| {
+            if let What::Finished(summary) = what { Some(summary.outcome) } else { None }
         })
     }
 }
