@@ -80,8 +80,8 @@ pub fn observe(event: &Event<'_>) {
     match event {
         Event::Moved { before, next } => moved(*before, next),
         Event::Ignored { verification, because } => {
-            let because = format!("{because:?}");
-            tracing::debug!(verification = %verification.id, %because, "signal ignored");
+            let because = because.as_str();
+            tracing::debug!(verification = %verification.id, because, "signal ignored");
             counter!("octothorpe_signals_ignored_total", "because" => because).increment(1);
         }
         Event::Noted { verification, note } => {

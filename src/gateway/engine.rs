@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -327,7 +328,11 @@ impl Engine {
     fn give(&mut self, leg: u64, now: Timestamp, input: Input<'_>) {
         let Some(slot) = self.slots.get_mut(&leg) else { return };
         let mut outbox = std::mem::take(&mut self.outbox);
-        slot.leg.on(now, input, &mut outbox);
+        // A bug that one peer's bytes can reach must not take the other calls with it.
+        let survived = catch_unwind(AssertUnwindSafe(|| slot.leg.on(now, input, &mut outbox)));
+        if survived.is_err() {
+            return self.bury(leg);
+        }
         for output in outbox.drain(..) {
             carry_out(&self.shared, slot, now, output);
         }
@@ -345,6 +350,17 @@ impl Engine {
         } else {
             self.slots.insert(leg, slot);
         }
+    }
+
+    /// Removes a leg whose machine panicked; its verification fails, and never approves.
+    fn bury(&mut self, leg: u64) {
+        let Some(mut slot) = self.slots.remove(&leg) else { return };
+        let error = io::Error::other("a call's machine panicked");
+        telemetry::observe(&telemetry::Event::Fault { doing: "run a call", error: &error });
+        let signal = ended(&slot, Cause::because(Reason::NodeLost, "a fault of the gateway"));
+        let _ = self.shared.signals.send((slot.verification.clone(), signal));
+        self.silence(&mut slot);
+        self.forget(&slot);
     }
 
     /// Gives the ports back, and the attempt's seat: nothing more will be heard or said.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
@@ -79,9 +80,14 @@ impl Line {
                 }
             };
             let datagram = buffer.get(..length).unwrap_or_default();
-            if let Some(reply) = route(calls, datagram, from, &mut entropy) {
+            // A bug that some bytes can reach costs that datagram, and not the socket.
+            let routed =
+                catch_unwind(AssertUnwindSafe(|| route(calls, datagram, from, &mut entropy)));
+            match routed {
                 // A reply that does not fit now is asked for again.
-                let _ = self.send.send_to(&reply, from);
+                Ok(Some((reply, to))) => drop(self.send.send_to(&reply, to)),
+                Ok(None) => {}
+                Err(_) => telemetry::observe(&Event::Malformed { from, why: "it panics" }),
             }
         }
     }
@@ -93,20 +99,24 @@ fn route(
     datagram: &[u8],
     from: SocketAddr,
     entropy: &mut Entropy,
-) -> Option<Vec<u8>> {
+) -> Option<(Vec<u8>, SocketAddr)> {
     match message::read(datagram) {
         Ok(Incoming::KeepAlive) => None,
         Ok(Incoming::Message(message)) => {
             let message = calls.deliver(from, datagram, message)?;
             telemetry::observe(&Event::Stray { from });
             match message.kind() {
-                Kind::Request { .. } => stateless::refuse(&message, from, &entropy.token(10)),
+                Kind::Request { .. } => {
+                    let reply = stateless::refuse(&message, from, &entropy.token(10))?;
+                    Some((reply, message.reply_address(from)))
+                }
                 Kind::Response { .. } => None,
             }
         }
         Err(fault) => {
             telemetry::observe(&Event::Malformed { from, why: "not SIP" });
-            stateless::refuse_malformed(&fault, from, &entropy.token(10))
+            let reply = stateless::refuse_malformed(&fault, from, &entropy.token(10))?;
+            Some((reply, from))
         }
     }
 }

@@ -470,6 +470,19 @@ pub enum Because {
     AlreadySettled,
 }
 
+impl Because {
+    /// Its word in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::Late => "late",
+            Self::Unrelated => "unrelated",
+            Self::AlreadySettled => "already_settled",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

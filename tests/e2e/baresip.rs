@@ -1,1 +1,149 @@
-//! baresip
+//! baresip, a user agent that people use: it answers by itself, and its keys go out as RFC 4733.
+//! It is told what to do over its control port, in netstrings of JSON.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::call::call;
+use crate::tools::{NUMBER, Process, ports, wait_for};
+
+/// How long baresip may take for anything.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A phone that answers.
+struct Baresip {
+    /// Ends baresip when it is dropped.
+    _process: Process,
+    control: TcpStream,
+    /// What came over the control port and was not looked at yet.
+    unread: Vec<u8>,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Baresip {
+    /// Starts it with a sine wave for a voice and nobody to hear.
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // SIP on the first, control on the second, media from the third on.
+        let port = ports(16);
+        let config = format!(
+            "sip_listen 127.0.0.1:{port}\n\
+             net_interface 127.0.0.1\n\
+             rtp_ports {}-{}\n\
+             audio_source ausine,440\n\
+             ausrc_srate 48000\n\
+             ausrc_channels 2\n\
+             audio_player aubridge,nobody\n\
+             audio_alert aubridge,nobody\n\
+             module_path /usr/lib/baresip/modules\n\
+             module g711.so\n\
+             module ausine.so\n\
+             module aubridge.so\n\
+             module_tmp account.so\n\
+             module_app menu.so\n\
+             module_app ctrl_tcp.so\n\
+             ctrl_tcp_listen 127.0.0.1:{}\n",
+            port + 2,
+            port + 15,
+            port + 1,
+        );
+        let account = format!("<sip:{NUMBER}@127.0.0.1:{port}>;regint=0;answermode=auto\n");
+        for (file, text) in [("config", &config), ("accounts", &account), ("contacts", &String::new())] {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let mut command = Command::new("baresip");
+        command.arg("-f").arg(folder.path()).stdin(Stdio::null());
+        let mut process = Process::phone(command, "baresip-core");
+        let control = wait_for("baresip's control port", PATIENCE, || {
+            assert!(process.runs(), "{}{}", process.stdout(), process.stderr());
+            TcpStream::connect(("127.0.0.1", port + 1)).ok()
+        });
+        control.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { _process: process, control, unread: Vec::new(), port, _folder: folder }
+    }
+
+    /// Gives a command, which must succeed.
+    fn command(&mut self, command: &str, parameters: &str) {
+        let text = json!({"command": command, "params": parameters, "token": command}).to_string();
+        self.control.write_all(format!("{}:{text},", text.len()).as_bytes()).unwrap();
+        let answer = self.hear(|message| message["token"] == command);
+        assert_eq!(answer["ok"], true, "{command}: {answer}");
+    }
+
+    /// Waits for an event of the call.
+    fn event(&mut self, name: &str) {
+        self.hear(|message| message["type"] == name);
+    }
+
+    fn hear(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let message = self.message();
+            if wanted(&message) {
+                return message;
+            }
+        }
+    }
+
+    /// The next netstring: length, colon, text, comma.
+    fn message(&mut self) -> Value {
+        loop {
+            if let Some(colon) = self.unread.iter().position(|&byte| byte == b':') {
+                let length = std::str::from_utf8(&self.unread[..colon]).unwrap();
+                let end = colon + 1 + length.parse::<usize>().unwrap();
+                if self.unread.len() > end {
+                    let text: Vec<u8> = self.unread.drain(..=end).collect();
+                    return serde_json::from_slice(&text[colon + 1..end]).unwrap();
+                }
+            }
+            let mut buffer = [0; 4096];
+            let length = self.control.read(&mut buffer).expect("baresip says something in time");
+            assert!(length > 0, "baresip has hung up on us");
+            self.unread.extend_from_slice(&buffer[..length]);
+        }
+    }
+}
+
+/// Calls baresip, lets `person` do what it does once it is asked, and expects an approval.
+fn approved(person: impl FnOnce(&mut Baresip) + Send) -> String {
+    let mut phone = Baresip::start();
+    let port = phone.port;
+    let (told, ladder) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            phone.event("CALL_ESTABLISHED");
+            // The greeting is over, the question is being asked.
+            std::thread::sleep(Duration::from_secs(3));
+            person(&mut phone);
+            phone.event("CALL_CLOSED");
+        });
+        call(port, &[], 0)
+    });
+    assert_eq!((&told["status"], &told["reason"]), (&"approved".into(), &"confirmed".into()));
+    assert_eq!(told["attempts"][0]["press"]["path"], "rfc4733", "{told}");
+    ladder
+}
+
+#[test]
+fn baresip_presses_pound_and_is_approved() {
+    approved(|phone| phone.command("sndcode", "#"));
+}
+
+#[test]
+fn baresip_holds_resumes_presses_pound_and_is_approved() {
+    let ladder = approved(|phone| {
+        for (command, pause) in [("hold", 2), ("resume", 1)] {
+            phone.command(command, "");
+            // The gateway has answered the re-INVITE.
+            phone.event("CALL_REMOTE_SDP");
+            std::thread::sleep(Duration::from_secs(pause));
+        }
+        phone.command("sndcode", "#");
+    });
+    let offers = ladder.lines().filter(|line| line.contains("◀──────  INVITE")).count();
+    assert_eq!(offers, 2, "hold and resume were offered: {ladder}");
+}

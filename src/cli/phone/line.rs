@@ -219,14 +219,14 @@ fn stateless_busy(invite: &Message, from: SocketAddr, tag: &str) -> Vec<u8> {
 }
 
 /// The sockets of one call: RTP on an even port, RTCP on the next (RFC 3550 § 11).
-struct Pair {
-    rtp: UdpSocket,
+pub(super) struct Pair {
+    pub(super) rtp: UdpSocket,
     rtcp: UdpSocket,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Pair {
-    async fn bind(ip: IpAddr) -> io::Result<Self> {
+    pub(super) async fn bind(ip: IpAddr) -> io::Result<Self> {
         for _ in 0..TRIES {
             let rtp = UdpSocket::bind(SocketAddr::new(ip, 0)).await?;
             let address = rtp.local_addr()?;

@@ -5,6 +5,7 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::call::{Call, Input, Output, Place};
+use super::line::Pair;
 use super::*;
 use crate::ambient::{Entropy, Timestamp};
 use crate::media::{self, FRAME_TIME, MediaSession, Payload};
@@ -17,7 +18,8 @@ const LOOPBACK: &str = "127.0.0.1:0";
 struct Caller {
     clock: Clock,
     sip: UdpSocket,
-    rtp: UdpSocket,
+    /// With its RTCP port held, or another caller's SIP would come to hear the phone's reports.
+    pair: Pair,
     call: sip::Call,
     media: MediaSession,
     frame: Option<Timestamp>,
@@ -34,8 +36,8 @@ impl Caller {
     async fn dial(phone: SocketAddr, credentials: Option<Credentials>) -> Self {
         let clock = Clock::system();
         let sip = UdpSocket::bind(LOOPBACK).await.unwrap();
-        let rtp = UdpSocket::bind(LOOPBACK).await.unwrap();
-        let media = MediaSession::new(rtp.local_addr().unwrap(), Entropy::from_number(1));
+        let pair = Pair::bind(phone.ip()).await.unwrap();
+        let media = MediaSession::new(pair.address, Entropy::from_number(1));
         let order = Order {
             target: Target {
                 user: "+12025550123".into(),
@@ -53,7 +55,7 @@ impl Caller {
         let mut caller = Self {
             clock,
             sip,
-            rtp,
+            pair,
             call,
             media,
             frame: None,
@@ -116,7 +118,7 @@ impl Caller {
                 };
                 self.on(sip::Input::Received { from, message: &message }).await;
             }
-            received = self.rtp.recv_from(&mut packet) => {
+            received = self.pair.rtp.recv_from(&mut packet) => {
                 let (length, from) = received.unwrap();
                 let mut told = Vec::new();
                 self.media.on_rtp(self.clock.now(), from, &packet[..length], &mut told);
@@ -135,7 +137,7 @@ impl Caller {
                     if let Some(frame) = self.media.frame(at, Payload::Silence) {
                         let mut datagram = frame.header.to_vec();
                         datagram.extend([self.sends; 160]);
-                        self.rtp.send_to(&datagram, frame.to).await.unwrap();
+                        self.pair.rtp.send_to(&datagram, frame.to).await.unwrap();
                     }
                 }
             }
@@ -485,6 +487,21 @@ fn what_a_call_asks_for_while_it_lasts_is_answered() {
     // Their answer has no telephone-events.
     bench.wait(Duration::from_secs(1));
     assert!(bench.happened.iter().any(|what| matches!(what, What::Unsendable('1'))));
+}
+
+#[test]
+fn the_answer_to_our_offer_says_whether_keys_can_be_sent() {
+    let events = SDP.replace("AVP 0", "AVP 0 101") + "a=rtpmap:101 telephone-event/8000\r\n";
+    for (answer, can) in [(SDP, false), (events.as_str(), true)] {
+        let mut bench = Bench::ring(AFTER, "");
+        bench.wait(Duration::from_millis(100));
+        let ack = text("ACK", 1, "2", &bench.tag(), answer);
+        bench.hear(&ack);
+        bench.wait(Duration::from_secs(1));
+        let pressed = bench.happened.iter().any(|what| matches!(what, What::Pressed('1')));
+        let unsendable = bench.happened.iter().any(|what| matches!(what, What::Unsendable('1')));
+        assert_eq!((pressed, unsendable), (can, !can), "{answer}");
+    }
 }
 
 #[test]
