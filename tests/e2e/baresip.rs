@@ -30,7 +30,7 @@ impl Baresip {
     /// Starts it with a sine wave for a voice and nobody to hear.
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // SIP on the first, control on the second, media from the third on.
+        // SIP on the first, SIP by TLS on the second, control on the third, media from the fifth on.
         let port = ports(16);
         let config = format!(
             "sip_listen 127.0.0.1:{port}\n\
@@ -49,12 +49,14 @@ impl Baresip {
              module_app menu.so\n\
              module_app ctrl_tcp.so\n\
              ctrl_tcp_listen 127.0.0.1:{}\n",
-            port + 2,
+            port + 4,
             port + 15,
-            port + 1,
+            port + 2,
         );
         let account = format!("<sip:{NUMBER}@127.0.0.1:{port}>;regint=0;answermode=auto\n");
-        for (file, text) in [("config", &config), ("accounts", &account), ("contacts", &String::new())] {
+        for (file, text) in
+            [("config", &config), ("accounts", &account), ("contacts", &String::new())]
+        {
             std::fs::write(folder.path().join(file), text).unwrap();
         }
         let mut command = Command::new("baresip");
@@ -62,7 +64,7 @@ impl Baresip {
         let mut process = Process::phone(command, "baresip-core");
         let control = wait_for("baresip's control port", PATIENCE, || {
             assert!(process.runs(), "{}{}", process.stdout(), process.stderr());
-            TcpStream::connect(("127.0.0.1", port + 1)).ok()
+            TcpStream::connect(("127.0.0.1", port + 2)).ok()
         });
         control.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { _process: process, control, unread: Vec::new(), port, _folder: folder }

@@ -1,7 +1,7 @@
 //! End to end: the real binary against real phones (SIPp, baresip, one of our own) by SIP, RTP and
 //! HTTP on loopback.
 //!
-//! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp` and `baresip`
+//! `cargo test --test e2e` runs all of it in about a minute. It needs `sipp` and `baresip`
 //! (`apt-get install sip-tester baresip-core`), and the right to open raw sockets (root, or
 //! `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP. A missing program fails the
 //! test that needs it.
@@ -22,8 +22,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, lives in real time, and tells its figures"
+    reason = "a test fails by panicking, and lives in real time"
 )]
 
 mod api;

@@ -56,37 +56,20 @@ impl Phone {
         let (sip, rtp, rtcp) = (socket(port), socket(port + 2), socket(port + 3));
         let (seen, ends) =
             (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
-        let receive = |socket: UdpSocket, mut each: Box<dyn FnMut(&[u8], SocketAddr) + Send>| {
-            let ends = Arc::clone(&ends);
-            std::thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                while !ends.load(Ordering::Relaxed) {
-                    if let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                        each(&buffer[..length], from);
-                    }
-                }
-            })
-        };
         let (in_sip, in_rtp) = (Arc::clone(&seen), Arc::clone(&seen));
         let reply = sip.try_clone().unwrap();
         let threads = vec![
-            receive(
-                sip,
-                Box::new(move |datagram, from| {
-                    let message = std::str::from_utf8(datagram).unwrap();
-                    for answer in signal(message, manner, port, &in_sip) {
-                        reply.send_to(answer.as_bytes(), from).unwrap();
-                    }
-                }),
-            ),
-            receive(
-                rtp.try_clone().unwrap(),
-                Box::new(move |packet, from| {
-                    let ssrc = u32::from_be_bytes(packet[8..12].try_into().unwrap());
-                    in_rtp.lock().unwrap().stream = Some((from, ssrc));
-                }),
-            ),
-            receive(rtcp, Box::new(|_, _| ())),
+            receive(sip, &ends, move |datagram, from| {
+                let message = std::str::from_utf8(datagram).unwrap();
+                for answer in signal(message, manner, port, &in_sip) {
+                    reply.send_to(answer.as_bytes(), from).unwrap();
+                }
+            }),
+            receive(rtp.try_clone().unwrap(), &ends, move |packet, from| {
+                let ssrc = u32::from_be_bytes(packet[8..12].try_into().unwrap());
+                in_rtp.lock().unwrap().stream = Some((from, ssrc));
+            }),
+            receive(rtcp, &ends, |_, _| ()),
         ];
         Self { port, rtp, seen, ends, threads }
     }
@@ -142,6 +125,23 @@ impl Drop for Phone {
             let _ = thread.join();
         }
     }
+}
+
+/// Gives each datagram to `each`, until the phone ends.
+fn receive(
+    socket: UdpSocket,
+    ends: &Arc<AtomicBool>,
+    mut each: impl FnMut(&[u8], SocketAddr) + Send + 'static,
+) -> JoinHandle<()> {
+    let ends = Arc::clone(ends);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while !ends.load(Ordering::Relaxed) {
+            if let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                each(&buffer[..length], from);
+            }
+        }
+    })
 }
 
 /// Sends packets from this socket, each at its time.

@@ -155,8 +155,8 @@ pub enum What {
     Rejected(u16),
     /// Someone hung up.
     HungUp(Side),
-    /// What the phone heard, from the first answer of its session description to the end: 8 kHz,
-    /// with silence where nothing came.
+    /// What the phone heard, from the 200 (or the 183 of early media) to the end: 8 kHz, with
+    /// silence where nothing came.
     Recording {
         /// The samples.
         samples: Vec<i16>,
