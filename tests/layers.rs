@@ -1,7 +1,7 @@
 //! The architecture, held up by a table and a scan: who may know whom, and what the core may not
 //! touch. See `src/ARCHITECTURE.md`.
 
-#![expect(clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
