@@ -4,7 +4,6 @@
 //! line and no label ever holds a number, a key or a code: the types mask themselves.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -168,21 +167,39 @@ const fn note_kind(note: &voice::Note) -> &'static str {
     }
 }
 
-/// Begins to count; the result renders what was counted, as Prometheus reads it. Once a process.
-///
-/// # Errors
-/// When something counts already.
-pub fn install_metrics() -> Result<Arc<dyn Fn() -> String + Send + Sync>, BuildError> {
-    let seconds = [
-        0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0,
-        300.0,
-    ];
-    // Without buckets a histogram would turn into a summary.
-    let handle: PrometheusHandle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
-        .install_recorder()?;
-    describe();
-    Ok(Arc::new(move || handle.render()))
+/// What was counted in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Begins to count. Once a process.
+    ///
+    /// # Errors
+    /// When something counts already.
+    pub fn install() -> Result<Self, BuildError> {
+        let seconds = [
+            0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0,
+            300.0,
+        ];
+        // Without buckets a histogram would turn into a summary.
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+            .install_recorder()?;
+        describe();
+        Ok(Self(handle))
+    }
+
+    /// As Prometheus reads it.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds samples into their buckets. Whoever installs calls this every few seconds: samples
+    /// would pile up in a process that nobody scrapes.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
 }
 
 fn describe() {

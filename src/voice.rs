@@ -184,8 +184,13 @@ pub enum Ended {
     Call(call::Ended),
     /// The person was asked, and pressed nothing. The call is still up, to be closed.
     NoInput,
-    /// No media ever came.
-    MediaLost,
+    /// No media ever came from where it was to come from.
+    MediaLost {
+        /// The address the answer names.
+        negotiated: Option<SocketAddr>,
+        /// Where RTP came from instead, if any did.
+        elsewhere: Option<SocketAddr>,
+    },
     /// The answer's session description cannot be used.
     Unusable(Unusable),
     /// It lasted too long.
@@ -298,6 +303,21 @@ impl Leg {
         self.told && self.up_since.is_none()
     }
 
+    /// Whether its goodbye is still to be answered.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        match self.call.state() {
+            call::State::Leaving { .. } => true,
+            call::State::Ready
+            | call::State::Inviting { .. }
+            | call::State::Abandoning { .. }
+            | call::State::Early { .. }
+            | call::State::Canceling { .. }
+            | call::State::Up
+            | call::State::Over(_) => false,
+        }
+    }
+
     /// How its media went so far.
     #[must_use]
     pub fn report(&self) -> media::Quality {
@@ -359,7 +379,8 @@ impl Leg {
             return self.hang_up(now, out);
         }
         if self.media.first_heard().is_none() && now >= since + self.settings.media_grace {
-            self.end(Ended::MediaLost, out);
+            let (negotiated, elsewhere) = (self.media.remote(), self.media.elsewhere());
+            self.end(Ended::MediaLost { negotiated, elsewhere }, out);
             return self.hang_up(now, out);
         }
         let mut heard = Vec::new();
@@ -381,6 +402,11 @@ impl Leg {
         self.next_frame = Some(if late > LATE { now } else { due } + FRAME_TIME);
         // While it is held, the far end would not hear what we say: the dialogue waits.
         let held = self.media.is_held();
+        // But nobody waits to say goodbye to a line that is on hold.
+        if held && matches!(self.script.state(), script::State::Thanking | script::State::Farewell)
+        {
+            self.done = true;
+        }
         let was_idle = self.player.is_idle();
         let payload = if held { Payload::Silence } else { self.player.next_frame() };
         if let Some(packet) = self.media.frame(now, payload) {

@@ -19,7 +19,6 @@ use crate::gateway::tap::Tap;
 use crate::http::{self, Server};
 use crate::media::Law;
 use crate::media::prompt::Pack;
-use crate::telemetry;
 use crate::verify::policy::Rules;
 use crate::verify::request::{Brand, Channel};
 use crate::verify::route::{Rule, Table};
@@ -93,7 +92,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         admin_listen: None,
         ..http::Settings::default()
     };
-    let server = Server::bind(listen, gateway.clone(), telemetry::install_metrics()?).await?;
+    let server = Server::bind(listen, gateway.clone(), super::serve::count()?).await?;
     let api = format!("http://{}", server.api_address());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {

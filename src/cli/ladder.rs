@@ -24,7 +24,6 @@ impl Ladder {
             Act::Packet(packet) => self.packet(packet),
             Act::Saying(text) => Some(format!("  ♪        says \"{text}\"")),
             Act::Key { digit, path } => Some(format!("  #        heard key {digit} by {path}")),
-            Act::Note(_) => None,
         };
         text.map(|text| format!("{} {text}", self.time(scene.at))).into_iter().collect()
     }

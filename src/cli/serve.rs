@@ -14,12 +14,15 @@ use crate::ambient::{Clock, Entropy};
 use crate::config::{self, Log, LogFormat};
 use crate::gateway::Gateway;
 use crate::gateway::settings::{Settings, StoreSettings};
-use crate::http::Server;
+use crate::http::{self, Server};
 use crate::media::prompt::Pack;
 use crate::telemetry;
 
 /// How long calls may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(90);
+
+/// How often samples are folded into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Run the gateway.
 #[derive(Debug, clap::Args)]
@@ -53,7 +56,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let metrics = telemetry::install_metrics()?;
+    let metrics = count()?;
     let prompts = Arc::new(Pack::english()?);
     let settings = loaded.config.gateway;
     let summary = summary(&settings);
@@ -91,6 +94,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let _ = serving.await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Counts from now on; the result renders what was counted.
+pub(super) fn count() -> anyhow::Result<http::Metrics> {
+    let metrics = telemetry::Metrics::install()?;
+    let counted = metrics.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            counted.upkeep();
+        }
+    });
+    Ok(Arc::new(move || metrics.render()))
 }
 
 fn summary(settings: &Settings) -> String {

@@ -10,6 +10,7 @@ use super::raw::Raw;
 use super::reader::{At, Place, Reader};
 use super::{Log, LogFormat};
 use crate::gateway::settings::StoreSettings;
+use crate::verify::{RING_MOST, TALK_MOST};
 
 /// `[server]`.
 pub(super) struct Server {
@@ -251,14 +252,14 @@ pub(super) fn call(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Ca
         raw.ring_timeout_secs.as_ref(),
         default.ring_timeout_secs.as_ref(),
         1,
-        180,
+        RING_MOST,
     );
     let limit = reader.number(
         "call.limit_secs",
         raw.limit_secs.as_ref(),
         default.limit_secs.as_ref(),
         1,
-        3600,
+        TALK_MOST,
     );
     let seconds = |n: Option<u32>| Duration::from_secs(n.map_or(1, u64::from));
     Call { ring_timeout: seconds(ring), limit: seconds(limit) }

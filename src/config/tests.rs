@@ -155,8 +155,8 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "[call]\nring_timeout_secs = 0\nlimit_secs = -1",
         &[
-            "o.toml:9: call.ring_timeout_secs = 0: write a whole number from 1 to 180",
-            "o.toml:10: call.limit_secs = -1: write a whole number from 1 to 3600",
+            "o.toml:9: call.ring_timeout_secs = 0: write a whole number from 1 to 120",
+            "o.toml:10: call.limit_secs = -1: write a whole number from 1 to 300",
         ],
     ),
     (

@@ -2,6 +2,7 @@
 //! whose deadline has come. What a lost node left behind is claimed here.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -113,19 +114,31 @@ impl<H: Hands> Dispatcher<H> {
     pub(super) async fn claim_once(&self) -> Result<Option<Timestamp>, Fault> {
         let inner = &self.gateway.0;
         let claimed = inner.store.claim(self.gateway.now(), &inner.owner, CLAIM_MOST).await?;
+        // One row that cannot be read must not hold up the others.
         for effect in claimed.effects {
-            let duty = record::decode_duty(&effect.bytes)?;
-            let work = Work { id: effect.id, duty, orphaned: effect.orphaned };
-            let _ = inner.work.send(work);
+            match record::decode_duty(&effect.bytes) {
+                Ok(duty) => {
+                    let work = Work { id: effect.id, duty, orphaned: effect.orphaned };
+                    self.gateway.hand_over(work);
+                }
+                Err(error) => report("read a stored effect", &error),
+            }
         }
         for id in claimed.wakes.iter().filter_map(|id| VerificationId::parse(id)) {
-            self.gateway.signal(&id, Signal::Lapsed).await?;
+            if let Err(fault) = self.gateway.signal(&id, Signal::Lapsed).await {
+                report("wake a verification", &fault);
+            }
         }
         Ok(claimed.next_due)
     }
 
     /// Carries out one effect.
-    pub(super) async fn carry_out(&self, Work { id, duty, orphaned }: Work) {
+    pub(super) async fn carry_out(&self, work: Work) {
+        self.perform(work).await;
+        self.gateway.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    async fn perform(&self, Work { id, duty, orphaned }: Work) {
         let Some(verification) = VerificationId::parse(&id.record) else { return };
         let outcome = match duty {
             // At most once: whether the lost owner's phone rang is unknown, so it is not rung
@@ -166,6 +179,19 @@ impl<H: Hands> Dispatcher<H> {
         Ok(())
     }
 
+    /// Writes what became of a delivery. A store that is full for a while must not strand it with
+    /// an owner that lives on, so this is tried again for ten minutes.
+    async fn settle(&self, done: Vec<EffectId>, postpone: Vec<Postponed>) -> Result<(), Fault> {
+        for _ in 0..120 {
+            match self.gateway.acknowledge(done.clone(), postpone.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => report("write what became of a delivery", &fault),
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        self.gateway.acknowledge(done, postpone).await
+    }
+
     /// Delivers an event, or plans the next try.
     async fn deliver(&self, id: EffectId, mut delivery: Delivery) -> Result<(), Fault> {
         let _place = self.deliveries.acquire().await;
@@ -178,12 +204,12 @@ impl<H: Hands> Dispatcher<H> {
             Some(Failure::Gone) | None => None,
         };
         let Some(pause) = again else {
-            return self.gateway.acknowledge(vec![id], Vec::new()).await;
+            return self.settle(vec![id], Vec::new()).await;
         };
         delivery.tries += 1;
         let bytes = record::encode_duty(&Duty::Deliver(delivery))?;
         let due = self.gateway.now() + pause;
-        self.gateway.acknowledge(Vec::new(), vec![Postponed { id, due, bytes }]).await?;
+        self.settle(Vec::new(), vec![Postponed { id, due, bytes }]).await?;
         let _ = self.gateway.0.wake.send(due);
         Ok(())
     }

@@ -32,6 +32,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The largest datagram that is looked at; what is longer is cut, and dropped as oversized.
 const DATAGRAM: usize = 2_048;
 
+/// The most datagrams read from one socket at a time. A phone sends one each 20 ms.
+const READ_MOST: usize = 64;
+
 /// The token of the waker; legs have the tokens from 2 on, two each.
 const WAKER: Token = Token(0);
 
@@ -162,7 +165,17 @@ struct Slot {
     address: SocketAddr,
     /// Until the leg is silent: what is left of it then is signalling.
     media: Option<Media>,
+    stage: Stage,
     deadline: Timestamp,
+}
+
+/// Whether an attempt's leg still counts as a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It rings, is up, or waits for the answer to its BYE.
+    Live,
+    /// Its signalling may still owe the far end an answer.
+    Parted,
 }
 
 struct Media {
@@ -257,6 +270,7 @@ impl Engine {
             exit: seat.exit,
             address,
             media: Some(media),
+            stage: Stage::Live,
             deadline: Timestamp::MAX,
         };
         if let Err(error) = registered {
@@ -264,6 +278,7 @@ impl Engine {
             let signal = ended(&slot, Cause::because(Reason::Congested, "no socket to be had"));
             let _ = self.shared.signals.send((slot.verification.clone(), signal));
             self.silence(&mut slot);
+            self.retire(&mut slot);
             return self.forget(&slot);
         }
         self.slots.insert(leg, slot);
@@ -274,7 +289,10 @@ impl Engine {
     fn receive(&mut self, token: Token) {
         let Some((leg, socket)) = owner(token) else { return };
         let mut buffer = std::mem::take(&mut self.buffer);
-        while let Some(slot) = self.slots.get(&leg) {
+        // One port that is flooded must not keep the others from being heard: the rest waits for
+        // the next packet, and what does not fit into the socket is lost.
+        for _ in 0..READ_MOST {
+            let Some(slot) = self.slots.get(&leg) else { break };
             let Some(media) = &slot.media else { break };
             let (from_socket, protocol) = match socket {
                 Socket::Rtp => (&media.rtp, Protocol::Rtp),
@@ -333,19 +351,35 @@ impl Engine {
         if survived.is_err() {
             return self.bury(leg);
         }
+        let mut stuck = false;
         for output in outbox.drain(..) {
-            carry_out(&self.shared, slot, now, output);
+            stuck |= !carry_out(&self.shared, slot, now, output);
+        }
+        if stuck {
+            // What comes of it may be stuck as well; that is not asked again.
+            slot.leg.on(now, Input::Unreachable, &mut outbox);
+            for output in outbox.drain(..) {
+                carry_out(&self.shared, slot, now, output);
+            }
         }
         self.outbox = outbox;
         slot.deadline = slot.leg.deadline().map_or(Timestamp::MAX, |(at, _)| at);
         self.earliest = self.earliest.min(slot.deadline);
-        let (silent, finished) = (slot.leg.is_silent(), slot.leg.finished());
-        if !silent || (slot.media.is_none() && !finished) {
-            return;
+        if slot.leg.is_silent() && (slot.stage != Stage::Parted || slot.leg.finished()) {
+            self.part(leg);
         }
+    }
+
+    /// Lets go of what a silent leg no longer needs: its ports at once, its attempt when its
+    /// goodbye is answered, and at last its Call-ID.
+    fn part(&mut self, leg: u64) {
         let Some(mut slot) = self.slots.remove(&leg) else { return };
         self.silence(&mut slot);
-        if finished {
+        if !slot.leg.is_leaving() {
+            self.retire(&mut slot);
+        }
+        if slot.leg.finished() {
+            self.retire(&mut slot);
             self.forget(&slot);
         } else {
             self.slots.insert(leg, slot);
@@ -360,21 +394,30 @@ impl Engine {
         let signal = ended(&slot, Cause::because(Reason::NodeLost, "a fault of the gateway"));
         let _ = self.shared.signals.send((slot.verification.clone(), signal));
         self.silence(&mut slot);
+        self.retire(&mut slot);
         self.forget(&slot);
     }
 
-    /// Gives the ports back, and the attempt's seat: nothing more will be heard or said.
+    /// Gives the ports back: nothing more will be heard or said.
     fn silence(&self, slot: &mut Slot) {
         let Some(mut media) = slot.media.take() else { return };
         let _ = self.poll.registry().deregister(&mut media.rtp);
         let _ = self.poll.registry().deregister(&mut media.rtcp);
         drop(media);
         self.shared.ports.give_back(slot.address.port(), self.shared.clock.now());
+        telemetry::observe(&telemetry::Event::LegOver { quality: &slot.leg.report() });
+    }
+
+    /// Gives the attempt's seat back.
+    fn retire(&self, slot: &mut Slot) {
+        if slot.stage == Stage::Parted {
+            return;
+        }
+        slot.stage = Stage::Parted;
         if let Some(calls) = self.shared.calls.get() {
             calls.retire(&(slot.verification.clone(), slot.attempt));
             telemetry::observe(&telemetry::Event::Legs(calls.count()));
         }
-        telemetry::observe(&telemetry::Event::LegOver { quality: &slot.leg.report() });
     }
 
     /// Lets go of the Call-ID: the far end is owed nothing more.
@@ -385,12 +428,14 @@ impl Engine {
     }
 }
 
-fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) {
+/// Does what a leg says. False: the system refuses to send its signalling.
+fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) -> bool {
     match output {
         Output::Sip { to, datagram } => {
             if let Err(error) = slot.exit.socket.send_to(&datagram, to) {
-                // Its transaction sends it again, or gives up.
                 telemetry::observe(&telemetry::Event::Fault { doing: "send SIP", error: &error });
+                // A full buffer is a lost datagram, which its transaction sends again.
+                return error.kind() == io::ErrorKind::WouldBlock;
             }
             let (protocol, from) = (Protocol::Sip, slot.exit.local);
             show(shared, now, &slot.verification, || {
@@ -414,9 +459,9 @@ fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) {
         Output::Note(note) => {
             let verification = slot.verification.as_str();
             telemetry::observe(&telemetry::Event::Noted { verification, note: &note });
-            show(shared, now, &slot.verification, || Act::Note(format!("{note:?}")));
         }
     }
+    true
 }
 
 /// Sends a media packet. One that does not fit into the socket's buffer now is lost, as it would
@@ -500,18 +545,20 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
     let carrier = |why: String| Cause::because(Reason::CarrierError, why);
     match ended {
         Ended::NoInput => Cause::plain(Reason::NoInput),
-        Ended::MediaLost => Cause::because(
-            Reason::MediaLost,
-            format!("{trunk} answered the call, and no RTP ever came"),
-        ),
+        Ended::MediaLost { negotiated, elsewhere } => {
+            Cause::because(Reason::MediaLost, media_lost(trunk, negotiated, elsewhere))
+        }
         Ended::Unusable(why) => {
             carrier(format!("the session description of {trunk} cannot be used: {why}"))
         }
         Ended::TooLong => Cause::because(Reason::NoInput, "the call reached its time limit"),
-        Ended::Call(call::Ended::Stopped) => Cause::plain(Reason::CanceledByCaller),
+        // Whoever cancels has settled the verification before; what is left is our own end.
+        Ended::Call(call::Ended::Stopped) => {
+            Cause::because(Reason::NodeLost, "the gateway was shut down")
+        }
         Ended::Call(call::Ended::HungUp) => Cause::plain(Reason::HungUp),
         Ended::Call(call::Ended::Left) => {
-            Cause::because(Reason::NodeLost, "the verdict could not be stored in time")
+            Cause::because(Reason::NodeLost, "the gateway ended the call without a verdict")
         }
         Ended::Call(call::Ended::Rejected { status, q850 }) => Cause::response(status, q850),
         Ended::Call(call::Ended::NoAnswer) => Cause::plain(Reason::NoAnswer),
@@ -522,6 +569,21 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
             ..carrier(format!("authentication refused by {trunk}"))
         },
         Ended::Call(call::Ended::Protocol(_)) => carrier(format!("{trunk} broke the protocol")),
+    }
+}
+
+/// For the admin of the trunk: what came, and what was to come.
+fn media_lost(
+    trunk: &str,
+    negotiated: Option<SocketAddr>,
+    elsewhere: Option<SocketAddr>,
+) -> String {
+    match (negotiated, elsewhere) {
+        (Some(negotiated), Some(elsewhere)) => format!(
+            "RTP came from {elsewhere}, but the answer of {trunk} names {negotiated}: it is behind \
+             an address translator, or does not send from where it receives"
+        ),
+        (_, _) => format!("{trunk} answered the call, and no RTP ever came"),
     }
 }
 

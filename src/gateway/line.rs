@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -16,6 +17,9 @@ use crate::sip::{Kind, Message, stateless};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
+
+/// How long a fault of a socket keeps it from being read again.
+const AFTER_FAULT: Duration = Duration::from_millis(100);
 
 /// The largest datagram that IP can carry.
 const DATAGRAM: usize = 65_535;
@@ -52,16 +56,13 @@ impl Line {
         Ok(Self { send: Arc::new(send), receive, bound })
     }
 
-    /// The way through this socket to `next_hop`, if it speaks that address family and has one.
+    /// The way through this socket to `next_hop`, if the system has one: a socket bound to
+    /// loopback leads to no other machine.
     pub(super) fn exit(&self, next_hop: SocketAddr) -> Option<Exit> {
         if self.bound.is_ipv4() != next_hop.is_ipv4() {
             return None;
         }
-        let ip = if self.bound.ip().is_unspecified() {
-            source_for(next_hop).ok()?
-        } else {
-            self.bound.ip()
-        };
+        let ip = source_for(self.bound.ip(), next_hop).ok()?;
         let local = SocketAddr::new(ip, self.bound.port());
         Some(Exit { socket: Arc::clone(&self.send), local })
     }
@@ -72,10 +73,10 @@ impl Line {
         loop {
             let (length, from) = match self.receive.recv_from(&mut buffer).await {
                 Ok(received) => received,
-                // Linux reports ICMP errors of earlier sends here; the socket is none the worse.
+                // The socket may recover, and must not fill the log until it does.
                 Err(error) => {
                     telemetry::observe(&Event::Fault { doing: "receive SIP", error: &error });
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(AFTER_FAULT).await;
                     continue;
                 }
             };
@@ -134,14 +135,9 @@ pub(super) fn serve(
     }
 }
 
-/// The address this machine would send from.
-fn source_for(next_hop: SocketAddr) -> io::Result<IpAddr> {
-    let any: SocketAddr = if next_hop.is_ipv4() {
-        (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let probe = UdpSocket::bind(any)?;
+/// The address that a socket bound to `bound` sends from.
+fn source_for(bound: IpAddr, next_hop: SocketAddr) -> io::Result<IpAddr> {
+    let probe = UdpSocket::bind(SocketAddr::new(bound, 0))?;
     // Connecting a datagram socket sends nothing; it asks for the route.
     probe.connect(next_hop)?;
     Ok(probe.local_addr()?.ip())
@@ -175,7 +171,7 @@ impl Calls {
         Self { engines, seats: Mutex::default() }
     }
 
-    /// How many ring or are up.
+    /// How many ring, are up, or wait for the answer to their BYE.
     pub(super) fn count(&self) -> usize {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.len()
     }
@@ -198,7 +194,7 @@ impl Calls {
         self.command(seat, begin(seat));
     }
 
-    /// Forgets an attempt whose leg has nothing more to say; its signalling may still be owed
+    /// Forgets an attempt whose leg has said goodbye; its signalling may still owe the far end
     /// answers.
     pub(super) fn retire(&self, attempt: &(VerificationId, AttemptNo)) {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.remove(attempt);
@@ -241,5 +237,26 @@ impl Calls {
         let datagram = datagram.to_vec();
         self.command(seat, Command::Sip { leg: seat.leg, from, datagram, message });
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loopback_socket_leads_to_no_other_machine() {
+        let line = Line::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let near = line.exit("127.0.0.1:5060".parse().unwrap()).unwrap();
+        assert_eq!(near.local, line.bound);
+        assert!(line.exit("198.51.100.7:5060".parse().unwrap()).is_none());
+        assert!(line.exit("[::1]:5060".parse().unwrap()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_wildcard_socket_shows_the_address_it_sends_from() {
+        let line = Line::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let exit = line.exit("127.0.0.1:5060".parse().unwrap()).unwrap();
+        assert_eq!(exit.local.ip(), IpAddr::from([127, 0, 0, 1]));
     }
 }

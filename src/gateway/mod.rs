@@ -14,7 +14,7 @@ mod ports;
 mod start;
 mod webhook;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ struct Inner {
     hub: Hub,
     draining: AtomicBool,
     work: mpsc::UnboundedSender<Work>,
+    /// How many effects are handed over and not yet carried out.
+    in_flight: AtomicUsize,
     /// Tells the claimer of deadlines that may be earlier than those it knows.
     wake: mpsc::UnboundedSender<Timestamp>,
 }
@@ -373,7 +375,7 @@ impl Gateway {
                 kind: duty.kind(),
                 due: now,
                 bytes: record::encode_duty(duty)?,
-                once: matches!(duty, Duty::Dial { .. }),
+                once: !duty.repeatable(),
                 claimed_by: Some(self.0.owner.clone()),
             });
         }
@@ -400,13 +402,18 @@ impl Gateway {
             self.0.hub.announce(&next.id);
             for (effect, duty) in duties {
                 let id = EffectId { record: next.id.to_string(), effect };
-                // The dispatcher outlives every caller but a dying process; what it does not
-                // take now is claimed after the restart.
-                let _ = self.0.work.send(Work { id, duty, orphaned: false });
+                self.hand_over(Work { id, duty, orphaned: false });
             }
             let _ = next.deadline().map(|(at, _)| self.0.wake.send(at));
         }
         Ok(committed)
+    }
+
+    /// Hands an effect to the dispatcher. It outlives every caller but a dying process; what it
+    /// does not take now is claimed after the restart.
+    fn hand_over(&self, work: Work) {
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        let _ = self.0.work.send(work);
     }
 
     /// What carrying the effects out takes: a `Notify` is one delivery for each endpoint.

@@ -1,7 +1,7 @@
 //! Starting a gateway and ending it politely.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ use crate::store::{OpenError, Owner, Store};
 use crate::verify::VerificationId;
 use crate::verify::route::Table;
 use crate::verify::signal::Signal;
+
+/// How long calls that are ended at once may take to say goodbye: BYE, a challenge, and two copies.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Signals are applied by this many workers; those of one verification by one, in order.
 const SIGNAL_WORKERS: usize = 64;
@@ -159,6 +162,7 @@ impl Gateway {
             hub: Hub::default(),
             draining: AtomicBool::new(false),
             work,
+            in_flight: AtomicUsize::new(0),
             wake,
         }));
         let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
@@ -187,7 +191,7 @@ impl Running {
             () = enough => {}
         }
         self.calls.command_all(|| Command::StopAll);
-        self.finish(Duration::from_secs(2)).await;
+        self.finish(FAREWELL).await;
         // The last webhooks and commits of calls that just ended.
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.calls.command_all(|| Command::Exit);
@@ -199,7 +203,8 @@ impl Running {
 
     async fn finish(&self, patience: Duration) {
         let over = async {
-            while self.calls.count() > 0 {
+            let in_flight = &self.gateway.0.in_flight;
+            while self.calls.count() > 0 || in_flight.load(Ordering::Relaxed) > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

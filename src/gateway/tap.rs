@@ -52,8 +52,6 @@ pub enum Act {
         /// How it came.
         path: &'static str,
     },
-    /// Something odd was seen, in words.
-    Note(String),
 }
 
 /// A packet as it was on the wire.

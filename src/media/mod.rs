@@ -35,6 +35,9 @@ use sdp::{Agreed, Format, Origin};
 /// How long one frame lasts.
 pub const FRAME_TIME: Duration = Duration::from_millis(20);
 
+/// A source that has sent nothing for so long may be followed by another at its address.
+const SWITCH_AFTER: Duration = Duration::from_millis(500);
+
 /// The longest RTP or RTCP packet read: 120 ms of G.711 and generous headers.
 const LONGEST: usize = 1_200;
 
@@ -53,6 +56,8 @@ pub struct MediaSession {
     past: (u32, i64),
     keys: events::Receiver,
     tones: BTreeSet<u8>,
+    /// Who sent RTP from another address than the negotiated one, first.
+    elsewhere: Option<SocketAddr>,
     first_heard: Option<Timestamp>,
     last_heard: Option<Timestamp>,
     report_due: Option<Timestamp>,
@@ -83,6 +88,8 @@ struct Sending {
 #[derive(Debug)]
 struct Source {
     ssrc: u32,
+    /// When its last packet came.
+    last: Timestamp,
     reception: rtp::Reception,
     last_report: Option<(u32, Timestamp)>,
 }
@@ -279,6 +286,7 @@ impl MediaSession {
             past: (0, 0),
             keys: events::Receiver::default(),
             tones: BTreeSet::new(),
+            elsewhere: None,
             first_heard: None,
             last_heard: None,
             report_due: None,
@@ -354,6 +362,12 @@ impl MediaSession {
         self.remote
     }
 
+    /// Who sent RTP here from another address or port than the negotiated one: the first, if any.
+    #[must_use]
+    pub const fn elsewhere(&self) -> Option<SocketAddr> {
+        self.elsewhere
+    }
+
     /// The RTP timestamp of the next frame: where a press to be sent begins.
     #[must_use]
     pub const fn timestamp(&self) -> u32 {
@@ -368,17 +382,34 @@ impl MediaSession {
         datagram: &[u8],
         out: &mut Vec<Output>,
     ) {
-        match self.admit_rtp(from, datagram) {
+        match self.admit_rtp(now, from, datagram) {
             Ok((packet, format)) => {
                 self.heard(now);
-                let source = self.source.get_or_insert_with(|| Source::new(&packet));
+                if self.source.as_ref().is_some_and(|source| source.ssrc != packet.ssrc) {
+                    self.rearm();
+                }
+                let source = self.source.get_or_insert_with(|| Source::new(&packet, now));
+                source.last = now;
                 let in_order = source.reception.arrived(packet.sequence);
                 self.hear(now, &packet, format, out);
                 if !in_order {
                     self.odd(Anomaly::Sequence, from, out);
                 }
             }
-            Err(anomaly) => self.odd(anomaly, from, out),
+            Err(anomaly) => {
+                match anomaly {
+                    Anomaly::Address => self.elsewhere = self.elsewhere.or(Some(from)),
+                    // Comfort noise that nobody agreed on (RFC 3389) is still a sign of life.
+                    Anomaly::PayloadType => self.heard(now),
+                    Anomaly::RtcpPort
+                    | Anomaly::Source
+                    | Anomaly::Echo
+                    | Anomaly::Malformed
+                    | Anomaly::Oversized
+                    | Anomaly::Sequence => {}
+                }
+                self.odd(anomaly, from, out);
+            }
         }
     }
 
@@ -504,6 +535,7 @@ impl MediaSession {
 
     fn admit_rtp<'a>(
         &self,
+        now: Timestamp,
         from: SocketAddr,
         datagram: &'a [u8],
     ) -> Result<(rtp::Packet<'a>, Format), Anomaly> {
@@ -514,7 +546,7 @@ impl MediaSession {
             return Err(Anomaly::Address);
         }
         let packet = rtp::Packet::read(datagram).ok_or(Anomaly::Malformed)?;
-        self.admit_source(packet.ssrc)?;
+        self.admit_source(now, packet.ssrc)?;
         let agreed = self.agreed.as_ref().ok_or(Anomaly::Address)?;
         let format = agreed.meaning(packet.payload_type).ok_or(Anomaly::PayloadType)?;
         let shortest = match format {
@@ -544,15 +576,19 @@ impl MediaSession {
             return Err(Anomaly::RtcpPort);
         }
         let told = rtcp::read(datagram, self.sending.ssrc, now).ok_or(Anomaly::Malformed)?;
-        self.admit_source(told.ssrc)?;
+        self.admit_source(now, told.ssrc)?;
         Ok(told)
     }
 
-    fn admit_source(&self, ssrc: u32) -> Result<(), Anomaly> {
+    fn admit_source(&self, now: Timestamp, ssrc: u32) -> Result<(), Anomaly> {
         if ssrc == self.sending.ssrc {
             return Err(Anomaly::Echo);
         }
-        if self.source.as_ref().is_some_and(|source| source.ssrc != ssrc) {
+        // RFC 3550, Section 8.2: a source may change its identifier. At the negotiated address one
+        // that has fallen silent may be followed by another (a transfer, the end of early media);
+        // beside one that sends, no other is listened to.
+        let sends = |source: &Source| now.since(source.last) < SWITCH_AFTER;
+        if self.source.as_ref().is_some_and(|source| source.ssrc != ssrc && sends(source)) {
             return Err(Anomaly::Source);
         }
         Ok(())
@@ -642,9 +678,9 @@ impl Sending {
 }
 
 impl Source {
-    fn new(first: &rtp::Packet<'_>) -> Self {
+    fn new(first: &rtp::Packet<'_>, now: Timestamp) -> Self {
         let reception = rtp::Reception::starting_at(first.sequence);
-        Self { ssrc: first.ssrc, reception, last_report: None }
+        Self { ssrc: first.ssrc, last: now, reception, last_report: None }
     }
 
     fn received(&mut self) -> rtcp::Received {

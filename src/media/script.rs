@@ -179,8 +179,11 @@ pub struct Script {
     state: State,
     /// When the first ask began.
     asked: Option<Timestamp>,
-    /// `0` was pressed and its pound key is awaited.
+    /// `0` was pressed: until the whole ask has been heard again, the pound key behind it reports
+    /// fraud, whatever was pressed between them.
     zero: bool,
+    /// `0` was pressed before keys count: the pound key that belongs to it must not confirm.
+    early_zero: bool,
     wrong: u8,
 }
 
@@ -220,7 +223,15 @@ impl Script {
     /// A dialogue that waits for the answer.
     #[must_use]
     pub const fn new(settings: Settings, lines: Lines) -> Self {
-        Self { settings, lines, state: State::Waiting, asked: None, zero: false, wrong: 0 }
+        Self {
+            settings,
+            lines,
+            state: State::Waiting,
+            asked: None,
+            zero: false,
+            early_zero: false,
+            wrong: 0,
+        }
     }
 
     /// Where the dialogue stands.
@@ -269,7 +280,10 @@ impl Script {
                 self.state = State::Asking { round: 1 };
                 out.push(Output::Play(vec![self.lines.ask]));
             }
-            State::Asking { round } => self.listen(now, round),
+            State::Asking { round } => {
+                (self.zero, self.early_zero) = (false, false);
+                self.listen(now, round);
+            }
             State::Thanking | State::Farewell => {
                 self.state = State::Done;
                 out.push(Output::Done);
@@ -281,8 +295,6 @@ impl Script {
     fn lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         match self.state {
             State::Listening { round, until } if now >= until => {
-                // "0" and then nothing is no answer.
-                self.zero = false;
                 if round < self.settings.rounds {
                     self.state = State::Asking { round: round + 1 };
                     out.push(Output::Play(vec![self.lines.again, self.lines.ask]));
@@ -304,22 +316,25 @@ impl Script {
 
     fn key(&mut self, now: Timestamp, digit: Digit, at: Timestamp, out: &mut Vec<Output>) {
         let round = match self.state {
-            State::Waiting | State::Greeting => return out.push(Output::Note(Note::KeyTooEarly)),
+            State::Waiting | State::Greeting => return self.too_early(digit, out),
             State::Asking { round } | State::Listening { round, .. } => round,
             State::Concluding { .. } | State::Thanking | State::Farewell | State::Done => {
                 return out.push(Output::Note(Note::KeyTooLate));
             }
         };
         if self.asked.is_none_or(|asked| at < asked + self.settings.accept_after) {
-            return out.push(Output::Note(Note::KeyTooEarly));
+            return self.too_early(digit, out);
+        }
+        if self.early_zero && digit == Digit::POUND {
+            return self.too_early(digit, out);
         }
         self.fall_silent(out);
         match (digit, self.zero) {
             (Digit::POUND, false) => self.heard(now, Answer::Confirmed { at }, out),
             (Digit::POUND, true) => self.heard(now, Answer::FraudReported { at }, out),
-            // The whole listening time again: a zero pressed at its very end must not leave its
-            // pound key to the next round, where it would confirm.
-            (Digit::ZERO, false) => {
+            // The whole listening time again, for the pound key. A zero that comes twice, pressed
+            // or doubled on its way, is still a zero.
+            (Digit::ZERO, _) => {
                 self.zero = true;
                 self.listen(now, round);
             }
@@ -327,8 +342,13 @@ impl Script {
         }
     }
 
+    /// A key that does not count. A zero among them is remembered.
+    fn too_early(&mut self, digit: Digit, out: &mut Vec<Output>) {
+        self.early_zero |= digit == Digit::ZERO;
+        out.push(Output::Note(Note::KeyTooEarly));
+    }
+
     fn wrong_key(&mut self, now: Timestamp, round: u8, at: Timestamp, out: &mut Vec<Output>) {
-        self.zero = false;
         if self.wrong < self.settings.wrong_tries {
             self.wrong += 1;
             self.state = State::Asking { round };

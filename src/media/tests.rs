@@ -169,7 +169,9 @@ fn a_payload_type_that_was_not_negotiated_is_not_decoded() {
     call.session.answered(call.now, answer.as_bytes()).expect("usable");
     assert_eq!(call.rtp(101, 9, &POUND_DOWN), odd(Anomaly::PayloadType, FROM));
     assert_eq!(call.rtp(8, 9, &[0xd5; 160]), []);
-    assert_eq!((call.count(Anomaly::PayloadType), call.session.first_heard()), (2, None));
+    // No key and no audio, but somebody is there: comfort noise often comes unasked.
+    assert_eq!(call.count(Anomaly::PayloadType), 2);
+    assert_eq!(call.session.first_heard(), Some(call.now));
 }
 
 #[test]
@@ -218,12 +220,29 @@ fn first_and_last_heard_frame_what_was_accepted() {
     let first = call.now;
     let _ = call.rtp(0, 9, &[0xff; 160]);
     call.now += Duration::from_secs(3);
+    let _ = call.rtp(0, 9, &[0xff; 160]);
     let last = call.now;
     let _ = call.rtcp_from("198.51.100.7:5005", &farewell(9));
-    call.now += Duration::from_secs(1);
-    let _ = call.rtp(0, 10, &[0xff; 160]);
+    call.now += Duration::from_millis(499);
+    assert_eq!(call.rtp(0, 10, &[0xff; 160]), odd(Anomaly::Source, FROM));
     assert_eq!(call.session.first_heard(), Some(first));
     assert_eq!(call.session.last_heard(), Some(last));
+}
+
+#[test]
+fn a_source_that_fell_silent_may_be_followed_by_another() {
+    let mut call = Call::up();
+    let _ = call.rtp(0, 9, &[0xff; 160]);
+    call.now += Duration::from_millis(500);
+    assert!(matches!(call.rtp(101, 10, &POUND_DOWN)[..], [Output::Key(_)]));
+    assert_eq!(call.rtp(0, 9, &[0xff; 160]), odd(Anomaly::Source, FROM));
+}
+
+#[test]
+fn whoever_sends_from_elsewhere_is_remembered() {
+    let mut call = Call::up();
+    let _ = call.rtp_from("198.51.100.7:6000", &[0x80; 172]);
+    assert_eq!(call.session.elsewhere(), Some("198.51.100.7:6000".parse().expect("an address")));
 }
 
 #[test]

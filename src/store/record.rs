@@ -49,6 +49,15 @@ pub struct Delivery {
 }
 
 impl Duty {
+    /// Whether doing it twice does no harm.
+    #[must_use]
+    pub const fn repeatable(&self) -> bool {
+        match self {
+            Self::Dial { .. } => false,
+            Self::HangUp { .. } | Self::Deliver(_) => true,
+        }
+    }
+
     /// The `kind` of its row: for people who look into a store, the machine reads the bytes.
     #[must_use]
     pub const fn kind(&self) -> u8 {
@@ -124,6 +133,8 @@ mod tests {
     fn a_duty_comes_back_as_it_was() {
         let duty = Duty::HangUp { attempt: AttemptNo::FIRST, farewell: Farewell::Thanks };
         assert_eq!(decode_duty(&encode_duty(&duty).unwrap()).unwrap(), duty);
+        assert!(duty.repeatable());
+        assert!(!Duty::Dial { attempt: AttemptNo::FIRST }.repeatable());
     }
 
     #[test]

@@ -28,7 +28,13 @@ use crate::ambient::{Entropy, Timestamp};
 
 /// Longest an attempt may take by this machine's own count, whatever its carrier says. The call has
 /// tighter limits of its own (ringing and talking); this one catches a call that was lost.
-pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(150);
+pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(RING_MOST as u64 + TALK_MOST as u64 + 60);
+
+/// The longest that a phone may be let ring, in seconds.
+pub const RING_MOST: u32 = 120;
+
+/// The longest that a call may last from its answer, in seconds.
+pub const TALK_MOST: u32 = 300;
 
 /// The public name of a verification: `vf_` and 26 characters that sort by time of birth.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -174,9 +180,7 @@ impl Verification {
             return self.settled(now, Verdict::Expired(Expiry::Deadline), Farewell::Silent);
         }
         match signal {
-            Signal::Placed { attempt, handle } => {
-                self.progress(attempt, AttemptState::Dialing, |a| a.call_id = Some(handle))
-            }
+            Signal::Placed { attempt, handle } => self.placed(attempt, handle),
             Signal::Alerting { attempt, sip_status } => {
                 self.progress(attempt, AttemptState::Ringing, |a| a.sip_status = Some(sip_status))
             }
@@ -262,6 +266,21 @@ impl Verification {
         self.moved(vec![Effect::Dial { attempt: no }])
     }
 
+    /// The name of the call. News of the call itself may have been faster, so a name that is
+    /// missing is taken at any stage.
+    fn placed(mut self, no: AttemptNo, handle: String) -> Step {
+        match self.attempts.last_mut() {
+            Some(running) if running.no == no && running.call_id.is_none() => {
+                running.state = running.state.max(AttemptState::Dialing);
+                running.call_id = Some(handle);
+                self.moved(Vec::new())
+            }
+            Some(running) if running.no == no => self.ignored(Because::Duplicate),
+            Some(running) if no < running.no => self.ignored(Because::Late),
+            Some(_) | None => self.ignored(Because::Unrelated),
+        }
+    }
+
     /// Moves the running attempt forward; states never go back.
     fn progress(
         mut self,
@@ -315,7 +334,7 @@ impl Verification {
         let Some(running) = self.attempts.last_mut().filter(|running| running.no == no) else {
             return self.ignored(Because::Late);
         };
-        let answered = running.answered_at.is_some();
+        let answered = running.state >= AttemptState::Answered;
         running.end(now, &cause);
         // A carrier's fault before anyone answered is the next carrier's chance.
         let another = self.route.step(step + 1).is_some();
@@ -349,9 +368,9 @@ impl Verification {
     fn lapsed(self, now: Timestamp) -> Step {
         match self.deadline() {
             Some((at, Timer::Attempt)) if now >= at => {
-                let no = self.attempts.last().map_or(AttemptNo::FIRST, |running| running.no);
+                // Should the call still be there after all, it is hung up.
                 let cause = Cause::because(Reason::NodeLost, "the call was lost track of");
-                self.ended(now, no, cause)
+                self.settled(now, Verdict::Failed(cause), Farewell::Silent)
             }
             Some((_, Timer::Attempt | Timer::Expiry)) | None => self.ignored(Because::Unrelated),
         }

@@ -110,7 +110,8 @@ pub struct Press {
     pub sequence: u16,
 }
 
-/// Proof of consent. Its fields are private: only [`Signal::heard`] makes one.
+/// Proof of consent. Its fields are private: only [`Signal::heard`] makes one, or a stored record
+/// gives it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     attempt: AttemptNo,
@@ -362,6 +363,8 @@ impl Cause {
             | Reason::Confirmed => Blame::Callee,
             Reason::InvalidNumber | Reason::CanceledByCaller => Blame::Caller,
             Reason::CarrierError | Reason::MediaLost => Blame::Carrier,
+            // With a status it is the network that has no free line, without one it is us.
+            Reason::Congested if self.sip_status.is_some() => Blame::Carrier,
             Reason::NodeLost | Reason::Congested => Blame::Us,
             Reason::Unreachable | Reason::Expired => Blame::Unknown,
         }
@@ -420,15 +423,6 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether doing it twice does no harm.
-    #[must_use]
-    pub const fn repeatable(&self) -> bool {
-        match self {
-            Self::Dial { .. } => false,
-            Self::HangUp { .. } | Self::Notify { .. } => true,
-        }
-    }
-
     /// Its name within the verification, the same whenever it is computed.
     #[must_use]
     pub fn name(&self) -> String {
@@ -510,13 +504,7 @@ mod tests {
         assert_eq!(Cause::response(480, Some(19)).reason, Reason::NoAnswer);
         assert_eq!(Cause::response(503, Some(34)).reason, Reason::Congested);
         assert_eq!(Cause::response(486, Some(16)).reason, Reason::Busy);
-    }
-
-    #[test]
-    fn only_a_dial_may_not_be_repeated() {
-        let attempt = AttemptNo::FIRST;
-        assert!(!Effect::Dial { attempt }.repeatable());
-        assert!(Effect::HangUp { attempt, farewell: Farewell::Silent }.repeatable());
-        assert!(Effect::Notify { sequence: 3 }.repeatable());
+        assert_eq!(Cause::response(503, Some(34)).blame(), Blame::Carrier);
+        assert_eq!(Cause::plain(Reason::Congested).blame(), Blame::Us);
     }
 }

@@ -129,8 +129,15 @@ fn states_only_move_forward() {
     let placed = Signal::Placed { attempt: FIRST, handle: "id".to_owned() };
     let (verification, _) = moved(begun(&["a"]).apply(NOW, ringing.clone()));
     assert_eq!(verification.version, 2);
-    assert_eq!(ignored(verification.clone().apply(NOW, ringing)), Because::Duplicate);
-    assert_eq!(ignored(verification.apply(NOW, placed)), Because::Late);
+    assert_eq!(ignored(verification.clone().apply(NOW, ringing.clone())), Because::Duplicate);
+    // The name of the call comes late, and is taken; the state stays.
+    let (named, _) = moved(verification.apply(NOW, placed.clone()));
+    let running = named.running().unwrap();
+    assert_eq!((running.state, running.call_id.as_deref()), (AttemptState::Ringing, Some("id")));
+    assert_eq!(ignored(named.clone().apply(NOW, placed)), Because::Duplicate);
+    let answered = Signal::Engaged { attempt: FIRST, sip_status: 200 };
+    let (answered, _) = moved(named.apply(NOW, answered));
+    assert_eq!(ignored(answered.apply(NOW, ringing)), Because::Late);
 }
 
 #[test]
@@ -172,8 +179,10 @@ fn a_lost_call_settles_by_our_own_count() {
     assert_eq!((at, timer), (NOW + ATTEMPT_LIMIT, Timer::Attempt));
     let early = verification.clone().apply(NOW, Signal::Lapsed);
     assert_eq!(ignored(early), Because::Unrelated);
-    let (settled, _) = moved(verification.apply(at, Signal::Lapsed));
+    let (settled, effects) = moved(verification.apply(at, Signal::Lapsed));
     assert_eq!(settled.verdict().unwrap().reason(), Reason::NodeLost);
+    let silent = Effect::HangUp { attempt: FIRST, farewell: Farewell::Silent };
+    assert_eq!(effects.first(), Some(&silent));
 }
 
 #[test]

@@ -171,16 +171,50 @@ fn zero_then_nothing_is_no_answer() {
 }
 
 #[test]
-fn zero_then_another_key_is_a_wrong_key() {
-    for second in ['0', '5', '*'] {
+fn zero_then_another_key_is_a_wrong_key_and_the_pound_key_still_reports_fraud() {
+    for second in ['5', '*'] {
         let mut talk = Talk::listening();
         talk.key('0');
         let retry = vec![talk.lines.wrong_key, talk.lines.ask];
         assert_eq!(talk.key(second), [Output::Play(retry)]);
         let at = talk.now;
         let pound = talk.key('#');
-        assert_eq!(pound, [Output::StopPlaying, Output::Heard(Answer::Confirmed { at })]);
+        assert_eq!(pound, [Output::StopPlaying, Output::Heard(Answer::FraudReported { at })]);
     }
+}
+
+#[test]
+fn a_zero_that_comes_twice_is_still_a_zero() {
+    let mut talk = Talk::listening();
+    assert_eq!(talk.key('0'), []);
+    assert_eq!(talk.key('0'), []);
+    let at = talk.now;
+    assert_eq!(talk.key('#'), [Output::Heard(Answer::FraudReported { at })]);
+}
+
+#[test]
+fn after_the_whole_ask_is_heard_again_an_old_zero_is_forgotten() {
+    let mut talk = Talk::listening();
+    talk.key('0');
+    talk.lapse();
+    assert!(matches!(talk.script.state(), State::Asking { round: 2 }));
+    talk.on(Input::PhraseDone);
+    let at = talk.now;
+    assert_eq!(talk.key('#'), [Output::Heard(Answer::Confirmed { at })]);
+}
+
+#[test]
+fn a_zero_before_keys_count_keeps_its_pound_key_from_confirming() {
+    let mut talk = Talk::new();
+    talk.on(Input::Answered);
+    talk.on(Input::PhraseDone);
+    talk.pass(900);
+    assert_eq!(talk.key('0'), [Output::Note(Note::KeyTooEarly)]);
+    talk.pass(200);
+    assert_eq!(talk.key('#'), [Output::Note(Note::KeyTooEarly)]);
+    talk.on(Input::PhraseDone);
+    let at = talk.now;
+    assert_eq!(talk.key('#'), [Output::Heard(Answer::Confirmed { at })]);
 }
 
 #[test]

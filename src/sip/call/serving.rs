@@ -198,6 +198,10 @@ impl Call {
             out.push(Output::Note(Note::OutOfOrder { method: message.method().clone() }));
             return self.serve(now, from, message, Response::to(message, 500), out);
         }
+        // Whoever leaves has left, whatever extension the farewell requires.
+        if *message.method() == Method::Bye {
+            return self.hung_up(now, from, role, message, out);
+        }
         let unknown = message.required_options();
         if !unknown.is_empty() {
             // RFC 3261 § 8.2.2.3: "If a UAS does not understand an option-tag listed in a Require
@@ -206,11 +210,10 @@ impl Call {
             let response = Response::to(message, 420).header("Unsupported", &unknown.join(", "));
             return self.serve(now, from, message, response, out);
         }
-        if *message.method() == Method::Bye {
-            return self.hung_up(now, from, role, message, out);
-        }
-        let is_gone =
-            role == Role::Fork || matches!(self.state, State::Leaving { .. } | State::Over(_));
+        // Another phone than the one that answered may no longer change the session.
+        let is_gone = role == Role::Fork
+            || (role == Role::Early && self.state == State::Up)
+            || matches!(self.state, State::Leaving { .. } | State::Over(_));
         if is_gone {
             return self.serve(now, from, message, Response::to(message, 481), out);
         }

@@ -16,6 +16,9 @@ use crate::store::{
     WAKE_RETRY,
 };
 
+/// How many expired answers are removed for each one added.
+const ANSWERS_PRUNED: usize = 2;
+
 /// Holds the effects of owners that a former process lost; no owner has this name.
 const NOBODY: &str = "";
 
@@ -154,6 +157,8 @@ impl<'t> Tables<'t> {
             self.name(alias)?;
         }
         if let Some(answer) = &commit.answer {
+            // More than is added, so that answers do not pile up however busy the store is.
+            self.prune_answers(commit.now.as_micros(), ANSWERS_PRUNED)?;
             self.answer(answer)?;
         }
         Ok(Outcome { answer: Committed::Yes, wrote: true })
@@ -331,6 +336,20 @@ impl<'t> Tables<'t> {
         Ok(Some(Effect { id, kind, due, bytes, once, orphaned }))
     }
 
+    /// Removes some of the answers that have expired; true when there were any.
+    fn prune_answers(&mut self, now: u64, most: usize) -> Result<bool, Error> {
+        for pruned in 0..most {
+            let Some((at, key)) = first(&self.answer_expiry, |(at, key)| (at, key.to_owned()))?
+                .filter(|(at, _)| *at <= now)
+            else {
+                return Ok(pruned > 0);
+            };
+            self.answer_expiry.remove((at, key.as_str()))?;
+            self.answers.remove(key.as_str())?;
+        }
+        Ok(true)
+    }
+
     /// Removes some of what has expired; true when there was any.
     fn prune(&mut self, now: Timestamp) -> Result<bool, Error> {
         let now = now.as_micros();
@@ -346,16 +365,7 @@ impl<'t> Tables<'t> {
             self.aliases.remove((name.as_str(), record.as_str()))?;
             pruned = true;
         }
-        for _ in 0..PRUNE_MOST {
-            let Some((at, key)) = first(&self.answer_expiry, |(at, key)| (at, key.to_owned()))?
-                .filter(|(at, _)| *at <= now)
-            else {
-                break;
-            };
-            self.answer_expiry.remove((at, key.as_str()))?;
-            self.answers.remove(key.as_str())?;
-            pruned = true;
-        }
+        pruned |= self.prune_answers(now, PRUNE_MOST)?;
         for _ in 0..PRUNE_MOST {
             let Some((at, key, span)) =
                 first(&self.counter_expiry, |(at, key, span)| (at, key.to_owned(), span))?
