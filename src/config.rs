@@ -179,6 +179,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         store,
         sip_listen: sip.listen,
         rtp_ports: sip.rtp_ports,
+        advertise: sip.advertise,
         engines: sip.engines,
         ring_timeout: call.ring_timeout,
         call_limit: call.limit,

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::watch::{self, Keep};
+use super::watch::{Keep, Watch};
 use super::{verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
 use crate::gateway::resource::render;
 use crate::gateway::settings::{Settings, StoreSettings, Tenant, Trunk, TrunkCredentials};
 use crate::gateway::tap::Tap;
-use crate::gateway::{AnswerOf, Answered, Gateway};
+use crate::gateway::{AnswerOf, Answered, BeginError, Gateway};
 use crate::media::prompt::Pack;
 use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
@@ -108,16 +108,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let clock = Clock::system();
     let (tap, scenes) = Tap::new();
-    let watching = tokio::spawn(watch::watch(scenes, clock.now(), args.keep.clone()));
+    let watching = tokio::spawn(Watch::open(clock.now(), &args.keep)?.run(scenes));
     let prompts = Arc::new(Pack::english()?);
     let started = Gateway::start(settings, clock, Entropy::system(), prompts, Some(tap));
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
     let settled = ask(&gateway, request).await;
     running.drain(Duration::from_secs(10)).await;
     drop(gateway);
-    watching.await??;
+    let kept = watching.await?;
     let settled = settled?;
     tell(&settled, args.json)?;
+    kept?;
     Ok(verdict_code(settled.status()))
 }
 
@@ -128,7 +129,10 @@ async fn ask(gateway: &Gateway, request: Request) -> anyhow::Result<Verification
     let id = match gateway.begin(&tenant, request, answer()).await {
         Ok(Answered::Fresh { id, .. } | Answered::Replayed { id, .. }) => id,
         Ok(Answered::Mismatch) => anyhow::bail!("a fresh request was taken for a repeat"),
-        Err(error) => return Err(wrong(error.to_string())),
+        Err(error @ (BeginError::Refused(_) | BeginError::NoRoute(_))) => {
+            return Err(wrong(error.to_string()));
+        }
+        Err(error) => return Err(error.into()),
     };
     let mut interrupted = false;
     loop {
@@ -214,6 +218,7 @@ fn settings(args: &Args, number: &PhoneNumber) -> anyhow::Result<Settings> {
         store: StoreSettings::Memory,
         sip_listen: vec![listen],
         rtp_ports: (20_000, 29_999),
+        advertise: None,
         engines: Some(1),
         ring_timeout: Duration::from_secs(args.ring_timeout),
         call_limit: Duration::from_secs(90),

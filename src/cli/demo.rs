@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::phone::{Answer, Behaviour, Phone, Press};
-use super::watch::{self, Keep};
+use super::watch::{Keep, Watch};
 use super::{FAULT, verdict_code};
 use crate::ambient::{self, Clock, Entropy};
 use crate::gateway::Gateway;
@@ -102,7 +102,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     eprintln!("gateway at {api}, lab phone at sip:{}", phone.address());
     eprintln!("POST /v1/verifications: call +1******0123, and ask for #");
     let start = clock.now();
-    let watching = tokio::spawn(watch::watch(scenes, start, args.keep));
+    let watching = tokio::spawn(Watch::open(start, &args.keep)?.run(scenes));
     let verdict = ask(&api, &key).await;
     running.drain(Duration::from_secs(15)).await;
     let _ = stop.send(());
@@ -205,6 +205,7 @@ fn settings(phone: SocketAddr, key: &str, scenario: Scenario) -> anyhow::Result<
         store: StoreSettings::Memory,
         sip_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         rtp_ports: (20_000, 29_999),
+        advertise: None,
         engines: Some(1),
         ring_timeout,
         call_limit: Duration::from_secs(90),

@@ -1,13 +1,14 @@
 //! Looks on while one verification runs: draws its ladder, and keeps what the callee heard and
 //! what was on the wire, if that is wanted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use super::capture::Capture;
 use super::ladder::Ladder;
+use super::wrong;
 use crate::ambient::Timestamp;
 use crate::gateway::tap::{Act, Packet, Protocol, Scene};
 use crate::media::Law;
@@ -25,40 +26,61 @@ pub(super) struct Keep {
     pub(super) pcap: Option<PathBuf>,
 }
 
-/// Watches until the gateway is gone; then writes the files.
-///
-/// # Errors
-/// When a file cannot be written.
-pub(super) async fn watch(
-    mut scenes: mpsc::UnboundedReceiver<Scene>,
-    start: Timestamp,
-    keep: Keep,
-) -> anyhow::Result<()> {
-    let mut ladder = Ladder::new(start);
-    let mut heard = Heard::default();
-    let mut capture = match &keep.pcap {
-        Some(path) => Some(
-            Capture::create(path).with_context(|| format!("cannot write {}", path.display()))?,
-        ),
-        None => None,
-    };
-    while let Some(scene) = scenes.recv().await {
-        for line in ladder.lines(&scene) {
-            eprintln!("{line}");
-        }
-        if let Act::Packet(packet) = &scene.act {
-            if keep.wav.is_some() {
+/// Whoever looks on.
+pub(super) struct Watch {
+    ladder: Ladder,
+    heard: Option<(PathBuf, Heard)>,
+    capture: Option<Capture>,
+}
+
+impl Watch {
+    /// Opens the files that are wanted, before any phone rings.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(super) fn open(start: Timestamp, keep: &Keep) -> anyhow::Result<Self> {
+        let refused = |path: &Path, error: &dyn std::fmt::Display| {
+            wrong(format!("cannot write {}: {error}", path.display()))
+        };
+        let heard = match &keep.wav {
+            Some(path) => {
+                std::fs::File::create(path).map_err(|error| refused(path, &error))?;
+                Some((path.clone(), Heard::default()))
+            }
+            None => None,
+        };
+        let capture = match &keep.pcap {
+            Some(path) => Some(Capture::create(path).map_err(|error| refused(path, &error))?),
+            None => None,
+        };
+        Ok(Self { ladder: Ladder::new(start), heard, capture })
+    }
+
+    /// Watches until the gateway is gone; then writes the files.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(super) async fn run(
+        mut self,
+        mut scenes: mpsc::UnboundedReceiver<Scene>,
+    ) -> anyhow::Result<()> {
+        while let Some(scene) = scenes.recv().await {
+            for line in self.ladder.lines(&scene) {
+                eprintln!("{line}");
+            }
+            let Act::Packet(packet) = &scene.act else { continue };
+            if let Some((_, heard)) = &mut self.heard {
                 heard.take(packet);
             }
-            if let Some(capture) = &mut capture {
+            if let Some(capture) = &mut self.capture {
                 capture.write(scene.at, packet)?;
             }
         }
+        if let Some((path, heard)) = &self.heard {
+            heard.save(path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
-    if let Some(path) = &keep.wav {
-        heard.save(path).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
 }
 
 /// What was said to the callee, by the RTP timestamps of what we sent.
@@ -94,7 +116,7 @@ impl Heard {
         }
     }
 
-    fn save(&self, path: &std::path::Path) -> anyhow::Result<()> {
+    fn save(&self, path: &Path) -> anyhow::Result<()> {
         let spec = hound::WavSpec {
             channels: 1,
             sample_rate: 8_000,

@@ -1,6 +1,6 @@
 //! `[server]`, `[store]`, `[sip]`, `[call]` and `[log]`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub(super) struct Server {
 pub(super) struct Sip {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) rtp_ports: (u16, u16),
+    pub(super) advertise: Option<IpAddr>,
     pub(super) engines: Option<usize>,
 }
 
@@ -173,7 +174,18 @@ pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip
     }
     let engines =
         reader.number("sip.engines", raw.engines.as_ref(), default.engines.as_ref(), 0, 256);
+    let advertise =
+        reader.text("sip.advertise", raw.advertise.as_ref(), default.advertise.as_ref());
+    let advertise = advertise.filter(|it| !it.value.is_empty()).and_then(|it| {
+        let address = it.value.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified());
+        if address.is_none() {
+            let message = "write the IP address that trunks reach this machine by, as 203.0.113.20";
+            reader.complain(it.place, "sip.advertise", Some(quoted(&it.value)), message);
+        }
+        address
+    });
     Sip {
+        advertise,
         listen: listen.into_iter().map(|address| address.value).collect(),
         rtp_ports: rtp.value,
         engines: engines.filter(|&n| n != 0).and_then(|n| usize::try_from(n).ok()),

@@ -46,6 +46,7 @@ pub(super) struct Store {
 pub(super) struct Sip {
     pub(super) listen: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) rtp_ports: Option<Spanned<Vec<i64>>>,
+    pub(super) advertise: Option<Spanned<String>>,
     pub(super) engines: Option<Spanned<i64>>,
 }
 

@@ -149,6 +149,10 @@ const MISTAKES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "[sip]\nadvertise = \"everywhere\"",
+        &["o.toml:9: sip.advertise = \"everywhere\": write the IP address that trunks reach"],
+    ),
+    (
         "[sip]\nengines = 1000",
         &["o.toml:9: sip.engines = 1000: write a whole number from 0 to 256"],
     ),

@@ -88,7 +88,9 @@ impl<H: Hands> Dispatcher<H> {
     /// and what a lost owner left behind.
     pub(super) async fn claim(self: Arc<Self>, mut wakes: mpsc::UnboundedReceiver<Timestamp>) {
         loop {
-            let mut next = match self.claim_once().await {
+            let claimed = self.claim_once().await;
+            self.gateway.0.store_works.store(claimed.is_ok(), Ordering::Relaxed);
+            let mut next = match claimed {
                 Ok(next) => next,
                 Err(fault) => {
                     report("claim what is due", &fault);

@@ -75,7 +75,7 @@ impl Trunks {
         let trunk = self.settings.trunks.iter().find(|it| it.name == trunk).ok_or_else(|| {
             Cause::because(Reason::CarrierError, format!("there is no trunk {trunk} any more"))
         })?;
-        let (exit, next_hop) = self.way_to(trunk).await?;
+        let (mut exit, next_hop) = self.way_to(trunk).await?;
         let pair =
             self.shared.ports.take(exit.local.ip(), self.shared.clock.now()).map_err(|error| {
                 report("take RTP ports", &error);
@@ -86,7 +86,12 @@ impl Trunks {
             report("find the phrases", &error);
             Cause::because(Reason::CarrierError, "the prompts lack a phrase")
         })?;
-        let order = order(verification, trunk, &exit, next_hop, pair.address, &self.settings);
+        let advertised = self.settings.advertise.filter(|_| !next_hop.ip().is_loopback());
+        if let Some(ip) = advertised {
+            exit.local.set_ip(ip);
+        }
+        let rtp = SocketAddr::new(exit.local.ip(), pair.address.port());
+        let order = order(verification, trunk, &exit, next_hop, rtp, &self.settings);
         let settings =
             voice::Settings { call_limit: self.settings.call_limit, ..voice::Settings::default() };
         let entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()));
@@ -103,9 +108,8 @@ impl Trunks {
 
     /// Where a trunk is, and the socket that leads there.
     async fn way_to(&self, trunk: &Trunk) -> Result<(Exit, SocketAddr), Cause> {
-        let unreachable = |why: &str| {
-            Cause::because(Reason::CarrierError, format!("{} ({}) {why}", trunk.name, trunk.host))
-        };
+        let unreachable =
+            |why: &str| Cause::because(Reason::CarrierError, format!("{} {why}", trunk.name));
         let host = (trunk.host.as_str(), trunk.port);
         let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host(host))
             .await

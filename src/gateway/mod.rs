@@ -61,6 +61,8 @@ struct Inner {
     routes: Table,
     hub: Hub,
     draining: AtomicBool,
+    /// Whether the last claim could use the store.
+    store_works: AtomicBool,
     work: mpsc::UnboundedSender<Work>,
     /// How many effects are handed over and not yet carried out.
     in_flight: AtomicUsize,
@@ -291,6 +293,9 @@ impl Gateway {
         let mut reasons = Vec::new();
         if self.0.draining.load(Ordering::Relaxed) {
             reasons.push("shutting down".to_owned());
+        }
+        if !self.0.store_works.load(Ordering::Relaxed) {
+            reasons.push("the store cannot be used".to_owned());
         }
         if self.0.work.is_closed() {
             reasons.push("effects are not carried out".to_owned());

@@ -1,7 +1,7 @@
 //! What the gateway is told at start: trunks, routes, tenants, ports. Filled by `config`.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Settings {
     pub sip_listen: Vec<SocketAddr>,
     /// First and last port for RTP, both inclusive; RTP takes the even ones, RTCP the odd.
     pub rtp_ports: (u16, u16),
+    /// The address that trunks reach this machine by, where it is not the machine's own.
+    pub advertise: Option<IpAddr>,
     /// Media threads; `None` is one per core.
     pub engines: Option<usize>,
     /// How long a phone may ring.

@@ -161,6 +161,7 @@ impl Gateway {
             routes,
             hub: Hub::default(),
             draining: AtomicBool::new(false),
+            store_works: AtomicBool::new(true),
             work,
             in_flight: AtomicUsize::new(0),
             wake,

@@ -39,7 +39,8 @@ pub(super) struct Start {
     #[schema(value_type = Option<String>, pattern = "^confirm$", default = "confirm", example = "confirm")]
     #[serde(default)]
     mode: Field<String>,
-    /// The language to speak, as a BCP 47 tag; the tenant's when left out.
+    /// The language to speak, as a BCP 47 tag; the tenant's when left out. English (`en-US`) is
+    /// spoken where there is no recording in it, which in this version is everywhere.
     #[schema(value_type = Option<String>, max_length = 35, example = "en-US")]
     #[serde(default)]
     locale: Field<String>,

@@ -89,10 +89,12 @@ impl PhoneNumber {
         self.kind
     }
 
-    /// Country code, stars, and the last four digits: `+1******0132`.
+    /// Country code, stars, and at most the last four digits: `+1******0132`.
     #[must_use]
     pub fn masked(&self) -> String {
-        let shown = self.e164.len().saturating_sub(4);
+        // At least four digits are hidden, however short the number.
+        let digits = self.e164.len().saturating_sub(1 + self.country_code);
+        let shown = self.e164.len() - digits.saturating_sub(4).min(4);
         self.e164
             .chars()
             .enumerate()
@@ -227,6 +229,8 @@ mod tests {
         let london: PhoneNumber = "+442079460018".parse().unwrap();
         assert_eq!(london.to_string(), "+44******0018");
         assert_eq!(london.kind(), NumberKind::Fixed);
+        let island: PhoneNumber = "+29022158".parse().unwrap();
+        assert_eq!(island.to_string(), "+290****8");
     }
 
     #[test]
