@@ -1,0 +1,182 @@
+//! The customer: asks, asks again, takes back, reads; and holds the API to its word.
+
+use std::collections::BTreeSet;
+
+use octothorpe::gateway::resource::Resource;
+use octothorpe::gateway::settings::{Endpoint, Tenant, WebhookSecret};
+use octothorpe::gateway::{AnswerOf, Answered, Gateway, Idempotency};
+use octothorpe::verify::policy::Rules;
+use octothorpe::verify::request::{Channel, Mode, Request};
+use octothorpe::verify::{Verification, VerificationId};
+use zeroize::Zeroizing;
+
+use crate::plan::{CALLBACK, ENDPOINTS, Person, Plan};
+use crate::state::{Act, State};
+use crate::world::at_once;
+
+/// A customer with a few questions.
+pub(crate) struct Customer {
+    pub(crate) tenant: Tenant,
+    rival: Tenant,
+    /// What is known of each question, once it was answered for.
+    asked: Vec<Option<Asked>>,
+}
+
+struct Asked {
+    id: VerificationId,
+    body: Vec<u8>,
+    version: u64,
+}
+
+impl Customer {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let endpoint = |url: &&str| Endpoint {
+            url: (*url).to_owned(),
+            secret: WebhookSecret::new(Zeroizing::new(vec![7; 32])),
+            allow_private: false,
+        };
+        let tenant = Tenant {
+            name: "acme".to_owned(),
+            keys: Vec::new(),
+            rules: Rules { voice_countries: BTreeSet::from(["US".parse().unwrap()]) },
+            locale: "en-US".to_owned(),
+            brand: None,
+            webhooks: ENDPOINTS.iter().take(plan.endpoints).map(endpoint).collect(),
+        };
+        let rival = Tenant { name: "rival".to_owned(), webhooks: Vec::new(), ..tenant.clone() };
+        Self { tenant, rival, asked: plan.people.iter().map(|_| None).collect() }
+    }
+
+    /// Whether every question was asked, and the answer received.
+    pub(crate) fn is_done(&self) -> bool {
+        self.asked.iter().all(Option::is_some)
+    }
+
+    /// Does what it wants to; the id of a verification that there is now.
+    pub(crate) fn act(
+        &mut self,
+        gateway: &Gateway,
+        act: Act,
+        state: &mut State,
+    ) -> Option<VerificationId> {
+        match act {
+            Act::Begin(index) => self.begin(gateway, index, state),
+            Act::Clash(index) => self.clash(gateway, index, state),
+            Act::Cancel(index) => self.cancel(gateway, index, state),
+            Act::Read(index) => self.read(gateway, index, state),
+        }
+        let index = match act {
+            Act::Begin(index) | Act::Clash(index) | Act::Cancel(index) | Act::Read(index) => index,
+        };
+        self.asked[index].as_ref().map(|asked| asked.id.clone())
+    }
+
+    /// The node died before its answer was out: the customer knows nothing.
+    pub(crate) fn heard_nothing(&mut self, act: Act) {
+        if let Act::Begin(index) = act {
+            self.asked[index] = None;
+        }
+    }
+
+    fn begin(&mut self, gateway: &Gateway, index: usize, state: &mut State) {
+        let request = request(&state.plan.people[index]);
+        let began = at_once(gateway.begin(&self.tenant, request, answer(index, 1)));
+        state.tell(format!("customer begins {index}: {}", told(&began)));
+        let (id, body, fresh) = match began {
+            Ok(Answered::Fresh { id, body }) => (id, body, true),
+            Ok(Answered::Replayed { id, body }) => (id, body, false),
+            Ok(Answered::Mismatch) => {
+                return state.accuse("the same request is no repeat of itself");
+            }
+            Err(error) => return state.accuse(format!("a request was refused: {error}")),
+        };
+        match &self.asked[index] {
+            Some(known) if fresh || known.id != id || known.body != body => {
+                state.accuse("a repeated request was answered otherwise");
+            }
+            Some(_) => {}
+            None => self.asked[index] = Some(Asked { id, body, version: 1 }),
+        }
+    }
+
+    fn clash(&self, gateway: &Gateway, index: usize, state: &mut State) {
+        if self.asked[index].is_none() {
+            return;
+        }
+        let request = request(&state.plan.people[index]);
+        let began = at_once(gateway.begin(&self.tenant, request, answer(index, 2)));
+        if !matches!(began, Ok(Answered::Mismatch)) {
+            state.accuse(format!("another request under the same key: {}", told(&began)));
+        }
+    }
+
+    fn cancel(&self, gateway: &Gateway, index: usize, state: &mut State) {
+        let Some(asked) = &self.asked[index] else { return };
+        let mut answer = answer(index, 3);
+        if state.fate.permille(500) {
+            answer.idempotency = None;
+        }
+        let canceled = at_once(gateway.cancel(&self.tenant, &asked.id, answer));
+        state.tell(format!("customer cancels {index}"));
+        let body = match canceled {
+            Ok(Some(Answered::Fresh { body, .. } | Answered::Replayed { body, .. })) => body,
+            Ok(Some(Answered::Mismatch) | None) => return state.accuse("a cancel found nothing"),
+            Err(fault) => return state.accuse(format!("a cancel failed: {fault}")),
+        };
+        let body = String::from_utf8(body).unwrap();
+        if body.contains("\"status\":\"pending\"") {
+            state.accuse("a cancel left a verification pending");
+        }
+    }
+
+    fn read(&mut self, gateway: &Gateway, index: usize, state: &mut State) {
+        let Some(asked) = &mut self.asked[index] else { return };
+        match at_once(gateway.read(&self.tenant, &asked.id)) {
+            Ok(Some(found)) if found.version >= asked.version => asked.version = found.version,
+            Ok(Some(_)) => state.accuse("a version fell"),
+            Ok(None) => state.accuse("a verification is gone"),
+            Err(fault) => state.accuse(format!("a read failed: {fault}")),
+        }
+        if !matches!(at_once(gateway.read(&self.rival, &asked.id)), Ok(None)) {
+            state.accuse("another tenant can read a verification");
+        }
+    }
+}
+
+/// Where the verdict of this question must go.
+pub(crate) fn endpoints(plan: &Plan, person: &Person) -> Vec<&'static str> {
+    if person.callback { vec![CALLBACK] } else { ENDPOINTS[..plan.endpoints].to_vec() }
+}
+
+fn request(person: &Person) -> Request {
+    Request {
+        to: person.number.clone(),
+        channel: Channel::Voice,
+        mode: Mode::Confirm,
+        locale: "en-US".to_owned(),
+        brand: None,
+        subject: None,
+        reference: None,
+        client_ip: None,
+        expires_in: person.expires_in,
+        callback_url: person.callback.then(|| CALLBACK.to_owned()),
+    }
+}
+
+fn answer(index: usize, fingerprint: u8) -> AnswerOf {
+    let key = format!("key-{index}");
+    AnswerOf { idempotency: Some(Idempotency { key, fingerprint: [fingerprint; 32] }), render }
+}
+
+fn render(verification: &Verification) -> Vec<u8> {
+    serde_json::to_vec(&Resource::from(verification)).unwrap()
+}
+
+fn told<E: std::fmt::Display>(answered: &Result<Answered, E>) -> String {
+    match answered {
+        Ok(Answered::Fresh { id, .. }) => format!("fresh {id}"),
+        Ok(Answered::Replayed { id, .. }) => format!("replayed {id}"),
+        Ok(Answered::Mismatch) => "mismatch".to_owned(),
+        Err(error) => format!("refused: {error}"),
+    }
+}

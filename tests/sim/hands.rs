@@ -1,0 +1,153 @@
+//! The node's hands in the simulated world, and the faults that can be planted in them to see
+//! the judge find them.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+
+use octothorpe::ambient::Timestamp;
+use octothorpe::gateway::{Failure, Hands};
+use octothorpe::store::record::Delivery;
+use octothorpe::verify::attempt::AttemptNo;
+use octothorpe::verify::signal::{Cause, Farewell, Press, Reason, Said, Signal};
+use octothorpe::verify::{Verification, VerificationId};
+
+use crate::state::{Delivered, Event, State};
+
+/// Both sides of the seam hold the world; nobody holds it while waiting.
+pub(crate) type Shared = Arc<Mutex<State>>;
+
+/// A fault to plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    None,
+    /// Places every call twice.
+    DialsTwice,
+    /// Never ends a call.
+    NeverCloses,
+    /// Hears a pound key that nobody pressed.
+    HearsThings,
+    /// Names an event anew on every try.
+    RenamesEvents,
+    /// Says that it delivered what it did not.
+    DropsEvents,
+    /// Writes the number into the log.
+    Talks,
+}
+
+/// The hands of one run of the node.
+pub(crate) struct SimHands {
+    pub(crate) world: Shared,
+    pub(crate) bug: Bug,
+}
+
+impl SimHands {
+    fn world(&self) -> MutexGuard<'_, State> {
+        self.world.lock().unwrap()
+    }
+
+    /// The world takes its time, and sometimes the node does not live to see the end of it.
+    async fn wait(&self) {
+        let Some(until) = self.world().hold_up() else { return };
+        poll_fn(|_| if self.world().now() >= until { Poll::Ready(()) } else { Poll::Pending })
+            .await;
+    }
+}
+
+impl Hands for SimHands {
+    async fn dial(&self, verification: &Verification, attempt: AttemptNo) -> Result<String, Cause> {
+        self.world().dialed(verification, attempt);
+        self.wait().await;
+        if self.bug == Bug::Talks {
+            tracing::debug!(to = verification.request.to.expose(), "dialing");
+        }
+        if self.world().fate.permille(30) {
+            let reason = self.world().fate.pick(&[Reason::CarrierError, Reason::Congested]);
+            return Err(Cause::because(reason, "it could not be placed"));
+        }
+        let handle = self.world().place(verification, attempt, 0)?;
+        if self.bug == Bug::DialsTwice {
+            let _ = self.world().place(verification, attempt, 1);
+        }
+        if self.bug == Bug::HearsThings {
+            self.world().hears_things(verification, attempt);
+        }
+        self.wait().await;
+        Ok(handle)
+    }
+
+    fn close(&self, verification: &VerificationId, attempt: AttemptNo, farewell: Farewell) {
+        if self.bug != Bug::NeverCloses {
+            self.world().close(&(verification.clone(), attempt), farewell);
+        }
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<(), Failure> {
+        if self.bug == Bug::DropsEvents {
+            return Ok(());
+        }
+        self.wait().await;
+        let mut delivery = delivery.clone();
+        if self.bug == Bug::RenamesEvents {
+            delivery.event = format!("{}-{}", delivery.event, delivery.tries);
+        }
+        let answer = self.world().delivered(&delivery);
+        self.wait().await;
+        answer
+    }
+}
+
+impl State {
+    /// Until when the dispatcher is held up; `None` goes on at once.
+    fn hold_up(&mut self) -> Option<Timestamp> {
+        let now = self.now();
+        if self.fate.permille(self.plan.fragile) {
+            let dead = self.fate.millis(50, 20_000);
+            self.at(now, Event::Crash(dead));
+            self.held_up = Timestamp::MAX;
+            return Some(self.held_up);
+        }
+        if !self.fate.permille(100) {
+            return None;
+        }
+        self.held_up = now + self.fate.millis(0, 400);
+        Some(self.held_up)
+    }
+
+    fn dialed(&mut self, verification: &Verification, attempt: AttemptNo) {
+        let dials = self.facts.dials.entry((verification.id.clone(), attempt)).or_default();
+        *dials += 1;
+        if *dials > 1 {
+            self.accuse(format!("attempt {attempt} of {} was dialed twice", verification.id));
+        }
+    }
+
+    fn hears_things(&mut self, verification: &Verification, attempt: AttemptNo) {
+        let press = Press {
+            at: self.now(),
+            path: "rfc4733".to_owned(),
+            ssrc: 1,
+            rtp_timestamp: 2,
+            sequence: 3,
+        };
+        let of = (verification.id.clone(), attempt);
+        self.signal(&of, Signal::heard(attempt, Said::Confirmed, press));
+    }
+
+    /// What an endpoint makes of an event.
+    fn delivered(&mut self, delivery: &Delivery) -> Result<(), Failure> {
+        let (until, chance) = self.plan.outage;
+        let fails = self.now() < self.start + until && self.fate.permille(chance);
+        // Refused outright, or taken and the answer lost.
+        let accepted = !fails || self.fate.permille(300);
+        let Delivery { url, event, body, tries, .. } = delivery;
+        self.tell(format!("{url} gets {event}, try {tries}: accepted {accepted}, told {}", !fails));
+        self.facts.deliveries.push(Delivered {
+            url: url.clone(),
+            event: event.clone(),
+            body: body.clone(),
+            accepted,
+        });
+        if fails { Err(Failure::Retry("no answer".to_owned())) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,330 @@
+//! What must hold after every step, and at the end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use octothorpe::ambient::Timestamp;
+use octothorpe::store::{Store, record};
+use octothorpe::verify::attempt::{Attempt, AttemptState};
+use octothorpe::verify::signal::{Evidence, Reason, Verdict};
+use octothorpe::verify::{Verification, VerificationId};
+
+use crate::customer::endpoints;
+use crate::phone::Phone;
+use crate::state::State;
+use crate::world::at_once;
+
+/// How late a verification may settle by its deadline; after a node was lost, by what it did not
+/// attend to.
+const LATE: Duration = Duration::from_secs(5);
+const LATE_AFTER_LOSS: Duration = Duration::from_secs(20);
+
+/// How long a call may outlive its verdict: to say goodbye, or to wait until it may be canceled
+/// and for the answer to that (twice 64 times T1).
+const GOODBYE: Duration = Duration::from_secs(15);
+const CANCELING: Duration = Duration::from_secs(70);
+
+/// What a key may at the earliest answer: a question of which a second was heard.
+const HEARD: Duration = Duration::from_secs(1);
+
+/// Knows what every verification was like, and lets none be what it must not be.
+pub(crate) struct Judge {
+    store: Store,
+    watched: BTreeMap<VerificationId, Watched>,
+    /// How many deliveries have been looked at.
+    delivered: usize,
+    events: BTreeMap<(VerificationId, String), Event>,
+}
+
+struct Watched {
+    person: usize,
+    bytes: Vec<u8>,
+    last: Verification,
+    /// When something last worked towards its end.
+    attended: Timestamp,
+}
+
+/// The event of a verdict, as an endpoint first got it.
+struct Event {
+    id: String,
+    body: String,
+    accepted: bool,
+}
+
+/// How the node is.
+#[derive(Clone, Copy)]
+pub(crate) struct Health {
+    /// Up and awake, and since when.
+    pub(crate) up_since: Option<Timestamp>,
+    /// It is about to do something.
+    pub(crate) busy: bool,
+    /// An earlier run of it was lost.
+    pub(crate) lost_once: bool,
+}
+
+impl Judge {
+    pub(crate) const fn new(store: Store) -> Self {
+        Self { store, watched: BTreeMap::new(), delivered: 0, events: BTreeMap::new() }
+    }
+
+    /// There is such a verification.
+    pub(crate) fn watch(&mut self, id: &VerificationId, person: usize, state: &mut State) {
+        if self.watched.contains_key(id) {
+            return;
+        }
+        if self.watched.values().any(|watched| watched.person == person) {
+            return state.accuse("one request began two verifications");
+        }
+        let Some((bytes, last)) = self.load(id) else {
+            return state.accuse("a verification is not stored");
+        };
+        let watched = Watched { person, bytes, last, attended: state.now() };
+        self.watched.insert(id.clone(), watched);
+    }
+
+    fn load(&self, id: &VerificationId) -> Option<(Vec<u8>, Verification)> {
+        let stored = at_once(self.store.load(id.as_str())).unwrap()?;
+        let verification = record::decode(&stored.bytes).unwrap();
+        Some((stored.bytes, verification))
+    }
+
+    /// Looks at everything that a step can have changed; at the records when the gateway ran.
+    pub(crate) fn look(&mut self, state: &mut State, health: Health, gateway_ran: bool) {
+        calls(state);
+        if health.up_since.is_some() {
+            forgotten(state);
+        }
+        self.overlong(state, health);
+        if gateway_ran {
+            self.records(state);
+            self.deliveries(state);
+        }
+        self.overdue(state, health);
+    }
+
+    /// Whether every question is settled and told.
+    pub(crate) fn is_content(&self, state: &State) -> bool {
+        self.watched.iter().all(|(id, watched)| {
+            let urls = endpoints(&state.plan, &state.plan.people[watched.person]);
+            watched.last.verdict().is_some()
+                && urls.iter().all(|url| self.event(id, url).is_some_and(|event| event.accepted))
+        })
+    }
+
+    /// How each question was settled.
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        self.watched.values().filter_map(|watched| watched.last.verdict())
+    }
+
+    /// Looks at what is left at the end.
+    pub(crate) fn conclude(&mut self, state: &mut State) {
+        self.records(state);
+        self.deliveries(state);
+        if self.watched.len() != state.plan.people.len() {
+            state.accuse("a question was never asked");
+        }
+        for (id, watched) in &self.watched {
+            if watched.last.verdict().is_none() {
+                state.accuse(format!("{id} was never settled"));
+            }
+            for url in endpoints(&state.plan, &state.plan.people[watched.person]) {
+                if !self.event(id, url).is_some_and(|event| event.accepted) {
+                    state.accuse(format!("the verdict of {id} never came to {url}"));
+                }
+            }
+        }
+        if !state.legs.is_empty() || state.phones.values().any(Phone::is_live) {
+            state.accuse("a call was left up");
+        }
+    }
+
+    fn event(&self, id: &VerificationId, url: &str) -> Option<&Event> {
+        self.events.get(&(id.clone(), url.to_owned()))
+    }
+
+    fn records(&mut self, state: &mut State) {
+        let mut changed = Vec::new();
+        for (id, watched) in &self.watched {
+            let stored = at_once(self.store.load(id.as_str())).unwrap();
+            if stored.is_none_or(|stored| stored.bytes != watched.bytes) {
+                changed.push(id.clone());
+            }
+        }
+        for id in changed {
+            let Some((bytes, next)) = self.load(&id) else {
+                return state.accuse(format!("{id} is gone"));
+            };
+            let Some(watched) = self.watched.get_mut(&id) else { continue };
+            change(state, &watched.last, &next);
+            (watched.bytes, watched.last, watched.attended) = (bytes, next, state.now());
+        }
+    }
+
+    /// One event for each verdict and endpoint: one id, one body.
+    fn deliveries(&mut self, state: &mut State) {
+        let deliveries = std::mem::take(&mut state.facts.deliveries);
+        for delivery in &deliveries[self.delivered..] {
+            let body: serde_json::Value = serde_json::from_str(&delivery.body).unwrap();
+            let subject = body["subject"].as_str().and_then(VerificationId::parse);
+            let Some((id, watched)) = subject.and_then(|id| self.watched.get_key_value(&id)) else {
+                state.accuse("an event speaks of a verification that nobody asked for");
+                continue;
+            };
+            let verdict = watched.last.verdict();
+            let expected = verdict.map(|it| (it.status().as_str(), it.reason().as_str()));
+            let data = &body["data"];
+            if data["status"].as_str().zip(data["reason"].as_str()) != expected {
+                state.accuse(format!("{} tells another verdict of {id}", delivery.event));
+            }
+            let urls = endpoints(&state.plan, &state.plan.people[watched.person]);
+            if !urls.contains(&delivery.url.as_str()) {
+                state.accuse(format!("the verdict of {id} went to {}", delivery.url));
+            }
+            let event =
+                self.events.entry((id.clone(), delivery.url.clone())).or_insert_with(|| Event {
+                    id: delivery.event.clone(),
+                    body: delivery.body.clone(),
+                    accepted: false,
+                });
+            event.accepted |= delivery.accepted;
+            if event.id != delivery.event || event.body != delivery.body {
+                state.accuse(format!("the verdict of {id} was told in two ways"));
+            }
+        }
+        self.delivered = deliveries.len();
+        state.facts.deliveries = deliveries;
+    }
+
+    /// A call ends soon after its verdict.
+    fn overlong(&self, state: &mut State, health: Health) {
+        let Some(up_since) = health.up_since else { return };
+        let now = state.now();
+        let left_up = state.legs.iter().find(|seat| {
+            let settled = self.watched.get(&seat.of.0).and_then(|it| it.last.settled_at());
+            let patience = if seat.is_answered() { GOODBYE } else { CANCELING };
+            !seat.ended && settled.is_some_and(|at| now > at.max(up_since) + patience)
+        });
+        if let Some(of) = left_up.map(|seat| seat.of.clone()) {
+            state.accuse(format!("the call of {} outlived its verdict", of.0));
+        }
+    }
+
+    /// Everything settles by its deadline, and soon after the node that worked on it was lost.
+    fn overdue(&mut self, state: &mut State, health: Health) {
+        let Some(up_since) = health.up_since else { return };
+        let now = state.now();
+        let late = if health.lost_once { LATE_AFTER_LOSS } else { LATE };
+        for (id, watched) in &mut self.watched {
+            if watched.last.verdict().is_some() {
+                continue;
+            }
+            let running = watched.last.running().map(|running| running.no);
+            let attended = health.busy
+                || state
+                    .legs
+                    .iter()
+                    .any(|it| !it.ended && it.of.0 == *id && Some(it.of.1) == running);
+            if attended {
+                watched.attended = now;
+            }
+            if now > watched.last.expires_at.max(up_since) + late {
+                return state.accuse(format!("{id} is past its deadline"));
+            }
+            if now > watched.attended.max(up_since) + LATE_AFTER_LOSS + Duration::from_secs(1) {
+                return state.accuse(format!("nobody works on {id}"));
+            }
+        }
+    }
+}
+
+/// At most one call of a verification lives, on our side and on theirs.
+fn calls(state: &mut State) {
+    let mut legs: Vec<&VerificationId> =
+        state.legs.iter().filter(|seat| !seat.ended).map(|seat| &seat.of.0).collect();
+    let mut people: Vec<usize> =
+        state.phones.values().filter(|phone| phone.is_live()).map(|phone| phone.person).collect();
+    legs.sort_unstable();
+    people.sort_unstable();
+    if has_pair(&legs) || has_pair(&people) {
+        state.accuse("two calls of one verification at once");
+    }
+}
+
+/// No phone waits for a node that attended to it all the time.
+fn forgotten(state: &mut State) {
+    let node = state.node;
+    let forgotten = state.phones.iter().any(|(call, phone)| {
+        let placed_by = state.facts.calls.get(call).map(|(_, node)| *node);
+        phone.forgotten && !phone.disturbed && placed_by == Some(node)
+    });
+    if forgotten {
+        state.accuse("a phone was left ringing, or up");
+    }
+}
+
+fn has_pair<T: PartialEq>(sorted: &[T]) -> bool {
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// What a verification may become.
+fn change(state: &mut State, before: &Verification, next: &Verification) {
+    let id = &next.id;
+    let word = next.verdict().map_or_else(
+        || next.running().map_or("nothing", |running| running.state.as_str()),
+        |verdict| verdict.reason().as_str(),
+    );
+    state.tell(format!("{id} version {}: {word}", next.version));
+    if before.verdict().is_some() {
+        state.accuse(format!("{id} was settled, and changed"));
+    }
+    if next.version <= before.version {
+        state.accuse(format!("the version of {id} fell"));
+    }
+    let open = |attempt: &&Attempt| attempt.state != AttemptState::Ended;
+    if next.attempts.iter().filter(open).count() != usize::from(next.verdict().is_none()) {
+        state.accuse(format!("{id} has not exactly one live attempt while it is pending"));
+    }
+    let kept = before
+        .attempts
+        .iter()
+        .zip(&next.attempts)
+        .all(|(before, next)| before.state <= next.state && (open(&before) || before == next));
+    if !kept || next.attempts.len() < before.attempts.len() {
+        state.accuse(format!("an attempt of {id} went back"));
+    }
+    let last = next.attempts.len().saturating_sub(1);
+    if next.attempts.iter().take(last).any(|it| it.reason == Some(Reason::NodeLost)) {
+        state.accuse(format!("{id} was dialed again after its node was lost"));
+    }
+    let nameless = |it: &Attempt| it.answered_at.is_some() && it.call_id.is_none();
+    let in_time = matches!(next.verdict(), Some(Verdict::Approved(_) | Verdict::Denied(_)));
+    if in_time && next.attempts.last().is_some_and(nameless) {
+        state.accuse(format!("{id} was answered on a call without a Call-ID"));
+    }
+    if next.settled_at().is_some_and(|at| at != state.now()) {
+        state.accuse(format!("{id} was settled at another time"));
+    }
+    if let Some(Verdict::Approved(evidence)) = next.verdict()
+        && let Err(why) = consent(state, next, evidence)
+    {
+        state.accuse(format!("{id} was approved, but {why}"));
+    }
+}
+
+/// Whether a person said yes: the very press of the evidence, on a call of this attempt, after
+/// the question.
+fn consent(state: &State, next: &Verification, evidence: &Evidence) -> Result<(), &'static str> {
+    let of = (next.id.clone(), evidence.attempt());
+    let heard = evidence.press();
+    let asked = state.facts.asked.get(&of).ok_or("nobody was asked")?;
+    if heard.at < *asked + HEARD {
+        return Err("the key came before the question");
+    }
+    let calls = state.facts.calls.iter().filter(|(_, (attempt, _))| *attempt == of);
+    let phones = calls.filter_map(|(call, _)| state.phones.get(call));
+    let press = phones
+        .flat_map(|phone| &phone.presses)
+        .find(|press| (press.ssrc, press.rtp_timestamp) == (heard.ssrc, heard.rtp_timestamp))
+        .ok_or("nobody pressed a key")?;
+    if press.means_yes { Ok(()) } else { Err("the person did not mean yes") }
+}

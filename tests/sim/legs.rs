@@ -1,0 +1,316 @@
+//! The node's calls: the real [`Leg`]s, driven as `gateway/engine.rs` drives them, with the
+//! world in the place of sockets and threads.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octothorpe::ambient::{Entropy, Timestamp};
+use octothorpe::media::prompt::Pack;
+use octothorpe::media::script::{Close, Lines};
+use octothorpe::sip::message::{self, Incoming};
+use octothorpe::sip::{NameAddr, Uri, call};
+use octothorpe::telemetry;
+use octothorpe::verify::Verification;
+use octothorpe::verify::attempt::AttemptNo;
+use octothorpe::verify::signal::{Cause, Farewell, Press, Reason, Said, Signal};
+use octothorpe::voice::{self, Ended, Input, Key, Leg, Output};
+
+use crate::plan::TRUNKS;
+use crate::state::{Datagram, Event, State, Try, gateway, short, trunk};
+
+/// The legs of the node that is up.
+pub(crate) struct Legs {
+    prompts: Arc<Pack>,
+    seats: BTreeMap<u64, Seat>,
+    next: u64,
+    /// No signal of a verification overtakes another.
+    learned: BTreeMap<String, Timestamp>,
+}
+
+/// A leg, and whose it is.
+pub(crate) struct Seat {
+    leg: Leg,
+    pub(crate) of: Try,
+    trunk: &'static str,
+    rtp: SocketAddr,
+    deadline: Timestamp,
+    /// It has told its end.
+    pub(crate) ended: bool,
+    /// Nobody can close it any more.
+    retired: bool,
+    answered: bool,
+    voiced: bool,
+}
+
+impl Legs {
+    pub(crate) const fn new(prompts: Arc<Pack>) -> Self {
+        Self { prompts, seats: BTreeMap::new(), next: 0, learned: BTreeMap::new() }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.seats.clear();
+        self.learned.clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.values()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.seats.values().map(|seat| seat.deadline).min()
+    }
+
+    pub(crate) fn by_call_id(&self, call_id: &str) -> Option<u64> {
+        self.find(|seat| seat.leg.call_id() == call_id)
+    }
+
+    pub(crate) fn by_port(&self, rtp: SocketAddr) -> Option<u64> {
+        self.find(|seat| seat.rtp == rtp && !seat.retired)
+    }
+
+    fn by_attempt(&self, of: &Try) -> Option<u64> {
+        self.find(|seat| seat.of == *of && !seat.retired)
+    }
+
+    fn find(&self, is: impl Fn(&Seat) -> bool) -> Option<u64> {
+        self.seats.iter().find(|(_, seat)| is(seat)).map(|(leg, _)| *leg)
+    }
+}
+
+impl Seat {
+    /// Whether somebody has answered it.
+    pub(crate) const fn is_answered(&self) -> bool {
+        self.answered
+    }
+}
+
+impl State {
+    /// Places the call of an attempt; `salt` makes another call of it.
+    pub(crate) fn place(
+        &mut self,
+        verification: &Verification,
+        attempt: AttemptNo,
+        salt: u64,
+    ) -> Result<String, Cause> {
+        let route = verification.find(attempt).map(|attempt| attempt.route.as_str());
+        let index = TRUNKS.iter().position(|trunk| Some(*trunk) == route);
+        let index = index.ok_or_else(|| Cause::because(Reason::CarrierError, "no such trunk"))?;
+        self.legs.next += 1;
+        let key = self.legs.next;
+        let port = 40_000 + u16::try_from(2 * key % 20_000).unwrap();
+        let rtp = SocketAddr::new(gateway().ip(), port);
+        let prompts = Arc::clone(&self.legs.prompts);
+        let lines = Lines::of(&prompts, None).unwrap();
+        let entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()) ^ salt);
+        let order = order(verification, index, rtp);
+        let leg = Leg::new(order, lines, prompts, entropy, voice::Settings::default());
+        let handle = leg.call_id().to_owned();
+        let of = (verification.id.clone(), attempt);
+        self.tell(format!("node dials {attempt} of {} as {}", of.0, short(&handle)));
+        self.facts.calls.insert(handle.clone(), (of.clone(), self.node));
+        let seat = Seat {
+            leg,
+            of,
+            trunk: TRUNKS[index],
+            rtp,
+            deadline: Timestamp::MAX,
+            ended: false,
+            retired: false,
+            answered: false,
+            voiced: false,
+        };
+        self.legs.seats.insert(key, seat);
+        self.give(key, Input::Start);
+        Ok(handle)
+    }
+
+    /// Ends the call of an attempt, if there is one.
+    pub(crate) fn close(&mut self, of: &Try, farewell: Farewell) {
+        let Some(leg) = self.legs.by_attempt(of) else { return };
+        self.tell(format!("node closes {} of {}: {farewell:?}", of.1, of.0));
+        let input = match farewell {
+            Farewell::Thanks => Input::Close(Close::Thanks),
+            Farewell::Reported => Input::Close(Close::Fraud),
+            Farewell::Denied => Input::Close(Close::Denied),
+            Farewell::NoInput => Input::Close(Close::Goodbye),
+            Farewell::Silent => Input::Stop,
+        };
+        self.give(leg, input);
+    }
+
+    /// Wakes the leg whose deadline has come first.
+    pub(crate) fn legs_lapse(&mut self) {
+        let now = self.now();
+        let due = self.legs.seats.iter().filter(|(_, seat)| seat.deadline <= now);
+        if let Some(leg) = due.min_by_key(|(_, seat)| seat.deadline).map(|(leg, _)| *leg) {
+            self.give(leg, Input::Lapsed);
+        }
+    }
+
+    /// Gives a leg an input, and does what it says.
+    pub(crate) fn give(&mut self, key: u64, input: Input<'_>) {
+        let Some(mut seat) = self.legs.seats.remove(&key) else { return };
+        let mut outbox = Vec::new();
+        seat.leg.on(self.now(), input, &mut outbox);
+        for output in outbox {
+            self.does(&mut seat, output);
+        }
+        seat.deadline = seat.leg.deadline().map_or(Timestamp::MAX, |(at, _)| at);
+        if seat.leg.is_silent() && !seat.retired {
+            seat.retired = true;
+            telemetry::observe(&telemetry::Event::LegOver { quality: &seat.leg.report() });
+        }
+        if !seat.leg.finished() {
+            self.legs.seats.insert(key, seat);
+        }
+    }
+
+    fn does(&mut self, seat: &mut Seat, output: Output) {
+        match output {
+            Output::Sip { to, datagram } => {
+                self.watch_invite(seat, &datagram);
+                self.send(Datagram { from: gateway(), to, bytes: datagram });
+            }
+            // The handset has no ear; it learns who speaks, and that is all.
+            Output::Rtp { packet, .. } if !seat.voiced => {
+                seat.voiced = true;
+                let ssrc = packet.header.last_chunk::<4>().map(|ssrc| u32::from_be_bytes(*ssrc));
+                if let Some(phone) = self.phones.get_mut(seat.leg.call_id()) {
+                    phone.caller_ssrc = ssrc;
+                }
+            }
+            Output::Rtp { .. } | Output::Rtcp { .. } => {}
+            Output::Event(event) => self.learned(seat, event),
+            Output::Note(note) => {
+                let verification = seat.of.0.as_str();
+                telemetry::observe(&telemetry::Event::Noted { verification, note: &note });
+            }
+        }
+    }
+
+    /// One INVITE for each attempt, and copies of it.
+    fn watch_invite(&mut self, seat: &Seat, datagram: &[u8]) {
+        if !datagram.starts_with(b"INVITE ") {
+            return;
+        }
+        let Ok(Incoming::Message(invite)) = message::read(datagram) else {
+            return self.accuse("an INVITE cannot be read");
+        };
+        let name = (invite.call_id().to_owned(), invite.branch().to_owned());
+        let first = self.facts.invites.entry(seat.of.clone()).or_insert_with(|| name.clone());
+        if *first != name {
+            self.accuse(format!("two INVITEs for attempt {} of {}", seat.of.1, seat.of.0));
+        }
+    }
+
+    /// Tells the verification what its leg learned, a little later.
+    fn learned(&mut self, seat: &mut Seat, event: voice::Event) {
+        let (now, attempt) = (self.now(), seat.of.1);
+        let signal = match event {
+            voice::Event::Alerting { status } => Signal::Alerting { attempt, sip_status: status },
+            voice::Event::Answered { status } => {
+                seat.answered = true;
+                Signal::Engaged { attempt, sip_status: status }
+            }
+            voice::Event::Prompting => Signal::Prompting { attempt },
+            voice::Event::Listening => Signal::Listening { attempt },
+            voice::Event::Heard { said, key } => Signal::heard(attempt, meaning(said), press(&key)),
+            voice::Event::Ended(end) => {
+                seat.ended = true;
+                self.tell(format!("leg {} ends: {end:?}", short(seat.leg.call_id())));
+                Signal::Ended { attempt, cause: cause(end, seat.trunk) }
+            }
+            voice::Event::Saying(phrase) => {
+                if self.legs.prompts.find("ask") == Ok(phrase) {
+                    self.facts.asked.entry(seat.of.clone()).or_insert(now);
+                }
+                return;
+            }
+            voice::Event::Key(key) => {
+                return self.tell(format!("leg {} hears {key:?}", short(seat.leg.call_id())));
+            }
+        };
+        self.signal(&seat.of, signal);
+    }
+
+    /// Signals take a while to be applied, and keep their order.
+    pub(crate) fn signal(&mut self, of: &Try, signal: Signal) {
+        let delay = Duration::from_micros(self.fate.number(50, 3_000));
+        let last = self.legs.learned.get(of.0.as_str()).copied().unwrap_or_default();
+        let at = (self.now() + delay).max(last);
+        self.legs.learned.insert(of.0.to_string(), at);
+        self.at(at, Event::Learned { node: self.node, verification: of.0.clone(), signal });
+    }
+}
+
+fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::Order {
+    let host = trunk(index).ip().to_string();
+    voice::Order {
+        target: call::Target {
+            user: verification.request.to.expose().to_owned(),
+            host: host.clone(),
+            port: None,
+        },
+        next_hop: trunk(index),
+        local: gateway(),
+        rtp,
+        from: NameAddr::new(Uri::sip("anonymous", &host, None)),
+        credentials: None,
+        ring_timeout: Duration::from_secs(45),
+        brand: None,
+    }
+}
+
+const fn meaning(said: voice::Said) -> Said {
+    match said {
+        voice::Said::Confirmed => Said::Confirmed,
+        voice::Said::FraudReported => Said::FraudReported,
+        voice::Said::WrongKey => Said::WrongKey,
+    }
+}
+
+fn press(key: &Key) -> Press {
+    let path = match key.path {
+        voice::Path::Rfc4733 => "rfc4733",
+    };
+    Press {
+        at: key.at,
+        path: path.to_owned(),
+        ssrc: key.ssrc,
+        rtp_timestamp: key.rtp_timestamp,
+        sequence: key.sequence,
+    }
+}
+
+/// As the engine puts it.
+fn cause(ended: Ended, trunk: &str) -> Cause {
+    let carrier = |why: String| Cause::because(Reason::CarrierError, why);
+    match ended {
+        Ended::NoInput => Cause::plain(Reason::NoInput),
+        Ended::MediaLost { .. } => {
+            Cause::because(Reason::MediaLost, format!("{trunk}: no RTP ever came"))
+        }
+        Ended::Unusable(why) => carrier(format!("{trunk}: unusable session description: {why}")),
+        Ended::TooLong => Cause::because(Reason::NoInput, "the call reached its time limit"),
+        Ended::Call(call::Ended::Stopped) => Cause::because(Reason::NodeLost, "shut down"),
+        Ended::Call(call::Ended::HungUp) => Cause::plain(Reason::HungUp),
+        Ended::Call(call::Ended::Left) => {
+            Cause::because(Reason::NodeLost, "the gateway ended the call without a verdict")
+        }
+        Ended::Call(call::Ended::Rejected { status, q850 }) => Cause::response(status, q850),
+        Ended::Call(call::Ended::NoAnswer) => Cause::plain(Reason::NoAnswer),
+        Ended::Call(call::Ended::NoResponse) => carrier(format!("no response from {trunk}")),
+        Ended::Call(call::Ended::Unreachable) => carrier(format!("{trunk} cannot be reached")),
+        Ended::Call(call::Ended::AuthenticationRefused { status }) => Cause {
+            sip_status: Some(status),
+            ..carrier(format!("authentication refused by {trunk}"))
+        },
+        Ended::Call(call::Ended::Protocol(_)) => carrier(format!("{trunk} broke the protocol")),
+    }
+}

@@ -1,0 +1,502 @@
+//! The simulated handset, and the trunk that leads to it: one call as the called side sees it,
+//! written apart from the gateway's own machines. It also keeps the truth: which keys were
+//! pressed, and whether a pound key was a yes.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use octothorpe::ambient::Timestamp;
+use octothorpe::media::events::{self, Step};
+use octothorpe::media::{Digit, MediaSession, rtp};
+use octothorpe::sip::{Dialog, Kind, Message, Method, Response, Uri};
+
+use crate::dice::Dice;
+use crate::plan::{Answer, Manner, Stray};
+
+/// RFC 3261 timers T1 and T2, and 64 times T1.
+const T1: Duration = Duration::from_millis(500);
+const T2: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(32);
+
+/// A person who waits so long, ringing or on the line, was forgotten by the caller.
+const FORGOTTEN: Duration = Duration::from_secs(240);
+
+/// A pound key this soon after a zero reports fraud, whatever stood between: quicker than the
+/// question can be heard again.
+const ZERO_HOLDS: Duration = Duration::from_secs(5);
+
+/// Audio is sent this rarely: one packet in twenty, which is enough to be heard.
+const AUDIO: Duration = Duration::from_millis(400);
+
+/// The payload types of PCMU and telephone-event in the gateway's offer.
+const PCMU: u8 = 0;
+const EVENTS: u8 = 101;
+
+/// One call at a handset.
+pub(crate) struct Phone {
+    pub(crate) person: usize,
+    pub(crate) state: State,
+    pub(crate) presses: Vec<Press>,
+    /// The node slept or died while this call lasted: it may have been forgotten.
+    pub(crate) disturbed: bool,
+    /// It rang, or was up, until the person lost patience.
+    pub(crate) forgotten: bool,
+    /// The gateway's own SSRC, once its audio was heard.
+    pub(crate) caller_ssrc: Option<u32>,
+    manner: Manner,
+    invite: Message,
+    from: SocketAddr,
+    place: Place,
+    dialog: Dialog,
+    tag: String,
+    branch: u64,
+    gateway_rtp: SocketAddr,
+    sdp: Vec<u8>,
+    born: Timestamp,
+    rang: bool,
+    answered_at: Option<Timestamp>,
+    last_response: Option<Vec<u8>>,
+    resend: Option<Resend>,
+    stream: Stream,
+    keys: VecDeque<(Timestamp, Digit)>,
+    steps: VecDeque<(Timestamp, Step)>,
+    strays: VecDeque<(Timestamp, Stray)>,
+}
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Ringing,
+    /// 200 is out, and no ACK came.
+    Answered,
+    Up,
+    /// A refusal is out, and no ACK came.
+    Refused,
+    /// BYE is out, and no answer came.
+    Leaving,
+    Over,
+}
+
+/// A key that was pressed.
+#[derive(Debug)]
+pub(crate) struct Press {
+    digit: Digit,
+    at: Timestamp,
+    pub(crate) ssrc: u32,
+    pub(crate) rtp_timestamp: u32,
+    /// A pound key on an answered call, and no part of a report of fraud.
+    pub(crate) means_yes: bool,
+}
+
+/// Where a call is at home.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) sip: SocketAddr,
+    pub(crate) rtp: SocketAddr,
+}
+
+/// What a handset sends, or tells.
+pub(crate) enum Out {
+    Sip { to: SocketAddr, bytes: Vec<u8> },
+    Rtp { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+    Said(String),
+}
+
+struct Resend {
+    to: SocketAddr,
+    bytes: Vec<u8>,
+    at: Timestamp,
+    pause: Duration,
+    until: Timestamp,
+}
+
+struct Stream {
+    ssrc: u32,
+    sequence: u16,
+    start: u32,
+    next_audio: Option<Timestamp>,
+}
+
+impl Phone {
+    /// Takes the first INVITE of a call; `None` when it makes no sense.
+    #[expect(clippy::too_many_arguments, reason = "what a phone is made of, named once")]
+    pub(crate) fn invited(
+        now: Timestamp,
+        from: SocketAddr,
+        invite: &Message,
+        person: usize,
+        manner: Manner,
+        place: Place,
+        dice: &mut Dice,
+        out: &mut Vec<Out>,
+    ) -> Option<Self> {
+        let mut media = MediaSession::new(place.rtp, dice.fork());
+        let sdp = media.offered(now, Some(invite.sdp()?)).ok()?;
+        let tag = dice.token();
+        let mut strays: Vec<_> =
+            manner.strays.iter().map(|(after, stray)| (now + *after, *stray)).collect();
+        strays.sort_by_key(|(at, _)| *at);
+        let mut phone = Self {
+            person,
+            state: State::Ringing,
+            presses: Vec::new(),
+            disturbed: false,
+            forgotten: false,
+            caller_ssrc: None,
+            invite: invite.clone(),
+            from,
+            place,
+            dialog: Dialog::callee(invite, &tag, from)?,
+            tag,
+            branch: u64::from(dice.u32()),
+            gateway_rtp: media.remote()?,
+            sdp,
+            born: now,
+            rang: false,
+            answered_at: None,
+            last_response: None,
+            resend: None,
+            stream: Stream {
+                ssrc: dice.u32(),
+                sequence: u16::try_from(dice.number(0, 65_536)).unwrap(),
+                start: dice.u32(),
+                next_audio: None,
+            },
+            keys: VecDeque::new(),
+            steps: VecDeque::new(),
+            strays: strays.into(),
+            manner,
+        };
+        if phone.manner.trying {
+            let trying = Response::to(invite, 100).received_from(from).to_bytes();
+            phone.respond(trying, out);
+        }
+        Some(phone)
+    }
+
+    /// Where it takes SIP.
+    pub(crate) const fn sip(&self) -> SocketAddr {
+        self.place.sip
+    }
+
+    /// Whether a person could pick it up, or has.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state, State::Ringing | State::Answered | State::Up)
+    }
+
+    /// When something is due here.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let resend = self.resend.as_ref().map(|resend| resend.at);
+        let keys = self.keys.front().map(|(at, _)| *at);
+        let steps = self.steps.front().map(|(at, _)| *at);
+        let strays = self.strays.front().map(|(at, _)| *at);
+        let audio = self.stream.next_audio;
+        [resend, keys, steps, strays, audio, self.next_step()].into_iter().flatten().min()
+    }
+
+    /// Takes a SIP message.
+    pub(crate) fn on_sip(&mut self, now: Timestamp, message: &Message, out: &mut Vec<Out>) {
+        match message.kind() {
+            Kind::Response { status } if *status >= 200 && self.state == State::Leaving => {
+                self.over("its BYE was answered", out);
+            }
+            Kind::Response { .. } => {}
+            Kind::Request { method } => match method {
+                Method::Invite => self.repeat(out),
+                Method::Ack => self.acknowledged(out),
+                Method::Cancel => self.canceled(now, message, out),
+                Method::Bye => self.hung_up_on(message, out),
+                Method::Register
+                | Method::Options
+                | Method::Info
+                | Method::Prack
+                | Method::Update
+                | Method::Subscribe
+                | Method::Notify
+                | Method::Refer
+                | Method::Message
+                | Method::Publish
+                | Method::Other(_) => self.answer_to(message, 501, out),
+            },
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn lapsed(&mut self, now: Timestamp, out: &mut Vec<Out>) {
+        self.lapsed_copies(now, out);
+        if self.next_step().is_some_and(|at| now >= at) {
+            self.step(now, out);
+        }
+        self.speak(now, out);
+    }
+
+    /// When the person, or the phone, does something of its own accord.
+    fn next_step(&self) -> Option<Timestamp> {
+        let since = |after: Duration| self.born + after;
+        match self.state {
+            State::Ringing => {
+                let ring = self.manner.ring.filter(|_| !self.rang).map(since);
+                let decide = match self.manner.answer {
+                    Answer::After(after) | Answer::Refuse(after, _) => since(after),
+                    Answer::Never => since(FORGOTTEN),
+                };
+                Some(ring.map_or(decide, |ring| ring.min(decide)))
+            }
+            State::Up => {
+                let answered = self.answered_at.unwrap_or(self.born);
+                Some(answered + self.manner.hang_up.unwrap_or(FORGOTTEN))
+            }
+            State::Answered | State::Refused | State::Leaving | State::Over => None,
+        }
+    }
+
+    fn step(&mut self, now: Timestamp, out: &mut Vec<Out>) {
+        match (self.state, self.manner.answer) {
+            (State::Ringing, Answer::After(after)) if now >= self.born + after => {
+                self.answer(now, out);
+            }
+            (State::Ringing, Answer::Refuse(after, status)) if now >= self.born + after => {
+                self.refuse(now, status, out);
+            }
+            (State::Ringing, Answer::Never) if now >= self.born + FORGOTTEN => {
+                self.forgotten = true;
+                self.refuse(now, 480, out);
+            }
+            (State::Ringing, _) => self.ring(out),
+            (State::Up, _) => {
+                self.forgotten = self.manner.hang_up.is_none();
+                self.leave(now, out);
+            }
+            (State::Answered | State::Refused | State::Leaving | State::Over, _) => {}
+        }
+    }
+
+    fn response(&self, status: u16) -> Response {
+        let contact =
+            Uri::sip("phone", &self.place.sip.ip().to_string(), Some(self.place.sip.port()));
+        Response::to(&self.invite, status)
+            .received_from(self.from)
+            .to_tag(&self.tag)
+            .contact(&contact)
+    }
+
+    fn respond(&mut self, bytes: Vec<u8>, out: &mut Vec<Out>) {
+        let to = self.invite.reply_address(self.from);
+        self.last_response = Some(bytes.clone());
+        out.push(Out::Sip { to, bytes });
+    }
+
+    /// RFC 3261 § 17.2.1: a copy of the INVITE gets the last response once more.
+    fn repeat(&self, out: &mut Vec<Out>) {
+        if let (Some(bytes), true) = (&self.last_response, self.state != State::Over) {
+            out.push(Out::Sip { to: self.invite.reply_address(self.from), bytes: bytes.clone() });
+        }
+    }
+
+    fn ring(&mut self, out: &mut Vec<Out>) {
+        self.rang = true;
+        let ringing = if self.manner.early_media {
+            self.response(183).body("application/sdp", &self.sdp)
+        } else {
+            self.response(180)
+        };
+        self.respond(ringing.to_bytes(), out);
+    }
+
+    fn answer(&mut self, now: Timestamp, out: &mut Vec<Out>) {
+        out.push(Out::Said("answers".to_owned()));
+        let bytes = self.response(200).body("application/sdp", &self.sdp).to_bytes();
+        self.final_response(now, bytes, out);
+        self.state = State::Answered;
+        self.answered_at = Some(now);
+        self.keys = self.manner.keys.iter().map(|(after, key)| (now + *after, *key)).collect();
+        self.stream.next_audio = (!self.manner.mute).then_some(now);
+    }
+
+    fn refuse(&mut self, now: Timestamp, status: u16, out: &mut Vec<Out>) {
+        out.push(Out::Said(format!("refuses with {status}")));
+        let bytes = self.response(status).to_bytes();
+        self.final_response(now, bytes, out);
+        self.state = State::Refused;
+    }
+
+    /// A final response is repeated until its ACK comes (RFC 3261 § 13.3.1.4, § 17.2.1).
+    fn final_response(&mut self, now: Timestamp, bytes: Vec<u8>, out: &mut Vec<Out>) {
+        let to = self.invite.reply_address(self.from);
+        self.resend = Some(Resend::begin(now, to, bytes.clone()));
+        self.respond(bytes, out);
+    }
+
+    fn acknowledged(&mut self, out: &mut Vec<Out>) {
+        match self.state {
+            State::Answered => {
+                self.state = State::Up;
+                self.resend = None;
+                out.push(Out::Said("is up".to_owned()));
+            }
+            State::Refused => self.over("its refusal was acknowledged", out),
+            State::Ringing | State::Up | State::Leaving | State::Over => {}
+        }
+    }
+
+    fn canceled(&mut self, now: Timestamp, cancel: &Message, out: &mut Vec<Out>) {
+        self.answer_to(cancel, 200, out);
+        if self.state != State::Ringing {
+            return;
+        }
+        if self.manner.stubborn {
+            // Its 200 and the CANCEL crossed.
+            self.answer(now, out);
+        } else {
+            self.refuse(now, 487, out);
+        }
+    }
+
+    fn hung_up_on(&mut self, bye: &Message, out: &mut Vec<Out>) {
+        self.answer_to(bye, 200, out);
+        match self.state {
+            State::Answered | State::Up => self.over("was hung up on", out),
+            State::Ringing | State::Refused | State::Leaving | State::Over => {}
+        }
+    }
+
+    fn answer_to(&self, request: &Message, status: u16, out: &mut Vec<Out>) {
+        let answer = Response::to(request, status).received_from(self.from).to_tag(&self.tag);
+        out.push(Out::Sip { to: request.reply_address(self.from), bytes: answer.to_bytes() });
+    }
+
+    fn leave(&mut self, now: Timestamp, out: &mut Vec<Out>) {
+        out.push(Out::Said("hangs up".to_owned()));
+        self.branch += 1;
+        let branch = format!("z9hG4bK{:x}", self.branch);
+        let bye = self.dialog.request(Method::Bye).via("UDP", self.place.sip, &branch);
+        let to = self.dialog.destination();
+        self.quiet();
+        self.state = State::Leaving;
+        self.resend = Some(Resend::begin(now, to, bye.to_bytes()));
+        out.push(Out::Sip { to, bytes: bye.to_bytes() });
+    }
+
+    fn over(&mut self, why: &str, out: &mut Vec<Out>) {
+        out.push(Out::Said(format!("is over: {why}")));
+        self.quiet();
+        self.state = State::Over;
+        self.resend = None;
+    }
+
+    fn quiet(&mut self) {
+        self.keys.clear();
+        self.steps.clear();
+        self.strays.clear();
+        self.stream.next_audio = None;
+    }
+
+    fn lapsed_copies(&mut self, now: Timestamp, out: &mut Vec<Out>) {
+        let Some(resend) = self.resend.as_mut().filter(|resend| now >= resend.at) else { return };
+        if now < resend.until {
+            resend.pause = (resend.pause * 2).min(T2);
+            resend.at = (now + resend.pause).min(resend.until);
+            return out.push(Out::Sip { to: resend.to, bytes: resend.bytes.clone() });
+        }
+        self.resend = None;
+        match self.state {
+            // RFC 3261 § 13.3.1.4: "If the server retransmits the 2xx response for 64*T1 seconds
+            // without receiving an ACK, [...] the session SHOULD be terminated" by a BYE.
+            State::Answered => self.leave(now, out),
+            State::Refused | State::Leaving => self.over("nobody answered", out),
+            State::Ringing | State::Up | State::Over => {}
+        }
+    }
+
+    /// Sends the audio, keys and stray packets that are due.
+    fn speak(&mut self, now: Timestamp, out: &mut Vec<Out>) {
+        if self.stream.next_audio.is_some_and(|at| now >= at) {
+            self.stream.next_audio = Some(now + AUDIO);
+            let timestamp = self.clock(now);
+            let bytes = self.stream.packet(false, PCMU, timestamp, &[0xff; 160]);
+            self.send(bytes, out);
+        }
+        while let Some((_, digit)) = self.keys.pop_front_if(|(at, _)| now >= *at) {
+            self.press(now, digit, out);
+        }
+        while let Some((_, stray)) = self.strays.pop_front_if(|(at, _)| now >= *at) {
+            self.stray(now, stray, out);
+        }
+        while let Some((_, step)) = self.steps.pop_front_if(|(at, _)| now >= *at) {
+            let bytes = self.stream.packet(step.marker, EVENTS, step.timestamp, &step.payload);
+            self.send(bytes, out);
+        }
+    }
+
+    fn send(&self, bytes: Vec<u8>, out: &mut Vec<Out>) {
+        out.push(Out::Rtp { from: self.place.rtp, to: self.gateway_rtp, bytes });
+    }
+
+    /// The RTP clock: 8 kHz from a random start.
+    fn clock(&self, now: Timestamp) -> u32 {
+        let samples = now.since(self.born).as_millis() * 8;
+        self.stream.start.wrapping_add(u32::try_from(samples).unwrap())
+    }
+
+    fn press(&mut self, now: Timestamp, digit: Digit, out: &mut Vec<Out>) {
+        let is_near = |zero: &Press| zero.digit == Digit::ZERO && now.since(zero.at) < ZERO_HOLDS;
+        let reports = self.presses.iter().any(is_near);
+        let (ssrc, rtp_timestamp) = (self.stream.ssrc, self.clock(now));
+        let means_yes = digit == Digit::POUND && self.answered_at.is_some() && !reports;
+        out.push(Out::Said(format!("presses {}", digit.expose())));
+        self.presses.push(Press { digit, at: now, ssrc, rtp_timestamp, means_yes });
+        let steps = events::press(digit, rtp_timestamp, 800).into_iter().enumerate();
+        self.steps.extend(steps.map(|(index, step)| {
+            let frames = u64::try_from(index).unwrap();
+            (now + Duration::from_millis(20 * frames), step)
+        }));
+    }
+
+    fn stray(&mut self, now: Timestamp, stray: Stray, out: &mut Vec<Out>) {
+        let timestamp = self.clock(now).wrapping_add(4);
+        let Some(step) = events::press(Digit::POUND, timestamp, 160).into_iter().next() else {
+            return;
+        };
+        let elsewhere: SocketAddr = "203.0.113.66:4000".parse().unwrap();
+        let next_door = SocketAddr::new(self.place.rtp.ip(), self.place.rtp.port() + 200);
+        let (from, ssrc, payload_type) = match stray {
+            Stray::Host => (elsewhere, !self.stream.ssrc, EVENTS),
+            Stray::Port => (next_door, self.stream.ssrc, EVENTS),
+            Stray::Mimic => (elsewhere, self.stream.ssrc, EVENTS),
+            Stray::Echo => match self.caller_ssrc {
+                Some(ssrc) => (self.place.rtp, ssrc, EVENTS),
+                None => return,
+            },
+            Stray::PayloadType => (self.place.rtp, self.stream.ssrc, 96),
+            Stray::Early if self.answered_at.is_none() => {
+                return self.press(now, Digit::POUND, out);
+            }
+            Stray::Early => return,
+        };
+        let mut stream =
+            Stream { ssrc, sequence: self.stream.sequence, start: 0, next_audio: None };
+        let bytes = stream.packet(true, payload_type, step.timestamp, &step.payload);
+        out.push(Out::Rtp { from, to: self.gateway_rtp, bytes });
+    }
+}
+
+impl Stream {
+    fn packet(
+        &mut self,
+        marker: bool,
+        payload_type: u8,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> Vec<u8> {
+        let header = rtp::header(marker, payload_type, self.sequence, timestamp, self.ssrc);
+        self.sequence = self.sequence.wrapping_add(1);
+        [&header, payload].concat()
+    }
+}
+
+impl Resend {
+    fn begin(now: Timestamp, to: SocketAddr, bytes: Vec<u8>) -> Self {
+        Self { to, bytes, at: now + T1, pause: T1, until: now + PATIENCE }
+    }
+}

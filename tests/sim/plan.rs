@@ -1,0 +1,256 @@
+//! What a seed decides beforehand: the weather on the network, who is called and what they do,
+//! and what befalls the node. What it decides on the way is drawn from [`Dice`] as it happens.
+
+use std::time::Duration;
+
+use octothorpe::media::Digit;
+use octothorpe::verify::number::PhoneNumber;
+
+use crate::dice::Dice;
+
+/// The trunks, in the order in which a route tries them.
+pub(crate) const TRUNKS: [&str; 2] = ["north", "south"];
+
+/// The customer's endpoints.
+pub(crate) const ENDPOINTS: [&str; 2] = ["https://one.example/hooks", "https://two.example/hooks"];
+
+/// Where a request may want its verdict instead.
+pub(crate) const CALLBACK: &str = "https://one.example/sign-in";
+
+/// One world. Times count from its beginning.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) network: Network,
+    pub(crate) people: Vec<Person>,
+    /// How many of [`TRUNKS`] a route has.
+    pub(crate) trunks: usize,
+    /// How many of [`ENDPOINTS`] the customer has.
+    pub(crate) endpoints: usize,
+    /// Until when an endpoint may fail, and how many times in a thousand it does.
+    pub(crate) outage: (Duration, u64),
+    /// When the node dies, and how long it stays dead.
+    pub(crate) crashes: Vec<(Duration, Duration)>,
+    /// How many times in a thousand the node dies in the midst of something: between a commit and
+    /// its effects, before or after a call is placed, before or after an event is taken.
+    pub(crate) fragile: u64,
+    /// When the node sleeps (its machine is suspended), and how long: the clock leaps.
+    pub(crate) naps: Vec<(Duration, Duration)>,
+}
+
+/// What happens to datagrams; chances in a thousand, times in milliseconds.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
+    pub(crate) base: u64,
+    pub(crate) jitter: u64,
+    /// Held up for up to three seconds.
+    pub(crate) stuck: u64,
+}
+
+/// One question that the customer asks, and whom.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) number: PhoneNumber,
+    pub(crate) begin: Duration,
+    pub(crate) expires_in: u32,
+    /// When the customer asks again under the same key.
+    pub(crate) repeats: Vec<Duration>,
+    /// When another request comes under that key.
+    pub(crate) clash: Option<Duration>,
+    pub(crate) cancel: Option<Duration>,
+    pub(crate) reads: Vec<Duration>,
+    pub(crate) callback: bool,
+    /// How the phone behaves, by the trunk that leads to it.
+    pub(crate) manners: [Manner; TRUNKS.len()],
+}
+
+/// How a phone takes a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    /// The call does not even arrive.
+    pub(crate) deaf: bool,
+    pub(crate) trying: bool,
+    /// Seconds from the INVITE to 180, or 183 with [`early_media`](Self::early_media).
+    pub(crate) ring: Option<Duration>,
+    pub(crate) early_media: bool,
+    pub(crate) answer: Answer,
+    /// Answers with 200 at the moment when CANCEL arrives.
+    pub(crate) stubborn: bool,
+    /// From the answer on.
+    pub(crate) hang_up: Option<Duration>,
+    /// Sends no audio.
+    pub(crate) mute: bool,
+    /// From the answer on.
+    pub(crate) keys: Vec<(Duration, Digit)>,
+    /// From the INVITE on: others send a pound key to our port, or the line reflects one.
+    pub(crate) strays: Vec<(Duration, Stray)>,
+}
+
+/// Whether and when a phone answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    After(Duration),
+    Never,
+    Refuse(Duration, u16),
+}
+
+/// A pound key that nobody pressed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stray {
+    /// From another host.
+    Host,
+    /// From another port of the phone.
+    Port,
+    /// From another host, with the phone's SSRC.
+    Mimic,
+    /// From the phone, with our SSRC.
+    Echo,
+    /// From the phone, with a payload type that was not agreed.
+    PayloadType,
+    /// From the phone, before the answer: early media.
+    Early,
+}
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 1);
+        let people = (0..dice.number(1, 7)).map(|_| Person::of(&mut dice)).collect();
+        let (crashes, fragile) = match dice.number(0, 10) {
+            0..4 => (0, 0),
+            4..7 => (1, 0),
+            7..9 => (0, 15),
+            _ => (2, 10),
+        };
+        let naps = if dice.permille(250) { dice.number(1, 3) } else { 0 };
+        Self {
+            network: Network {
+                lost: dice.pick(&[0, 0, 10, 50, 150]),
+                doubled: dice.pick(&[0, 0, 20, 200]),
+                base: dice.pick(&[1, 20, 80]),
+                jitter: dice.pick(&[0, 5, 40, 150]),
+                stuck: dice.pick(&[0, 0, 5, 15]),
+            },
+            people,
+            trunks: dice.pick(&[1, 2, 2]),
+            endpoints: dice.pick(&[1, 1, 2]),
+            outage: (dice.millis(0, 600_000), dice.pick(&[0, 0, 300, 900])),
+            crashes: (0..crashes)
+                .map(|_| {
+                    let dead = dice.pick(&[100, 2_000, 60_000]);
+                    (dice.millis(0, 120_000), dice.millis(dead / 2, dead))
+                })
+                .collect(),
+            fragile,
+            naps: (0..naps)
+                .map(|_| (dice.millis(0, 120_000), dice.millis(1_000, 300_000)))
+                .collect(),
+        }
+    }
+}
+
+impl Person {
+    fn of(dice: &mut Dice) -> Self {
+        let begin = dice.millis(0, 60_000);
+        let mut later = |chance: u64, within: u64| {
+            dice.permille(chance).then(|| begin + dice.millis(0, within))
+        };
+        let repeats = [later(300, 5_000), later(200, 120_000), later(100, 20)];
+        let clash = later(100, 60_000);
+        let cancel = later(300, 60_000);
+        let reads = [later(500, 1_000), later(500, 30_000), later(300, 200_000)];
+        Self {
+            number: number(dice),
+            begin,
+            expires_in: dice.pick(&[30, 60, 120, 300, 300]),
+            repeats: repeats.into_iter().flatten().collect(),
+            clash,
+            cancel,
+            reads: reads.into_iter().flatten().collect(),
+            callback: dice.permille(200),
+            manners: [Manner::of(dice), Manner::of(dice)],
+        }
+    }
+}
+
+/// A number that could exist.
+fn number(dice: &mut Dice) -> PhoneNumber {
+    loop {
+        let digits = format!("+1415{}", dice.number(2_000_000, 10_000_000));
+        if let Ok(number) = digits.parse() {
+            return number;
+        }
+    }
+}
+
+impl Manner {
+    fn of(dice: &mut Dice) -> Self {
+        let answer = match dice.number(0, 100) {
+            0..55 => Answer::After(dice.millis(0, 8_000)),
+            // Around the end of our patience, which is 45 s.
+            55..63 => Answer::After(dice.millis(43_000, 48_000)),
+            63..72 => Answer::Never,
+            _ => {
+                let status = dice.pick(&[486, 603, 480, 404, 500, 503, 407, 302]);
+                Answer::Refuse(dice.millis(0, 10_000), status)
+            }
+        };
+        // Who rings and says nothing of it answers before the INVITE is given up.
+        let soon = matches!(answer, Answer::After(after) if after < Duration::from_secs(10));
+        let silent = soon && dice.permille(150);
+        Self {
+            deaf: dice.permille(60),
+            trying: !silent && dice.permille(700),
+            ring: (!silent).then(|| dice.millis(0, 1_500)),
+            early_media: dice.permille(200),
+            answer,
+            stubborn: dice.permille(300),
+            hang_up: dice.permille(150).then(|| dice.millis(0, 40_000)),
+            mute: dice.permille(80),
+            keys: keys(dice),
+            strays: strays(dice),
+        }
+    }
+}
+
+/// What a person presses.
+fn keys(dice: &mut Dice) -> Vec<(Duration, Digit)> {
+    let typed: &[char] = match dice.number(0, 100) {
+        0..40 => &['#'],
+        40..58 => &['0', '#'],
+        58..66 => &['5', '#'],
+        66..72 => &['*', '7'],
+        72..84 => &[],
+        _ => {
+            let mash = (0..dice.number(2, 6)).map(|_| dice.pick(&['0', '0', '#', '#', '5', 'B']));
+            return spread(&mash.collect::<Vec<_>>(), dice);
+        }
+    };
+    spread(typed, dice)
+}
+
+fn spread(typed: &[char], dice: &mut Dice) -> Vec<(Duration, Digit)> {
+    let mut at = dice.millis(0, 30_000);
+    let mut keys = Vec::new();
+    for key in typed {
+        keys.push((at, Digit::from_char(*key).unwrap()));
+        at += if dice.permille(700) { dice.millis(400, 1_500) } else { dice.millis(400, 7_500) };
+    }
+    keys
+}
+
+fn strays(dice: &mut Dice) -> Vec<(Duration, Stray)> {
+    if dice.permille(600) {
+        return Vec::new();
+    }
+    let kinds = [
+        Stray::Host,
+        Stray::Port,
+        Stray::Mimic,
+        Stray::Echo,
+        Stray::PayloadType,
+        Stray::Early,
+        Stray::Early,
+    ];
+    (0..dice.number(1, 6)).map(|_| (dice.millis(0, 30_000), dice.pick(&kinds))).collect()
+}
