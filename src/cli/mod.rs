@@ -6,6 +6,7 @@
     reason = "commands talk to whoever typed them; nothing else here does"
 )]
 
+mod bench;
 mod call;
 mod capture;
 pub mod check;
@@ -50,6 +51,8 @@ enum Command {
     Check(check::Args),
     /// Make, list and revoke API keys.
     Key(key::Args),
+    /// Measure this build on this machine, against the limits it was built for.
+    Bench(bench::Args),
 }
 
 /// Runs the program.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Check(args) => check::run(args),
         Command::Key(args) => key::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Phone(args) => in_runtime(phone::run(args)),
         Command::Call(args) => in_runtime(call::run(*args)),

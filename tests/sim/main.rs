@@ -131,7 +131,6 @@ fn figures(reports: &BTreeMap<u64, Report>) -> String {
         " presses #",
         " hears Key(#)",
         "LateAnswer",
-        "StrayResponse",
         "KeyTooEarly",
         "anomaly: Address",
         "anomaly: Source",

@@ -1,0 +1,180 @@
+//! The gateway under test: a process of its own, so that its memory and its CPU time are its own.
+
+use std::fs::{self, DirBuilder};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::machine::Cores;
+
+/// How long it may take to start.
+const START: Duration = Duration::from_secs(20);
+
+/// How many of its complaints are kept.
+const COMPLAINTS: usize = 20;
+
+/// Where it keeps its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Store {
+    /// In memory.
+    Memory,
+    /// On disk, synced before anybody is answered.
+    Disk,
+}
+
+impl Store {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// A folder that is gone when it is dropped.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn create(parent: &Path) -> anyhow::Result<Self> {
+        let path = parent.join(format!("octothorpe-bench-{}", std::process::id()));
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is left for the system to clean up.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A gateway that runs; killed when dropped.
+pub(super) struct Gateway {
+    process: Child,
+    /// Where its API is.
+    pub(super) api: SocketAddr,
+    /// Where its operator's pages are.
+    pub(super) admin: SocketAddr,
+    complaints: Arc<Mutex<Vec<String>>>,
+}
+
+impl Gateway {
+    /// Starts one whose only trunk is at `trunk` and whose only tenant has `key`; one media
+    /// thread.
+    pub(super) async fn start(
+        folder: &Path,
+        name: &str,
+        store: Store,
+        trunk: SocketAddr,
+        key: &str,
+        cores: Cores,
+    ) -> anyhow::Result<Self> {
+        let file = folder.join(format!("{name}.toml"));
+        let records = match store {
+            Store::Memory => "memory:".to_owned(),
+            Store::Disk => format!("file:{}", folder.join(name).display()),
+        };
+        fs::write(&file, configuration(&records, trunk, key))?;
+        let program = std::env::current_exe()?;
+        let mut command = match cores {
+            Cores::Apart { gateway, .. } => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &gateway.to_string()]).arg(program);
+                command
+            }
+            Cores::Shared(_) => Command::new(program),
+        };
+        // What the person has set for a gateway of theirs is not meant for this one.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("OCTOTHORPE_") || text == "RUST_LOG" {
+                command.env_remove(&name);
+            }
+        }
+        command.arg("serve").arg("--config").arg(&file);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let process = command.spawn().context("cannot start the gateway")?;
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let complaints = Arc::new(Mutex::new(Vec::new()));
+        let mut gateway =
+            Self { process, api: nowhere, admin: nowhere, complaints: Arc::clone(&complaints) };
+        let log = gateway.process.stderr.take().context("the gateway has no log")?;
+        let (tell, told) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || read(log, tell, &complaints))?;
+        let addresses = tokio::time::timeout(START, told).await;
+        let Ok(Ok((api, admin))) = addresses else {
+            anyhow::bail!("the gateway did not start: {}", gateway.complaints().join("; "));
+        };
+        (gateway.api, gateway.admin) = (api, admin);
+        Ok(gateway)
+    }
+
+    /// Its number.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it warned of, and what went wrong in it; not all, if it was much.
+    pub(super) fn complaints(&self) -> Vec<String> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn configuration(records: &str, trunk: SocketAddr, key: &str) -> String {
+    format!(
+        "[server]\napi_listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
+         [store]\nurl = {records:?}\n\
+         [sip]\nlisten = [\"udp:127.0.0.1:0\"]\nrtp_ports = [10000, 31999]\nengines = 1\n\
+         [log]\nfilter = \"info\"\nformat = \"json\"\n\
+         [[trunks]]\nname = \"phones\"\ntarget = \"sip:{trunk};transport=udp\"\n\
+         caller_id = \"+12025550100\"\n\
+         [[tenants]]\nname = \"bench\"\napi_keys = [{key:?}]\nvoice_countries = [\"US\"]\n"
+    )
+}
+
+type Addresses = (SocketAddr, SocketAddr);
+
+/// Reads its log to the end: the addresses it names, and what it complains of.
+fn read(log: ChildStderr, tell: oneshot::Sender<Addresses>, complaints: &Mutex<Vec<String>>) {
+    let (mut tell, mut admin) = (Some(tell), None);
+    for line in BufReader::new(log).lines().map_while(Result::ok) {
+        let fields: Value = serde_json::from_str(&line).unwrap_or_default();
+        let address = |name: &str| fields.get(name)?.as_str()?.parse::<SocketAddr>().ok();
+        admin = admin.or_else(|| address("admin"));
+        if let (Some(api), Some(admin)) = (address("api"), admin)
+            && let Some(tell) = tell.take()
+        {
+            // Whoever started it may have given up.
+            let _ = tell.send((api, admin));
+        }
+        let level = fields.get("level").and_then(Value::as_str);
+        let mut kept = complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(level, Some("INFO")) && kept.len() < COMPLAINTS {
+            kept.push(line);
+        }
+    }
+}
