@@ -8,14 +8,13 @@
 //! | `words` | how it behaves, what it tells |
 //! | `call`, `serving` | one call as the callee sees it, and its requests: values, no sockets |
 //! | `media` | what it says and hears |
-//! | `digest`, `md5` | the asking side of digest authentication |
+//! | `digest` | the asking side of digest authentication |
 //! | `line` | sockets and tasks |
 //! | `report` | what is printed |
 
 mod call;
 mod digest;
 mod line;
-mod md5;
 mod media;
 mod report;
 mod serving;

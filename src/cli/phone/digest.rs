@@ -1,9 +1,8 @@
 //! The other end of digest authentication (RFC 7616, RFC 8760): asks for credentials, and checks
 //! them by its own reading of the RFC, sharing nothing with the side that answers.
 
+use md5::{Digest as _, Md5};
 use sha2::{Digest as _, Sha256};
-
-use super::md5::md5;
 
 /// The protection space of the lab phone.
 const REALM: &str = "octothorpe-phone";
@@ -44,7 +43,7 @@ impl Hash {
         let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect();
         match self {
             Self::Sha256 => hex(&Sha256::digest(text)),
-            Self::Md5 => hex(&md5(text.as_bytes())),
+            Self::Md5 => hex(&Md5::digest(text.as_bytes())),
         }
     }
 }
