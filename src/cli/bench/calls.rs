@@ -54,7 +54,7 @@ pub(super) struct Args {
     /// Which stores; both when left out.
     #[arg(long, value_enum)]
     store: Vec<Store>,
-    /// Also place this many short calls, and compare the memory with that after 2,000.
+    /// Also place this many short calls at that rate, and compare the memory with that after 2,000.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2001..=79_000))]
     soak: Option<u32>,
     /// Where the disk store is put; a folder of this bench's own is made in it, and removed.
@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         figures.extend(bench.at_once(&args).await?);
         figures.extend(bench.at_a_rate(&args).await);
         if let Some(calls) = args.soak {
-            figures.extend(bench.soak(calls as usize).await?);
+            figures.extend(bench.soak(calls as usize, args.rate).await?);
         }
         for complaint in bench.gateway.complaints() {
             eprintln!("the gateway: {complaint}");
@@ -200,8 +200,8 @@ impl Bench {
     }
 
     /// Many short calls: whether memory stays flat.
-    async fn soak(&self, calls: usize) -> anyhow::Result<Vec<Figure>> {
-        let load = Load { calls, rate: 60.0, most: 600 };
+    async fn soak(&self, calls: usize, rate: u32) -> anyhow::Result<Vec<Figure>> {
+        let load = Load { calls, rate: f64::from(rate), most: calls };
         self.farm.plan(plan(SOON));
         self.say(&format!("{calls} short calls"));
         let process = self.gateway.id();

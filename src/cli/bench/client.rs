@@ -14,6 +14,9 @@ use crate::ambient::{Clock, Timestamp};
 /// How long one verification may take, whatever becomes of it.
 const PATIENCE: Duration = Duration::from_secs(150);
 
+/// A connection that was idle for so long may just be being closed by the other side.
+const STALE: Duration = Duration::from_secs(10);
+
 /// What became of a verification, as its customer saw it.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -39,7 +42,7 @@ pub(super) struct Client {
     key: String,
     clock: Clock,
     /// Connections that nothing is asked on now; the one used last is on top.
-    idle: RefCell<Vec<TcpStream>>,
+    idle: RefCell<Vec<(Timestamp, TcpStream)>>,
 }
 
 impl Client {
@@ -73,13 +76,15 @@ impl Client {
             seen = self.exchange(&mut connection, &head, "").await?;
         }
         outcome.told = Some(self.clock.now());
-        self.idle.borrow_mut().push(connection);
+        self.idle.borrow_mut().push((self.clock.now(), connection));
         Ok(format!("{} {}", text(&seen, "status"), text(&seen, "reason")))
     }
 
     async fn connection(&self) -> anyhow::Result<TcpStream> {
         let idle = self.idle.borrow_mut().pop();
-        if let Some(connection) = idle {
+        if let Some((since, connection)) = idle
+            && self.clock.now().since(since) < STALE
+        {
             return Ok(connection);
         }
         let connection = TcpStream::connect(self.address).await.context("cannot connect")?;
