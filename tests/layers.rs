@@ -62,7 +62,7 @@ const OWNED: &[(&str, &[&str])] = &[
     // The only write path.
     (".commit(", &["src/gateway/mod.rs", "src/store/"]),
     // Only the ear that heard can make evidence of consent.
-    ("Signal::heard(", &["src/gateway/engine.rs"]),
+    ("Signal::heard(", &["src/gateway/hearing.rs"]),
     // The SIP crate is named in one place, so that it can be replaced.
     ("sipx_sip", &["src/sip/message.rs"]),
     // One outbound HTTP client; the demo is its own customer.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::hearing;
 use super::line::{Calls, Exit};
 use super::ports::{Pair, Ports};
 use super::tap::{Act, Packet, Protocol, Scene, Tap};
@@ -19,12 +20,11 @@ use crate::ambient::{Clock, Timestamp};
 use crate::media::prompt::Pack;
 use crate::media::script::Close;
 use crate::sip::Message;
-use crate::sip::call;
 use crate::telemetry;
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
-use crate::verify::signal::{Cause, Farewell, Press, Reason, Said, Signal};
-use crate::voice::{self, Ended, Event, Input, Key, Leg, Output};
+use crate::verify::signal::{Cause, Farewell, Reason, Signal};
+use crate::voice::{Event, Input, Leg, Output};
 
 /// Wakes a thread that has nothing to do but look whether it should end.
 const IDLE: Duration = Duration::from_secs(1);
@@ -488,103 +488,31 @@ fn send(
 
 /// Tells the verification what its leg learned.
 fn learned(shared: &Shared, slot: &Slot, now: Timestamp, event: Event) {
-    let attempt = slot.attempt;
-    let signal = match event {
-        Event::Alerting { status } => Signal::Alerting { attempt, sip_status: status },
-        Event::Answered { status } => Signal::Engaged { attempt, sip_status: status },
-        Event::Prompting => Signal::Prompting { attempt },
-        Event::Listening => Signal::Listening { attempt },
-        Event::Heard { said, key } => Signal::heard(attempt, meaning(said), press(&key)),
-        Event::Ended(end) => ended(slot, cause(end, &slot.trunk)),
+    match &event {
         Event::Saying(phrase) => {
-            let text = shared.prompts.phrase(phrase).map(|phrase| phrase.text.as_str().into());
+            let text = shared.prompts.phrase(*phrase).map(|phrase| phrase.text.as_str().into());
             let text = text.unwrap_or_default();
-            return show(shared, now, &slot.verification, || Act::Saying(text));
+            show(shared, now, &slot.verification, || Act::Saying(text));
         }
-        Event::Key(key) => {
-            return show(shared, now, &slot.verification, || Act::Key {
-                digit: key.digit.expose(),
-                path: path(&key),
-            });
-        }
-    };
-    // When nobody takes signals any more, the process is on its way out.
-    let _ = shared.signals.send((slot.verification.clone(), signal));
+        Event::Key(key) => show(shared, now, &slot.verification, || Act::Key {
+            digit: key.digit.expose(),
+            path: hearing::path(key),
+        }),
+        Event::Alerting { .. }
+        | Event::Answered { .. }
+        | Event::Prompting
+        | Event::Listening
+        | Event::Heard { .. }
+        | Event::Ended(_) => {}
+    }
+    if let Some(signal) = hearing::signal(slot.attempt, &slot.trunk, &event) {
+        // When nobody takes signals any more, the process is on its way out.
+        let _ = shared.signals.send((slot.verification.clone(), signal));
+    }
 }
 
 fn ended(slot: &Slot, cause: Cause) -> Signal {
     Signal::Ended { attempt: slot.attempt, cause }
-}
-
-const fn meaning(said: voice::Said) -> Said {
-    match said {
-        voice::Said::Confirmed => Said::Confirmed,
-        voice::Said::FraudReported => Said::FraudReported,
-        voice::Said::WrongKey => Said::WrongKey,
-    }
-}
-
-fn press(key: &Key) -> Press {
-    Press {
-        at: key.at,
-        path: path(key).to_owned(),
-        ssrc: key.ssrc,
-        rtp_timestamp: key.rtp_timestamp,
-        sequence: key.sequence,
-    }
-}
-
-const fn path(key: &Key) -> &'static str {
-    match key.path {
-        voice::Path::Rfc4733 => "rfc4733",
-    }
-}
-
-/// Why an attempt ended, in the words of a verdict.
-fn cause(ended: Ended, trunk: &str) -> Cause {
-    let carrier = |why: String| Cause::because(Reason::CarrierError, why);
-    match ended {
-        Ended::NoInput => Cause::plain(Reason::NoInput),
-        Ended::MediaLost { negotiated, elsewhere } => {
-            Cause::because(Reason::MediaLost, media_lost(trunk, negotiated, elsewhere))
-        }
-        Ended::Unusable(why) => {
-            carrier(format!("the session description of {trunk} cannot be used: {why}"))
-        }
-        Ended::TooLong => Cause::because(Reason::NoInput, "the call reached its time limit"),
-        // Whoever cancels has settled the verification before; what is left is our own end.
-        Ended::Call(call::Ended::Stopped) => {
-            Cause::because(Reason::NodeLost, "the gateway was shut down")
-        }
-        Ended::Call(call::Ended::HungUp) => Cause::plain(Reason::HungUp),
-        Ended::Call(call::Ended::Left) => {
-            Cause::because(Reason::NodeLost, "the gateway ended the call without a verdict")
-        }
-        Ended::Call(call::Ended::Rejected { status, q850 }) => Cause::response(status, q850),
-        Ended::Call(call::Ended::NoAnswer) => Cause::plain(Reason::NoAnswer),
-        Ended::Call(call::Ended::NoResponse) => carrier(format!("no response from {trunk}")),
-        Ended::Call(call::Ended::Unreachable) => carrier(format!("{trunk} cannot be reached")),
-        Ended::Call(call::Ended::AuthenticationRefused { status }) => Cause {
-            sip_status: Some(status),
-            ..carrier(format!("authentication refused by {trunk}"))
-        },
-        Ended::Call(call::Ended::Protocol(_)) => carrier(format!("{trunk} broke the protocol")),
-    }
-}
-
-/// For the admin of the trunk: what came, and what was to come.
-fn media_lost(
-    trunk: &str,
-    negotiated: Option<SocketAddr>,
-    elsewhere: Option<SocketAddr>,
-) -> String {
-    match (negotiated, elsewhere) {
-        (Some(negotiated), Some(elsewhere)) => format!(
-            "RTP came from {elsewhere}, but the answer of {trunk} names {negotiated}: it is behind \
-             an address translator, or does not send from where it receives"
-        ),
-        (_, _) => format!("{trunk} answered the call, and no RTP ever came"),
-    }
 }
 
 fn show(shared: &Shared, at: Timestamp, verification: &VerificationId, act: impl FnOnce() -> Act) {

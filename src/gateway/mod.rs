@@ -1,6 +1,7 @@
 //! The only write path: a request or a signal comes in, a [`Verification`] decides, and what it
 //! decided is committed together with everything that must now happen.
 
+pub mod hearing;
 pub mod resource;
 pub mod settings;
 pub mod tap;

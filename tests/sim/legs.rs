@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octothorpe::ambient::{Entropy, Timestamp};
+use octothorpe::gateway::hearing;
 use octothorpe::media::prompt::Pack;
 use octothorpe::media::script::{Close, Lines};
 use octothorpe::sip::message::{self, Incoming};
@@ -14,8 +15,8 @@ use octothorpe::sip::{NameAddr, Uri, call};
 use octothorpe::telemetry;
 use octothorpe::verify::Verification;
 use octothorpe::verify::attempt::AttemptNo;
-use octothorpe::verify::signal::{Cause, Farewell, Press, Reason, Said, Signal};
-use octothorpe::voice::{self, Ended, Input, Key, Leg, Output};
+use octothorpe::verify::signal::{Cause, Farewell, Reason, Signal};
+use octothorpe::voice::{self, Input, Leg, Output};
 
 use crate::plan::TRUNKS;
 use crate::state::{Datagram, Event, State, Try, gateway, short, trunk};
@@ -212,30 +213,26 @@ impl State {
     /// Tells the verification what its leg learned, a little later.
     fn learned(&mut self, seat: &mut Seat, event: voice::Event) {
         let (now, attempt) = (self.now(), seat.of.1);
-        let signal = match event {
-            voice::Event::Alerting { status } => Signal::Alerting { attempt, sip_status: status },
-            voice::Event::Answered { status } => {
-                seat.answered = true;
-                Signal::Engaged { attempt, sip_status: status }
-            }
-            voice::Event::Prompting => Signal::Prompting { attempt },
-            voice::Event::Listening => Signal::Listening { attempt },
-            voice::Event::Heard { said, key } => Signal::heard(attempt, meaning(said), press(&key)),
+        match &event {
+            voice::Event::Answered { .. } => seat.answered = true,
             voice::Event::Ended(end) => {
                 seat.ended = true;
                 self.tell(format!("leg {} ends: {end:?}", short(seat.leg.call_id())));
-                Signal::Ended { attempt, cause: cause(end, seat.trunk) }
             }
             voice::Event::Saying(phrase) => {
-                if self.legs.prompts.find("ask") == Ok(phrase) {
+                if self.legs.prompts.find("ask") == Ok(*phrase) {
                     self.facts.asked.entry(seat.of.clone()).or_insert(now);
                 }
-                return;
             }
             voice::Event::Key(key) => {
-                return self.tell(format!("leg {} hears {key:?}", short(seat.leg.call_id())));
+                self.tell(format!("leg {} hears {key:?}", short(seat.leg.call_id())));
             }
-        };
+            voice::Event::Alerting { .. }
+            | voice::Event::Prompting
+            | voice::Event::Listening
+            | voice::Event::Heard { .. } => {}
+        }
+        let Some(signal) = hearing::signal(attempt, seat.trunk, &event) else { return };
         self.signal(&seat.of, signal);
     }
 
@@ -264,53 +261,5 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
         credentials: None,
         ring_timeout: Duration::from_secs(45),
         brand: None,
-    }
-}
-
-const fn meaning(said: voice::Said) -> Said {
-    match said {
-        voice::Said::Confirmed => Said::Confirmed,
-        voice::Said::FraudReported => Said::FraudReported,
-        voice::Said::WrongKey => Said::WrongKey,
-    }
-}
-
-fn press(key: &Key) -> Press {
-    let path = match key.path {
-        voice::Path::Rfc4733 => "rfc4733",
-    };
-    Press {
-        at: key.at,
-        path: path.to_owned(),
-        ssrc: key.ssrc,
-        rtp_timestamp: key.rtp_timestamp,
-        sequence: key.sequence,
-    }
-}
-
-/// As the engine puts it.
-fn cause(ended: Ended, trunk: &str) -> Cause {
-    let carrier = |why: String| Cause::because(Reason::CarrierError, why);
-    match ended {
-        Ended::NoInput => Cause::plain(Reason::NoInput),
-        Ended::MediaLost { .. } => {
-            Cause::because(Reason::MediaLost, format!("{trunk}: no RTP ever came"))
-        }
-        Ended::Unusable(why) => carrier(format!("{trunk}: unusable session description: {why}")),
-        Ended::TooLong => Cause::because(Reason::NoInput, "the call reached its time limit"),
-        Ended::Call(call::Ended::Stopped) => Cause::because(Reason::NodeLost, "shut down"),
-        Ended::Call(call::Ended::HungUp) => Cause::plain(Reason::HungUp),
-        Ended::Call(call::Ended::Left) => {
-            Cause::because(Reason::NodeLost, "the gateway ended the call without a verdict")
-        }
-        Ended::Call(call::Ended::Rejected { status, q850 }) => Cause::response(status, q850),
-        Ended::Call(call::Ended::NoAnswer) => Cause::plain(Reason::NoAnswer),
-        Ended::Call(call::Ended::NoResponse) => carrier(format!("no response from {trunk}")),
-        Ended::Call(call::Ended::Unreachable) => carrier(format!("{trunk} cannot be reached")),
-        Ended::Call(call::Ended::AuthenticationRefused { status }) => Cause {
-            sip_status: Some(status),
-            ..carrier(format!("authentication refused by {trunk}"))
-        },
-        Ended::Call(call::Ended::Protocol(_)) => carrier(format!("{trunk} broke the protocol")),
     }
 }

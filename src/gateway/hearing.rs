@@ -1,0 +1,97 @@
+//! What a call learned, in the words of its verification.
+//!
+//! This is where evidence of consent is made, and nowhere else: where a key was heard that means
+//! yes.
+
+use std::net::SocketAddr;
+
+use crate::sip::call;
+use crate::verify::attempt::AttemptNo;
+use crate::verify::signal::{Cause, Press, Reason, Said, Signal};
+use crate::voice::{self, Ended, Event, Key};
+
+/// The signal that an event of an attempt's call is; `None` for what concerns nobody but those who
+/// look on. `trunk` is named to people.
+#[must_use]
+pub fn signal(attempt: AttemptNo, trunk: &str, event: &Event) -> Option<Signal> {
+    Some(match event {
+        Event::Alerting { status } => Signal::Alerting { attempt, sip_status: *status },
+        Event::Answered { status } => Signal::Engaged { attempt, sip_status: *status },
+        Event::Prompting => Signal::Prompting { attempt },
+        Event::Listening => Signal::Listening { attempt },
+        Event::Heard { said, key } => Signal::heard(attempt, meaning(*said), press(key)),
+        Event::Ended(end) => Signal::Ended { attempt, cause: cause(*end, trunk) },
+        Event::Saying(_) | Event::Key(_) => return None,
+    })
+}
+
+const fn meaning(said: voice::Said) -> Said {
+    match said {
+        voice::Said::Confirmed => Said::Confirmed,
+        voice::Said::FraudReported => Said::FraudReported,
+        voice::Said::WrongKey => Said::WrongKey,
+    }
+}
+
+fn press(key: &Key) -> Press {
+    Press {
+        at: key.at,
+        path: path(key).to_owned(),
+        ssrc: key.ssrc,
+        rtp_timestamp: key.rtp_timestamp,
+        sequence: key.sequence,
+    }
+}
+
+pub(super) const fn path(key: &Key) -> &'static str {
+    match key.path {
+        voice::Path::Rfc4733 => "rfc4733",
+    }
+}
+
+/// Why an attempt ended, in the words of a verdict.
+fn cause(ended: Ended, trunk: &str) -> Cause {
+    let carrier = |why: String| Cause::because(Reason::CarrierError, why);
+    match ended {
+        Ended::NoInput => Cause::plain(Reason::NoInput),
+        Ended::MediaLost { negotiated, elsewhere } => {
+            Cause::because(Reason::MediaLost, media_lost(trunk, negotiated, elsewhere))
+        }
+        Ended::Unusable(why) => {
+            carrier(format!("the session description of {trunk} cannot be used: {why}"))
+        }
+        Ended::TooLong => Cause::because(Reason::NoInput, "the call reached its time limit"),
+        // Whoever cancels has settled the verification before; what is left is our own end.
+        Ended::Call(call::Ended::Stopped) => {
+            Cause::because(Reason::NodeLost, "the gateway was shut down")
+        }
+        Ended::Call(call::Ended::HungUp) => Cause::plain(Reason::HungUp),
+        Ended::Call(call::Ended::Left) => {
+            Cause::because(Reason::NodeLost, "the gateway ended the call without a verdict")
+        }
+        Ended::Call(call::Ended::Rejected { status, q850 }) => Cause::response(status, q850),
+        Ended::Call(call::Ended::NoAnswer) => Cause::plain(Reason::NoAnswer),
+        Ended::Call(call::Ended::NoResponse) => carrier(format!("no response from {trunk}")),
+        Ended::Call(call::Ended::Unreachable) => carrier(format!("{trunk} cannot be reached")),
+        Ended::Call(call::Ended::AuthenticationRefused { status }) => Cause {
+            sip_status: Some(status),
+            ..carrier(format!("authentication refused by {trunk}"))
+        },
+        Ended::Call(call::Ended::Protocol(_)) => carrier(format!("{trunk} broke the protocol")),
+    }
+}
+
+/// For the admin of the trunk: what came, and what was to come.
+fn media_lost(
+    trunk: &str,
+    negotiated: Option<SocketAddr>,
+    elsewhere: Option<SocketAddr>,
+) -> String {
+    match (negotiated, elsewhere) {
+        (Some(negotiated), Some(elsewhere)) => format!(
+            "RTP came from {elsewhere}, but the answer of {trunk} names {negotiated}: it is behind \
+             an address translator, or does not send from where it receives"
+        ),
+        (_, _) => format!("{trunk} answered the call, and no RTP ever came"),
+    }
+}
