@@ -37,7 +37,7 @@ mod tests;
 const FILE: &str = "octothorpe.redb";
 
 /// Pages that stay in memory. The working set (open records, indexes) is a few megabytes.
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// How many writes may wait before their callers do.
 const WAITING_MOST: usize = 1_024;
