@@ -92,7 +92,7 @@ impl Figure {
         line.to_string()
     }
 
-    /// On one line of a table, under [`HEAD`].
+    /// On one line of a table, under the head.
     pub(super) fn row(&self) -> String {
         let value = format!("{} {}", short(self.value), self.unit);
         let limit = self.limit.map_or(String::new(), short);
