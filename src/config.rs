@@ -14,6 +14,7 @@
 //! all of them are reported at once.
 
 mod address;
+mod carriers;
 mod complaint;
 mod network;
 mod raw;
@@ -23,8 +24,10 @@ mod secret;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -158,25 +161,24 @@ pub fn parse(
 /// From what is written to what is meant. What cannot be meant is complained of and stood in for,
 /// so that everything after it is read, too.
 fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
-    if let Some(carrier) = written.carriers.first() {
-        let place = reader.place(carrier);
-        reader.complain(
-            place,
-            "carriers",
-            None,
-            "carriers are not supported by this version yet: reach phones by [[trunks]]",
-        );
-    }
     let server = network::server(reader, written, defaults);
     let sip = network::sip(reader, written, defaults);
     let call = network::call(reader, written, defaults);
     let store = network::store(reader, written, defaults);
     let log = network::log(reader, written, defaults);
     let trunks = routing::trunks(reader, &written.trunks);
-    let routes = routing::routes(reader, &written.routes, &written.trunks);
+    let carriers = carriers::carriers(reader, &written.carriers, server.public_url.as_deref());
+    let names = routing::Names::of(&written.trunks, &carriers);
+    let routes = routing::routes(reader, &written.routes, &names);
+    let secret = written.store.secret.as_ref().and_then(|secret| {
+        let place = reader.place(secret);
+        routing::secret(reader, place, "store.secret", secret.get_ref().expose())
+    });
+    let texts = texts::texts(reader, &written.texts);
     let (tenants, keys) = tenants::tenants(reader, &written.tenants, &server.api_listen);
     let gateway = Settings {
         store,
+        secret,
         sip_listen: sip.listen,
         rtp_ports: sip.rtp_ports,
         advertise: sip.advertise,
@@ -184,6 +186,9 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         ring_timeout: call.ring_timeout,
         call_limit: call.limit,
         trunks,
+        carriers,
+        public_url: server.public_url.clone(),
+        texts: Arc::new(texts),
         routes: Table::new(routes.clone()),
         tenants,
     };

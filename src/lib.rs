@@ -8,6 +8,8 @@ pub mod media;
 pub mod sip;
 pub mod voice;
 
+pub mod carrier;
+
 pub mod telemetry;
 
 pub mod store;

@@ -56,6 +56,29 @@ pub enum Event<'a> {
         /// Where it came from.
         from: SocketAddr,
     },
+    /// A request that claims to be a carrier's is not believed.
+    Forged {
+        /// The carrier's name.
+        carrier: &'a str,
+        /// Why.
+        why: &'static str,
+    },
+    /// A session with a message centre was bound, or lost.
+    Session {
+        /// The carrier's name.
+        carrier: &'a str,
+        /// Whether it is bound now.
+        bound: bool,
+        /// What went wrong last.
+        error: Option<&'a str>,
+    },
+    /// A person wrote.
+    Written {
+        /// By which carrier it came.
+        carrier: &'a str,
+        /// What it turned out to be.
+        sense: &'static str,
+    },
     /// An event was delivered, or not.
     Delivered {
         /// The event's id.
@@ -98,6 +121,23 @@ pub fn observe(event: &Event<'_>) {
             tracing::debug!(%from, "request outside any call");
             counter!("octothorpe_sip_stray_total").increment(1);
         }
+        Event::Forged { carrier, why } => {
+            tracing::warn!(carrier, why, "hook not believed");
+            let carrier = (*carrier).to_owned();
+            counter!("octothorpe_hooks_forged_total", "carrier" => carrier, "why" => *why)
+                .increment(1);
+        }
+        Event::Session { carrier, bound, error } => {
+            tracing::info!(carrier, bound, error, "message centre");
+            let carrier = (*carrier).to_owned();
+            gauge!("octothorpe_smpp_bound", "carrier" => carrier).set(f64::from(*bound));
+        }
+        Event::Written { carrier, sense } => {
+            tracing::debug!(carrier, sense, "a person wrote");
+            let carrier = (*carrier).to_owned();
+            counter!("octothorpe_replies_total", "carrier" => carrier, "sense" => *sense)
+                .increment(1);
+        }
         Event::Delivered { event, tries, failure: None } => {
             tracing::debug!(event, tries, "event delivered");
             counter!("octothorpe_webhooks_total", "outcome" => "delivered").increment(1);
@@ -115,7 +155,7 @@ pub fn observe(event: &Event<'_>) {
 
 fn moved(before: Option<&Verification>, next: &Verification) {
     if before.is_none() {
-        let channel = next.request.channel.as_str();
+        let channel = next.request.way.channel.as_str();
         counter!("octothorpe_verifications_started_total", "channel" => channel).increment(1);
     }
     let Some(verdict) = next.verdict() else {
@@ -213,6 +253,8 @@ fn describe() {
         ("octothorpe_rtp_anomalies_total", "RTP and RTCP packets dropped or odd."),
         ("octothorpe_rtp_sent_total", "RTP packets sent."),
         ("octothorpe_rtp_received_total", "RTP packets accepted."),
+        ("octothorpe_hooks_forged_total", "Requests in a carrier's name that were not believed."),
+        ("octothorpe_replies_total", "Texts that people sent, by what they meant."),
         ("octothorpe_webhooks_total", "Tries to deliver an event."),
         ("octothorpe_faults_total", "Faults of this gateway."),
         ("octothorpe_http_requests_total", "HTTP requests answered."),
@@ -221,6 +263,7 @@ fn describe() {
     ] {
         describe_counter!(name, what);
     }
+    describe_gauge!("octothorpe_smpp_bound", "Whether the session with a message centre is bound.");
     describe_gauge!("octothorpe_legs", "Calls that are up or ringing on this node.");
     describe_histogram!("octothorpe_verification_seconds", "From the start to the verdict.");
     describe_histogram!("octothorpe_http_request_seconds", "From an HTTP request to its answer.");

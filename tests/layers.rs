@@ -13,11 +13,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sip", &["ambient"]),
     ("media", &["ambient"]),
     ("voice", &["ambient", "sip", "media"]),
+    ("carrier", &["ambient", "verify"]),
     ("telemetry", &["ambient", "verify", "voice"]),
     ("store", &["ambient", "verify"]),
-    ("gateway", &["ambient", "verify", "sip", "media", "voice", "telemetry", "store"]),
-    ("http", &["ambient", "verify", "telemetry", "gateway"]),
-    ("config", &["ambient", "verify", "gateway", "http"]),
+    ("gateway", &["ambient", "verify", "sip", "media", "voice", "carrier", "telemetry", "store"]),
+    ("http", &["ambient", "verify", "carrier", "telemetry", "gateway"]),
+    ("config", &["ambient", "verify", "carrier", "gateway", "http"]),
     (
         "cli",
         &[
@@ -26,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sip",
             "media",
             "voice",
+            "carrier",
             "telemetry",
             "store",
             "gateway",
@@ -36,7 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The layers that decide: nothing of the world in them.
-const CORE: &[&str] = &["ambient", "verify", "sip", "media", "voice"];
+const CORE: &[&str] = &["ambient", "verify", "sip", "media", "voice", "carrier"];
 
 /// What a core layer may not say.
 const WORLDLY: &[&str] = &[

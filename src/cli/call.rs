@@ -12,13 +12,13 @@ use super::{verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
 use crate::gateway::resource::render;
-use crate::gateway::settings::{Settings, StoreSettings, Tenant, Trunk, TrunkCredentials};
+use crate::gateway::settings::{Settings, Tenant, Trunk, TrunkCredentials};
 use crate::gateway::tap::Tap;
-use crate::gateway::{AnswerOf, Answered, BeginError, Gateway};
+use crate::gateway::{AnswerOf, Answered, Asked, BeginError, Gateway};
 use crate::media::prompt::Pack;
 use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
-use crate::verify::request::{Brand, Channel, Mode, Request};
+use crate::verify::request::{Brand, Channel, Mode, Request, Way};
 use crate::verify::route::{Rule, Table};
 use crate::verify::{Verification, VerificationId};
 
@@ -96,14 +96,16 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = settings(&args, &number)?;
     let request = Request {
         to: number,
-        channel: Channel::Voice,
-        mode: Mode::Confirm,
+        way: Way { channel: Channel::Voice, mode: Mode::Confirm },
+        fallback: Vec::new(),
+        transaction: None,
         locale: args.locale.clone(),
         brand,
         subject: None,
         reference: None,
         client_ip: None,
         expires_in: args.expires_in,
+        yes: false,
         callback_url: None,
     };
     let clock = Clock::system();
@@ -126,9 +128,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn ask(gateway: &Gateway, request: Request) -> anyhow::Result<Verification> {
     let tenant = Arc::new(tenant(&request.to));
     let answer = || AnswerOf { idempotency: None, render };
-    let id = match gateway.begin(&tenant, request, answer()).await {
+    let asked = Asked { request, code: None, pin: None, dry_run: false };
+    let id = match gateway.begin(&tenant, asked, answer()).await {
         Ok(Answered::Fresh { id, .. } | Answered::Replayed { id, .. }) => id,
-        Ok(Answered::Mismatch) => anyhow::bail!("a fresh request was taken for a repeat"),
+        Ok(Answered::Mismatch | Answered::Dry { .. }) => {
+            anyhow::bail!("a fresh request was taken for a repeat")
+        }
         Err(error @ (BeginError::Refused(_) | BeginError::NoRoute(_))) => {
             return Err(wrong(error.to_string()));
         }
@@ -192,14 +197,8 @@ fn refuse_unsupported(args: &Args) -> anyhow::Result<()> {
 
 /// Whoever types the command may call the number typed; nothing else is allowed.
 fn tenant(number: &PhoneNumber) -> Tenant {
-    Tenant {
-        name: "terminal".to_owned(),
-        keys: Vec::new(),
-        rules: Rules { voice_countries: BTreeSet::from([number.country().clone()]) },
-        locale: "en-US".to_owned(),
-        brand: None,
-        webhooks: Vec::new(),
-    }
+    let voice_countries = BTreeSet::from([number.country().clone()]);
+    Tenant { rules: Rules { voice_countries, ..Rules::default() }, ..Tenant::new("terminal") }
 }
 
 fn settings(args: &Args, number: &PhoneNumber) -> anyhow::Result<Settings> {
@@ -215,16 +214,12 @@ fn settings(args: &Args, number: &PhoneNumber) -> anyhow::Result<Settings> {
     let via = vec![trunk.name.clone()];
     let rule = Rule { channel: Channel::Voice, prefix: "+".to_owned(), via };
     Ok(Settings {
-        store: StoreSettings::Memory,
         sip_listen: vec![listen],
-        rtp_ports: (20_000, 29_999),
-        advertise: None,
-        engines: Some(1),
         ring_timeout: Duration::from_secs(args.ring_timeout),
-        call_limit: Duration::from_secs(90),
         trunks: vec![trunk],
         routes: Table::new(vec![rule]),
         tenants: vec![tenant(number)],
+        ..Settings::bare()
     })
 }
 

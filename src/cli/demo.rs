@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::phone::{Answer, Behaviour, Phone, Press};
 use super::watch::{Keep, Watch};
-use super::{FAULT, verdict_code};
+use super::{FAULT, text, verdict_code};
 use crate::ambient::{self, Clock, Entropy};
 use crate::gateway::Gateway;
-use crate::gateway::settings::{ApiKey, Settings, StoreSettings, Tenant, Trunk};
+use crate::gateway::settings::{ApiKey, Settings, Tenant, Trunk};
 use crate::gateway::tap::Tap;
 use crate::http::{self, Server};
 use crate::media::Law;
@@ -140,10 +140,6 @@ async fn read(response: reqwest::Response) -> anyhow::Result<Value> {
     Ok(serde_json::from_slice(&response.bytes().await?)?)
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
 fn tell(verdict: &Value, json: bool) -> anyhow::Result<ExitCode> {
     let (status, reason) = (text(verdict, "status"), text(verdict, "reason"));
     eprintln!();
@@ -198,17 +194,12 @@ fn mailbox(prompts: &Pack) -> Vec<i16> {
 
 fn settings(phone: SocketAddr, key: &str, scenario: Scenario) -> anyhow::Result<Settings> {
     let lab = "lab-phone".to_owned();
-    let rules = Rules { voice_countries: ["US".parse().map_err(anyhow::Error::msg)?].into() };
+    let voice_countries = ["US".parse().map_err(anyhow::Error::msg)?].into();
+    let rules = Rules { voice_countries, ..Rules::default() };
     let ring_timeout =
         if scenario == Scenario::NoAnswer { SHORT_RING } else { Duration::from_secs(45) };
     Ok(Settings {
-        store: StoreSettings::Memory,
-        sip_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-        rtp_ports: (20_000, 29_999),
-        advertise: None,
-        engines: Some(1),
         ring_timeout,
-        call_limit: Duration::from_secs(90),
         trunks: vec![Trunk {
             name: lab.clone(),
             host: phone.ip().to_string(),
@@ -222,12 +213,11 @@ fn settings(phone: SocketAddr, key: &str, scenario: Scenario) -> anyhow::Result<
             via: vec![lab],
         }]),
         tenants: vec![Tenant {
-            name: "demo".to_owned(),
             keys: vec![ApiKey::of(key)],
             rules,
-            locale: "en-US".to_owned(),
             brand: Brand::try_from("Octothorpe".to_owned()).ok(),
-            webhooks: Vec::new(),
+            ..Tenant::new("demo")
         }],
+        ..Settings::bare()
     })
 }

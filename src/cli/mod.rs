@@ -15,6 +15,9 @@ pub mod key;
 mod ladder;
 pub mod phone;
 mod serve;
+mod sms;
+mod typed;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;
@@ -45,6 +48,10 @@ enum Command {
     Phone(phone::Args),
     /// Place one call and wait for its verdict; no configuration needed.
     Call(Box<call::Args>),
+    /// Send one code by text, and wait for it to come back.
+    Sms(Box<sms::Args>),
+    /// Verify somebody through a running gateway: start, ask for the code, check it.
+    Verify(verify::Args),
     /// Run the gateway.
     Serve(serve::Args),
     /// Say what a configuration means, or everything that is wrong with it.
@@ -66,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Phone(args) => in_runtime(phone::run(args)),
         Command::Call(args) => in_runtime(call::run(*args)),
+        Command::Sms(args) => in_runtime(sms::run(*args)),
+        Command::Verify(args) => in_runtime(verify::run(args)),
         Command::Serve(args) => in_runtime(serve::run(args)),
     };
     done.unwrap_or_else(|error| {
@@ -91,6 +100,11 @@ struct Wrong(String);
 /// An error that the person who typed the command can mend.
 fn wrong(why: impl Into<String>) -> anyhow::Error {
     Wrong(why.into()).into()
+}
+
+/// A text of a JSON object; empty where there is none.
+fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
+    value.get(key).and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 /// The exit code of a verdict.

@@ -2,6 +2,7 @@
 //!
 //! No type here has `Debug`: they hold secrets as they were written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -22,9 +23,10 @@ pub(super) struct Raw {
     pub(super) call: Call,
     pub(super) log: Log,
     pub(super) trunks: Vec<Spanned<Trunk>>,
-    pub(super) carriers: Vec<Spanned<IgnoredAny>>,
+    pub(super) carriers: Vec<Spanned<Carrier>>,
     pub(super) routes: Vec<Spanned<Route>>,
     pub(super) tenants: Vec<Spanned<Tenant>>,
+    pub(super) texts: BTreeMap<String, BTreeMap<String, Spanned<String>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -39,6 +41,7 @@ pub(super) struct Server {
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct Store {
     pub(super) url: Option<Spanned<String>>,
+    pub(super) secret: Option<Spanned<Hidden>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,6 +80,30 @@ pub(super) struct Trunk {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Carrier {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) kind: Option<Spanned<String>>,
+    pub(super) from: Option<Spanned<String>>,
+    pub(super) inbound_token: Option<Spanned<Hidden>>,
+    pub(super) base_url: Option<Spanned<String>>,
+    pub(super) account: Option<Spanned<String>>,
+    pub(super) token: Option<Spanned<Hidden>>,
+    pub(super) signing_key: Option<Spanned<Hidden>>,
+    pub(super) messaging_service: Option<Spanned<String>>,
+    pub(super) application: Option<Spanned<String>>,
+    pub(super) machine_detection: bool,
+    pub(super) prompt: Option<Spanned<String>>,
+    pub(super) api_key: Option<Spanned<Hidden>>,
+    pub(super) public_key: Option<Spanned<String>>,
+    pub(super) connection_id: Option<Spanned<String>>,
+    pub(super) messaging_profile: Option<Spanned<String>>,
+    pub(super) application_id: Option<Spanned<String>>,
+    pub(super) private_key: Option<Spanned<Hidden>>,
+    pub(super) signature_secret: Option<Spanned<Hidden>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct Route {
     pub(super) channel: Option<Spanned<String>>,
     pub(super) prefix: Option<Spanned<String>>,
@@ -94,6 +121,13 @@ pub(super) struct Tenant {
     pub(super) allow_private_webhooks: bool,
     pub(super) locale: Option<Spanned<String>>,
     pub(super) brand: Option<Spanned<String>>,
+    pub(super) code_digits: Option<Spanned<i64>>,
+    pub(super) resend_code: Option<Spanned<String>>,
+    pub(super) reply_yes: bool,
+    pub(super) never_ask_line: bool,
+    pub(super) otp_domain: Option<Spanned<String>>,
+    pub(super) android_hash: Option<Spanned<String>>,
+    pub(super) test: bool,
 }
 
 #[derive(Default, Deserialize)]

@@ -8,7 +8,8 @@ use super::complaint::{did_you_mean, quoted};
 use super::raw::{self, Via};
 use super::reader::{Place, Reader};
 use super::{NAME_RULE, SecretSource, is_name};
-use crate::gateway::settings::{Trunk, TrunkCredentials};
+use crate::carrier::Reach;
+use crate::gateway::settings::{Provider, Trunk, TrunkCredentials};
 use crate::verify::request::Channel;
 use crate::verify::route::Rule;
 
@@ -171,24 +172,50 @@ pub(super) fn warn_of_literal(reader: &mut Reader<'_>, place: Place, key: &str) 
     reader.warn(place, key, None, message);
 }
 
+/// Who can be named by a route.
+pub(super) struct Names<'a> {
+    voice: Vec<&'a str>,
+    sms: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    /// The trunks, and the carriers by what they reach.
+    pub(super) fn of(trunks: &'a [Spanned<raw::Trunk>], carriers: &'a [Provider]) -> Self {
+        let trunks = trunks.iter().filter_map(|trunk| trunk.get_ref().name.as_ref());
+        let trunks = trunks.map(|name| name.get_ref().as_str());
+        let by = |reaches: fn(Reach) -> bool| {
+            carriers.iter().filter(move |it| reaches(it.reach())).map(|it| it.name.as_str())
+        };
+        Self {
+            voice: trunks.chain(by(|reach| reach.voice)).collect(),
+            sms: by(|reach| reach.sms).collect(),
+        }
+    }
+
+    fn by(&self, channel: Channel) -> &[&'a str] {
+        match channel {
+            Channel::Voice => &self.voice,
+            Channel::Sms => &self.sms,
+        }
+    }
+}
+
 pub(super) fn routes(
     reader: &mut Reader<'_>,
     written: &[Spanned<raw::Route>],
-    trunks: &[Spanned<raw::Trunk>],
+    names: &Names<'_>,
 ) -> Vec<Rule> {
-    let known: Vec<&str> = trunks
-        .iter()
-        .filter_map(|trunk| trunk.get_ref().name.as_ref())
-        .map(|name| name.get_ref().as_str())
-        .collect();
-    if written.is_empty() && !known.is_empty() {
-        let via = known.iter().map(|&name| name.to_owned()).collect();
-        return vec![Rule { channel: Channel::Voice, prefix: "+".to_owned(), via }];
+    if written.is_empty() {
+        let all = |channel| {
+            let via: Vec<String> = names.by(channel).iter().map(|&it| it.to_owned()).collect();
+            (!via.is_empty()).then(|| Rule { channel, prefix: "+".to_owned(), via })
+        };
+        return [Channel::Voice, Channel::Sms].into_iter().filter_map(all).collect();
     }
     let mut rules: Vec<(Rule, usize)> = Vec::new();
     for (i, route) in written.iter().enumerate() {
         let line = reader.line(route);
-        let Some(rule) = one_route(reader, i, route, &known) else {
+        let Some(rule) = one_route(reader, i, route, names) else {
             continue;
         };
         let same = |(other, _): &&(Rule, usize)| {
@@ -216,24 +243,28 @@ fn one_route(
     reader: &mut Reader<'_>,
     i: usize,
     route: &Spanned<raw::Route>,
-    known: &[&str],
+    names: &Names<'_>,
 ) -> Option<Rule> {
     let (table, route) = (reader.place(route), route.get_ref());
     let key = |name: &str| format!("routes[{i}].{name}");
-    let mut channel = Some(Channel::Voice);
-    if let Some(text) = route.channel.as_ref().filter(|text| text.get_ref() != "voice") {
-        let message = match text.get_ref().as_str() {
-            other @ ("sms" | "totp" | "push") => {
-                format!("the channel {other} is not supported by this version yet: write voice")
-            }
-            other => format!("there is no such channel: write voice{}", {
-                did_you_mean(other, ["voice"])
-            }),
-        };
-        let place = reader.place(text);
-        reader.complain(place, &key("channel"), Some(quoted(text.get_ref())), message);
-        channel = None;
-    }
+    let channel = match route.channel.as_ref().map(|text| (text, text.get_ref().as_str())) {
+        None | Some((_, "voice")) => Some(Channel::Voice),
+        Some((_, "sms")) => Some(Channel::Sms),
+        Some((text, other)) => {
+            let message = match other {
+                "totp" | "push" => format!(
+                    "the channel {other} is not supported by this version yet: write voice or sms"
+                ),
+                other => format!(
+                    "there is no such channel: write voice or sms{}",
+                    did_you_mean(other, ["voice", "sms"])
+                ),
+            };
+            reader.complain(reader.place(text), &key("channel"), Some(quoted(other)), message);
+            None
+        }
+    };
+    let known = channel.map_or([].as_slice(), |channel| names.by(channel));
     let mut prefix = "+".to_owned();
     if let Some(text) = &route.prefix {
         prefix.clone_from(text.get_ref());
@@ -269,9 +300,13 @@ fn one_route(
                 "shares by weight are not supported by this version yet: write the trunk's name \
                  alone, in quotes",
             ),
-            Via::Name(name) if !known.contains(&name.as_str()) => {
+            Via::Name(name) if channel.is_some() && !known.contains(&name.as_str()) => {
+                let what = match channel {
+                    Some(Channel::Sms) => "carrier that sends texts",
+                    Some(Channel::Voice) | None => "trunk or carrier that places calls",
+                };
                 let message = format!(
-                    "there is no trunk of this name{} (trunks: {})",
+                    "there is no {what} of this name{} (there are: {})",
                     did_you_mean(name, known.iter().copied()),
                     if known.is_empty() { "none".to_owned() } else { known.join(", ") }
                 );

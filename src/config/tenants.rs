@@ -11,12 +11,13 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::address::{is_private, shown, web};
-use super::complaint::quoted;
+use super::complaint::{did_you_mean, quoted};
 use super::raw;
 use super::reader::{At, Reader};
 use super::routing::{names, secret, table_of, warn_of_literal};
 use super::{KeyOrigin, LAB_KEY, SecretSource};
-use crate::gateway::settings::{ApiKey, Endpoint, Tenant, WebhookSecret};
+use crate::gateway::settings::{ApiKey, Endpoint, Tenant, Texting, WebhookSecret};
+use crate::verify::code::{LONGEST, SHORTEST};
 use crate::verify::number::Country;
 use crate::verify::policy::Rules;
 use crate::verify::request::Brand;
@@ -79,7 +80,8 @@ fn one_tenant(
         let message = "no country is written, so every call is refused: write them, as [\"US\"]";
         reader.warn(reader.place(written), &key, None, message);
     }
-    countries(reader, &format!("tenants[{i}].sms_countries"), &tenant.sms_countries);
+    let sms_countries =
+        countries(reader, &format!("tenants[{i}].sms_countries"), &tenant.sms_countries);
     let webhooks = tenant
         .webhooks
         .iter()
@@ -91,11 +93,76 @@ fn one_tenant(
     Tenant {
         name,
         keys,
-        rules: Rules { voice_countries },
+        rules: Rules { voice_countries, sms_countries },
         locale: locale(reader, i, tenant),
         brand: brand(reader, i, tenant),
         webhooks,
+        texting: texting(reader, i, tenant),
+        test: tenant.test,
     }
+}
+
+/// How a tenant texts.
+fn texting(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> Texting {
+    let key = |name: &str| format!("tenants[{i}].{name}");
+    let mut texting =
+        Texting { yes: tenant.reply_yes, never_ask: tenant.never_ask_line, ..Texting::default() };
+    if let Some(digits) = &tenant.code_digits {
+        match u8::try_from(*digits.get_ref()) {
+            Ok(wanted) if (SHORTEST..=LONGEST).contains(&wanted) => texting.code_digits = wanted,
+            Ok(_) | Err(_) => {
+                let message = format!(
+                    "write {SHORTEST} to {LONGEST}: fewer digits can be guessed, more are mistyped"
+                );
+                let value = Some(digits.get_ref().to_string());
+                reader.complain(reader.place(digits), &key("code_digits"), value, message);
+            }
+        }
+    }
+    if let Some(which) = &tenant.resend_code {
+        match which.get_ref().as_str() {
+            "same" => {}
+            "new" => texting.new_code = true,
+            other => {
+                let message =
+                    format!("write \"same\" or \"new\"{}", did_you_mean(other, ["same", "new"]));
+                let place = reader.place(which);
+                reader.complain(place, &key("resend_code"), Some(quoted(other)), message);
+            }
+        }
+    }
+    let mut checked = |name: &str, text: &Option<Spanned<String>>, fits: fn(&str) -> bool, or| {
+        let written = text.as_ref()?;
+        if fits(written.get_ref()) {
+            return Some(written.get_ref().clone());
+        }
+        let value = Some(quoted(written.get_ref()));
+        reader.complain(reader.place(written), &key(name), value, or);
+        None
+    };
+    texting.domain = checked(
+        "otp_domain",
+        &tenant.otp_domain,
+        |text| {
+            let label = |part: &str| !part.is_empty() && part.bytes().all(is_host_byte);
+            text.len() <= 253 && text.contains('.') && text.split('.').all(label)
+        },
+        "write the sign-in page's host alone, as login.example.com",
+    );
+    texting.android_hash = checked(
+        "android_hash",
+        &tenant.android_hash,
+        |text| {
+            text.len() == 11
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b))
+        },
+        "write the 11 characters that Android's SMS Retriever computes for the application",
+    );
+    texting
+}
+
+const fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
 fn api_keys(

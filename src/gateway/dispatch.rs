@@ -9,12 +9,15 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::webhook::{self, Failure};
-use super::{Fault, Gateway};
+use super::{Fault, Gateway, rehearsal};
 use crate::ambient::Timestamp;
+use crate::carrier::wire::HttpRequest;
+use crate::carrier::{Body, Receipt};
 use crate::store::record::{self, Delivery, Duty};
 use crate::store::{EffectId, Postponed};
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::AttemptNo;
+use crate::verify::number::PhoneNumber;
 use crate::verify::signal::{Cause, Farewell, Reason, Signal};
 use crate::verify::{Verification, VerificationId};
 
@@ -30,20 +33,80 @@ const DELIVERIES: usize = 256;
 /// How long a fault keeps the claimer from trying again.
 const AFTER_FAULT: Duration = Duration::from_millis(500);
 
-/// What reaches the world: calls and customers.
+/// How long after an answer was lost the carrier is asked what became of the order: its list must
+/// have caught up.
+const RECONCILE_AFTER: Duration = Duration::from_secs(2);
+
+/// What reaches the world: calls, texts and customers.
 pub trait Hands: Send + Sync + 'static {
-    /// Places the call of an attempt; gives the other side's name for it (the Call-ID).
-    fn dial(
+    /// Places the call of an attempt, or sends its text, once.
+    fn place(
         &self,
         verification: &Verification,
         attempt: AttemptNo,
-    ) -> impl Future<Output = Result<String, Cause>> + Send;
+    ) -> impl Future<Output = Receipt> + Send;
 
-    /// Ends the call of an attempt, if there is one here.
-    fn close(&self, verification: &VerificationId, attempt: AttemptNo, farewell: Farewell);
+    /// Finds out what became of an order whose answer was lost; [`Receipt::Unclear`] where that
+    /// cannot be known.
+    fn reconcile(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+    ) -> impl Future<Output = Receipt> + Send {
+        let _ = (verification, attempt);
+        std::future::ready(Receipt::Unclear)
+    }
+
+    /// Ends the call of an attempt, if there is one; `handle` is the other side's name for it
+    /// where the verification did not take it any more.
+    fn close(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+        handle: Option<&str>,
+        farewell: Farewell,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// Makes a request that a carrier's hook led to.
+    fn ask(&self, request: HttpRequest) -> impl Future<Output = ()> + Send {
+        let _ = request;
+        std::future::ready(())
+    }
+
+    /// Answers a person who wrote, by the carrier they wrote to; `name` is the answer's own.
+    fn write(
+        &self,
+        carrier: &str,
+        to: &PhoneNumber,
+        body: &Body,
+        name: &str,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (carrier, to, body, name);
+        std::future::ready(())
+    }
 
     /// Delivers an event, once.
     fn deliver(&self, delivery: &Delivery) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Something to be done.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// An effect that was committed.
+    Effect(Work),
+    /// A request that a carrier's hook led to.
+    Ask(HttpRequest),
+    /// An answer to a person who wrote.
+    Write {
+        /// By which carrier.
+        carrier: String,
+        /// To whom.
+        to: PhoneNumber,
+        /// What.
+        body: Body,
+        /// Its own name.
+        name: String,
+    },
 }
 
 /// An effect to be carried out.
@@ -75,11 +138,11 @@ impl<H: Hands> Dispatcher<H> {
     }
 
     /// Carries out what this node committed, as soon as it did.
-    pub(super) async fn work(self: Arc<Self>, mut to_do: mpsc::UnboundedReceiver<Work>) {
+    pub(super) async fn work(self: Arc<Self>, mut to_do: mpsc::UnboundedReceiver<Job>) {
         let mut running = JoinSet::new();
-        while let Some(work) = to_do.recv().await {
+        while let Some(job) = to_do.recv().await {
             let dispatcher = Arc::clone(&self);
-            running.spawn(async move { dispatcher.carry_out(work).await });
+            running.spawn(async move { dispatcher.carry_out(job).await });
             while running.try_join_next().is_some() {}
         }
     }
@@ -121,7 +184,7 @@ impl<H: Hands> Dispatcher<H> {
             match record::decode_duty(&effect.bytes) {
                 Ok(duty) => {
                     let work = Work { id: effect.id, duty, orphaned: effect.orphaned };
-                    self.gateway.hand_over(work);
+                    self.gateway.hand_over(Job::Effect(work));
                 }
                 Err(error) => report("read a stored effect", &error),
             }
@@ -134,26 +197,26 @@ impl<H: Hands> Dispatcher<H> {
         Ok(claimed.next_due)
     }
 
-    /// Carries out one effect.
-    pub(super) async fn carry_out(&self, work: Work) {
-        self.perform(work).await;
+    /// Carries out one job.
+    pub(super) async fn carry_out(&self, job: Job) {
+        match job {
+            Job::Effect(work) => self.perform(work).await,
+            Job::Ask(request) => self.hands.ask(request).await,
+            Job::Write { carrier, to, body, name } => {
+                self.hands.write(&carrier, &to, &body, &name).await;
+            }
+        }
         self.gateway.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     async fn perform(&self, Work { id, duty, orphaned }: Work) {
         let Some(verification) = VerificationId::parse(&id.record) else { return };
         let outcome = match duty {
-            // At most once: whether the lost owner's phone rang is unknown, so it is not rung
-            // again. The end of the attempt also ends this duty.
-            Duty::Dial { attempt } if orphaned => {
-                let why = "the node that placed the call stopped before its end";
-                let cause = Cause::because(Reason::NodeLost, why);
-                self.gateway.signal(&verification, Signal::Ended { attempt, cause }).await
+            Duty::Dial { attempt } | Duty::Send { attempt } => {
+                self.place(&verification, attempt, orphaned).await
             }
-            Duty::Dial { attempt } => self.dial(&verification, attempt).await,
             Duty::HangUp { attempt, farewell } => {
-                self.hands.close(&verification, attempt, farewell);
-                self.gateway.acknowledge(vec![id], Vec::new()).await
+                self.hang_up(&verification, attempt, farewell, id).await
             }
             Duty::Deliver(delivery) => self.deliver(id, delivery).await,
         };
@@ -162,23 +225,85 @@ impl<H: Hands> Dispatcher<H> {
         }
     }
 
-    /// Places a call, unless the attempt has ended meanwhile.
-    async fn dial(&self, id: &VerificationId, attempt: AttemptNo) -> Result<(), Fault> {
+    /// Places a call or sends a text, unless the attempt has ended meanwhile. At most once: what
+    /// another owner began and was lost with is not begun again.
+    async fn place(
+        &self,
+        id: &VerificationId,
+        attempt: AttemptNo,
+        orphaned: bool,
+    ) -> Result<(), Fault> {
         let Some(verification) = self.gateway.load(id).await? else { return Ok(()) };
         if !is_running(&verification, attempt) {
             return Ok(());
         }
-        let signal = match self.hands.dial(&verification, attempt).await {
-            Ok(handle) => Signal::Placed { attempt, handle },
-            Err(cause) => Signal::Ended { attempt, cause },
+        if self.gateway.tenant(&verification.tenant).is_some_and(|tenant| tenant.test) {
+            return self.rehearse(&verification, attempt).await;
+        }
+        let by_carrier = self.gateway.is_by_carrier(&verification, attempt);
+        let signal = if orphaned && !by_carrier {
+            let why = "the node that placed the call stopped before its end";
+            Signal::Ended { attempt, cause: Cause::because(Reason::NodeLost, why) }
+        } else {
+            let first = match orphaned {
+                true => Receipt::Unclear,
+                false => self.hands.place(&verification, attempt).await,
+            };
+            let known = match first {
+                Receipt::Unclear if by_carrier => {
+                    tokio::time::sleep(RECONCILE_AFTER).await;
+                    self.hands.reconcile(&verification, attempt).await
+                }
+                clear @ (Receipt::Taken(_) | Receipt::Refused(_) | Receipt::Unclear) => clear,
+            };
+            match known {
+                Receipt::Taken(handle) => Signal::Placed { attempt, handle },
+                Receipt::Refused(cause) => Signal::Ended { attempt, cause },
+                Receipt::Unclear => Signal::Lost { attempt },
+            }
         };
+        let handle =
+            if let Signal::Placed { handle, .. } = &signal { Some(handle.clone()) } else { None };
         self.gateway.signal(id, signal).await?;
         // Whoever ended the attempt before its call had a name found nobody to tell.
         let Some(after) = self.gateway.load(id).await? else { return Ok(()) };
-        if !is_running(&after, attempt) && !says_goodbye(&after, attempt) {
-            self.hands.close(id, attempt, Farewell::Silent);
+        if handle.is_some() && !is_running(&after, attempt) && !says_goodbye(&after, attempt) {
+            self.hands.close(&after, attempt, handle.as_deref(), Farewell::Silent).await;
         }
         Ok(())
+    }
+
+    /// Plays an attempt of a test tenant: nothing leaves this node.
+    async fn rehearse(&self, verification: &Verification, no: AttemptNo) -> Result<(), Fault> {
+        let Some(attempt) = verification.find(no) else { return Ok(()) };
+        let id = &verification.id;
+        let handle = match rehearsal::receipt(verification, attempt) {
+            Receipt::Taken(handle) => handle,
+            Receipt::Refused(cause) => {
+                return self.gateway.signal(id, Signal::Ended { attempt: no, cause }).await;
+            }
+            Receipt::Unclear => return Ok(()),
+        };
+        self.gateway.signal(id, Signal::Placed { attempt: no, handle }).await?;
+        let now = self.gateway.now();
+        for (pause, signal) in rehearsal::cues(&self.gateway.0.orders, verification, attempt, now) {
+            tokio::time::sleep(pause).await;
+            self.gateway.signal(id, signal).await?;
+        }
+        Ok(())
+    }
+
+    async fn hang_up(
+        &self,
+        verification: &VerificationId,
+        attempt: AttemptNo,
+        farewell: Farewell,
+        duty: EffectId,
+    ) -> Result<(), Fault> {
+        if let Some(verification) = self.gateway.load(verification).await? {
+            self.hands.close(&verification, attempt, None, farewell).await;
+        }
+        self.gateway.acknowledge(vec![duty], Vec::new()).await
     }
 
     /// Writes what became of a delivery. A store that is full for a while must not strand it with

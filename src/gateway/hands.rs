@@ -1,5 +1,7 @@
-//! The hands that reach real phones and real customers: SIP trunks and the outbound client.
+//! The hands that reach real phones and real customers: SIP trunks, carriers and the outbound
+//! client.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +9,26 @@ use std::time::Duration;
 use super::dispatch::{Hands, report};
 use super::engine::{Command, Occupant, Shared};
 use super::line::{Calls, Exit, Line};
+use super::orders::Orders;
 use super::settings::{Settings, Trunk};
-use super::webhook::{Courier, Failure};
+use super::smsc::Smsc;
+use super::webhook::{Courier, Failure, Unanswered};
 use crate::ambient::Entropy;
+use crate::carrier::wire::HttpRequest;
+use crate::carrier::{Body, Order, Receipt, What};
 use crate::media::script::Lines;
 use crate::sip::digest::Credentials;
 use crate::sip::{NameAddr, Uri, call};
 use crate::store::record::Delivery;
 use crate::telemetry::{self, Event};
-use crate::verify::attempt::AttemptNo;
+use crate::verify::Verification;
+use crate::verify::attempt::{Attempt, AttemptNo};
+use crate::verify::number::PhoneNumber;
 use crate::verify::signal::{Cause, Farewell, Reason};
-use crate::verify::{Verification, VerificationId};
 use crate::voice::{self, Leg};
+
+/// How long an answer to what a person wrote is worth delivering.
+const NOTICE_LIFE: Duration = Duration::from_secs(600);
 
 /// How long a trunk's name may take to be resolved.
 const RESOLVE: Duration = Duration::from_secs(2);
@@ -35,23 +45,89 @@ pub(super) struct Trunks {
     pub(super) lines: Vec<Arc<Line>>,
     /// The outbound client.
     pub(super) courier: Courier,
+    /// What carriers are told.
+    pub(super) orders: Arc<Orders>,
+    /// The sessions of carriers that speak SMPP, by name.
+    pub(super) smscs: HashMap<String, Smsc>,
 }
 
 impl Hands for Trunks {
-    async fn dial(&self, verification: &Verification, attempt: AttemptNo) -> Result<String, Cause> {
-        let route = verification.find(attempt).map(|attempt| attempt.route.as_str());
-        let occupant = self.prepare(verification, attempt, route.unwrap_or_default()).await?;
-        let handle = occupant.leg.call_id().to_owned();
-        let key = (verification.id.clone(), attempt);
-        self.calls.seat(&handle, key, |seat| Command::Begin { leg: seat.leg, seat: occupant });
-        telemetry::observe(&Event::Legs(self.calls.count()));
-        Ok(handle)
+    async fn place(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
+        let Some(attempt) = verification.find(attempt) else {
+            return Receipt::Refused(Cause::because(Reason::CarrierError, "no such attempt"));
+        };
+        if self.orders.carrier(&attempt.route).is_some() {
+            return self.order(verification, attempt).await;
+        }
+        match self.dial(verification, attempt).await {
+            Ok(handle) => Receipt::Taken(handle),
+            Err(cause) => Receipt::Refused(cause),
+        }
     }
 
-    fn close(&self, verification: &VerificationId, attempt: AttemptNo, farewell: Farewell) {
+    async fn reconcile(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
+        let find = || {
+            let attempt = verification.find(attempt)?;
+            let carrier = self.orders.adapter(&attempt.route)?;
+            let written = self.orders.write(verification, attempt, self.shared.clock.now()).ok()?;
+            let request = carrier.find(&self.orders.order(verification, &written))?;
+            Some((carrier, written, request))
+        };
+        let Some((carrier, written, request)) = find() else { return Receipt::Unclear };
+        match self.courier.ask(request).await {
+            Ok((status, body)) => {
+                carrier.found(&self.orders.order(verification, &written), status, &body)
+            }
+            Err(_) => Receipt::Unclear,
+        }
+    }
+
+    async fn close(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+        handle: Option<&str>,
+        farewell: Farewell,
+    ) {
+        let found = verification.find(attempt);
+        let carrier = found.and_then(|attempt| self.orders.adapter(&attempt.route));
+        if let Some(carrier) = carrier {
+            // A carrier that told us of the answer says goodbye by itself.
+            let handle = handle.or_else(|| found?.call_id.as_deref());
+            let goodbye = found.is_some_and(|attempt| attempt.press.is_some());
+            let request = handle
+                .filter(|_| !goodbye)
+                .and_then(|handle| carrier.end(handle, self.shared.clock.now()));
+            if let Some(request) = request
+                && let Err(why) = self.courier.ask(request).await
+            {
+                report("end a call at its carrier", &why);
+            }
+            return;
+        }
         // No seat: the call is over, or was never placed.
-        if let Some(seat) = self.calls.of(&(verification.clone(), attempt)) {
+        if let Some(seat) = self.calls.of(&(verification.id.clone(), attempt)) {
             self.calls.command(seat, Command::Close { leg: seat.leg, farewell });
+        }
+    }
+
+    async fn ask(&self, request: HttpRequest) {
+        if let Err(why) = self.courier.ask(request).await {
+            report("ask a carrier", &why);
+        }
+    }
+
+    async fn write(&self, carrier: &str, to: &PhoneNumber, body: &Body, name: &str) {
+        if let Some(smsc) = self.smscs.get(carrier) {
+            smsc.send(to, body, NOTICE_LIFE).await;
+            return;
+        }
+        let Some(adapter) = self.orders.adapter(carrier) else { return };
+        let hooks = self.orders.hooks(carrier, name);
+        let what = What::Text { body, valid: NOTICE_LIFE };
+        let order = Order { id: name, to, hooks: &hooks, since: self.shared.clock.now(), what };
+        if let Ok(request) = adapter.order(&order) {
+            self.ask(request).await;
         }
     }
 
@@ -66,6 +142,47 @@ impl Hands for Trunks {
 }
 
 impl Trunks {
+    /// Has a carrier carry an attempt out.
+    async fn order(&self, verification: &Verification, attempt: &Attempt) -> Receipt {
+        let name = &attempt.route;
+        let written = match self.orders.write(verification, attempt, self.shared.clock.now()) {
+            Ok(written) => written,
+            Err(cause) => return Receipt::Refused(cause),
+        };
+        if let (Some(smsc), Some(body)) = (self.smscs.get(name), written.body()) {
+            return smsc.send(&verification.request.to, body, written.valid()).await;
+        }
+        let Some(carrier) = self.orders.adapter(name) else {
+            let why = format!("{name} carries none of this");
+            return Receipt::Refused(Cause::because(Reason::CarrierError, why));
+        };
+        let request = match carrier.order(&self.orders.order(verification, &written)) {
+            Ok(request) => request,
+            Err(cause) => return Receipt::Refused(cause),
+        };
+        match self.courier.ask(request).await {
+            Ok((status, body)) => carrier.receipt(attempt.channel, status, &body),
+            Err(Unanswered::Unsent(why)) => {
+                let why = format!("{name} cannot be reached: {why}");
+                Receipt::Refused(Cause::because(Reason::CarrierError, why))
+            }
+            Err(lost @ Unanswered::Lost(_)) => {
+                report("take a carrier's answer", &lost);
+                Receipt::Unclear
+            }
+        }
+    }
+
+    /// Places a call of our own.
+    async fn dial(&self, verification: &Verification, attempt: &Attempt) -> Result<String, Cause> {
+        let occupant = self.prepare(verification, attempt.no, &attempt.route).await?;
+        let handle = occupant.leg.call_id().to_owned();
+        let key = (verification.id.clone(), attempt.no);
+        self.calls.seat(&handle, key, |seat| Command::Begin { leg: seat.leg, seat: occupant });
+        telemetry::observe(&Event::Legs(self.calls.count()));
+        Ok(handle)
+    }
+
     async fn prepare(
         &self,
         verification: &Verification,

@@ -1,13 +1,15 @@
-//! What a call learned, in the words of its verification.
+//! What a call learned, ours or a carrier's, in the words of its verification.
 //!
 //! This is where evidence of consent is made, and nowhere else: where a key was heard that means
 //! yes.
 
 use std::net::SocketAddr;
 
+use crate::ambient::Timestamp;
+use crate::carrier::News;
 use crate::sip::call;
 use crate::verify::attempt::AttemptNo;
-use crate::verify::signal::{Cause, Press, Reason, Said, Signal};
+use crate::verify::signal::{Cause, Press, Reason, RtpMark, Said, Signal};
 use crate::voice::{self, Ended, Event, Key};
 
 /// The signal that an event of an attempt's call is; `None` for what concerns nobody but those who
@@ -15,8 +17,8 @@ use crate::voice::{self, Ended, Event, Key};
 #[must_use]
 pub fn signal(attempt: AttemptNo, trunk: &str, event: &Event) -> Option<Signal> {
     Some(match event {
-        Event::Alerting { status } => Signal::Alerting { attempt, sip_status: *status },
-        Event::Answered { status } => Signal::Engaged { attempt, sip_status: *status },
+        Event::Alerting { status } => Signal::Alerting { attempt, sip_status: Some(*status) },
+        Event::Answered { status } => Signal::Engaged { attempt, sip_status: Some(*status) },
         Event::Prompting => Signal::Prompting { attempt },
         Event::Listening => Signal::Listening { attempt },
         Event::Heard { said, key } => Signal::heard(attempt, meaning(*said), press(key)),
@@ -37,10 +39,38 @@ fn press(key: &Key) -> Press {
     Press {
         at: key.at,
         path: path(key).to_owned(),
-        ssrc: key.ssrc,
-        rtp_timestamp: key.rtp_timestamp,
-        sequence: key.sequence,
+        rtp: Some(RtpMark { ssrc: key.ssrc, timestamp: key.rtp_timestamp, sequence: key.sequence }),
+        event: None,
     }
+}
+
+/// The signal that a carrier's news are; `None` for what people wrote, which belongs to no attempt
+/// yet.
+#[must_use]
+pub fn news(attempt: AttemptNo, now: Timestamp, news: News) -> Option<Signal> {
+    Some(match news {
+        News::Placed(handle) => Signal::Placed { attempt, handle },
+        News::Alerting => Signal::Alerting { attempt, sip_status: None },
+        News::Engaged => Signal::Engaged { attempt, sip_status: None },
+        News::Prompting => Signal::Prompting { attempt },
+        News::Sent => Signal::Sent { attempt },
+        News::Delivered => Signal::Delivered { attempt },
+        News::Said { said, event } => {
+            let press = Press { at: now, path: CARRIER.to_owned(), rtp: None, event: Some(event) };
+            Signal::heard(attempt, said, press)
+        }
+        News::Ended(cause) => Signal::Ended { attempt, cause },
+        News::Text(_) => return None,
+    })
+}
+
+/// The path of a key that a carrier heard.
+const CARRIER: &str = "carrier";
+
+/// The signal of a key that is pressed in a rehearsal: no phone was called.
+pub(super) fn rehearsed(attempt: AttemptNo, now: Timestamp, said: Said) -> Signal {
+    let press = Press { at: now, path: "rehearsal".to_owned(), rtp: None, event: None };
+    Signal::heard(attempt, said, press)
 }
 
 pub(super) const fn path(key: &Key) -> &'static str {

@@ -2,16 +2,22 @@
 //! decided is committed together with everything that must now happen.
 
 pub mod hearing;
+pub mod hooks;
 pub mod resource;
 pub mod settings;
+pub mod smsc;
 pub mod tap;
 
+mod answers;
 mod dispatch;
 mod engine;
 mod hands;
 mod hub;
 mod line;
+mod orders;
 mod ports;
+mod rehearsal;
+mod replies;
 mod start;
 mod webhook;
 
@@ -21,9 +27,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use self::answers::{CheckError, ResendError};
 pub use self::dispatch::Hands;
-use self::dispatch::Work;
+use self::dispatch::{Job, Work};
 use self::hub::Hub;
+use self::orders::Orders;
 use self::resource::Resource;
 use self::settings::{ApiKey, Tenant};
 pub use self::start::{Running, StartError, Turns};
@@ -31,18 +39,32 @@ pub use self::webhook::Failure;
 use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::store::record::{self, Delivery, Duty, RecordError};
 use crate::store::{
-    Answer, Commit, Committed, EffectId, Owner, Queued, RecordWrite, Store, StoreError,
+    Alias, Answer, Commit, Committed, EffectId, Owner, Queued, RecordWrite, Store, StoreError,
 };
 use crate::telemetry::{self, Event};
-use crate::verify::attempt::AttemptState;
+use crate::verify::attempt::{AttemptNo, AttemptState};
+use crate::verify::code::{Binding, Code, Pin};
 use crate::verify::policy::{self, Refusal};
-use crate::verify::request::Request;
-use crate::verify::route::{NoRoute, Table};
-use crate::verify::signal::{By, Effect, Signal};
-use crate::verify::{Step, Verification, VerificationId};
+use crate::verify::request::{Channel, Request};
+use crate::verify::route::{NoRoute, Route, Table};
+use crate::verify::signal::{Because, By, Effect, Signal};
+use crate::verify::{Birth, Step, Verification, VerificationId};
 
 /// How long a repeated request gets the answer of the first.
 const IDEMPOTENCY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long after its end a verification is still known by the phone it asked and by what its
+/// carriers call it: receipts and replies come late.
+const ALIAS_LIFE: Duration = Duration::from_secs(72 * 60 * 60);
+
+/// The group of the records that keep phones' choices.
+const CHOICES: &str = "choices";
+
+/// What a record says of a phone that wants no texts.
+const OPTED_OUT: &[u8] = b"out";
+
+/// What it says once the phone wants them again.
+const OPTED_IN: &[u8] = b"in";
 
 /// How often a signal is applied anew because another one was faster. Each loss means that the
 /// verification moved, and it cannot move this often.
@@ -58,13 +80,13 @@ struct Inner {
     entropy: Mutex<Entropy>,
     store: Store,
     owner: Owner,
-    tenants: Vec<Arc<Tenant>>,
+    orders: Arc<Orders>,
     routes: Table,
     hub: Hub,
     draining: AtomicBool,
     /// Whether the last claim could use the store.
     store_works: AtomicBool,
-    work: mpsc::UnboundedSender<Work>,
+    work: mpsc::UnboundedSender<Job>,
     /// How many effects are handed over and not yet carried out.
     in_flight: AtomicUsize,
     /// Tells the claimer of deadlines that may be earlier than those it knows.
@@ -78,6 +100,19 @@ pub struct AnswerOf {
     pub idempotency: Option<Idempotency>,
     /// Writes the body; it is stored in the commit of what it tells.
     pub render: fn(&Verification) -> Vec<u8>,
+}
+
+/// What is asked for, with the secrets that are in it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// All that may be kept.
+    pub request: Request,
+    /// The code, where the caller chose it.
+    pub code: Option<Code>,
+    /// The PIN that must follow the code in a reply.
+    pub pin: Option<Pin>,
+    /// Only see whether it could be done, and how.
+    pub dry_run: bool,
 }
 
 /// The caller's name for a request that it may repeat.
@@ -105,6 +140,11 @@ pub enum Answered {
         body: Vec<u8>,
         /// The verification it tells of.
         id: VerificationId,
+    },
+    /// It would be carried out; nothing was kept or sent.
+    Dry {
+        /// The body.
+        body: Vec<u8>,
     },
     /// Another request was sent under the same idempotency key.
     Mismatch,
@@ -150,10 +190,19 @@ pub struct Readiness {
     pub reasons: Vec<String>,
 }
 
+/// How a signal that a request brought is answered.
+#[derive(Clone, Copy)]
+struct Answering<'a> {
+    scope: &'a str,
+    answer: &'a AnswerOf,
+    /// Whether an answer is kept when nothing changed.
+    even_ignored: bool,
+}
+
 /// What became of a signal.
 enum Applied {
     Moved(Verification),
-    Ignored(Verification),
+    Ignored(Verification, Because),
     /// A repeated request: nothing was applied.
     Answered {
         fingerprint: [u8; 32],
@@ -166,7 +215,7 @@ impl Gateway {
     #[must_use]
     pub fn tenant_of(&self, presented: &ApiKey) -> Option<Arc<Tenant>> {
         let mut found = None;
-        for tenant in &self.0.tenants {
+        for tenant in &self.0.orders.tenants {
             for key in &tenant.keys {
                 if key.matches(presented) {
                     found = Some(tenant);
@@ -183,31 +232,60 @@ impl Gateway {
     pub async fn begin(
         &self,
         tenant: &Tenant,
-        request: Request,
+        asked: Asked,
         answer: AnswerOf,
     ) -> Result<Answered, BeginError> {
+        // A repeat gets the answer of then, whatever has changed since.
+        let scope = format!("start/{}", tenant.name);
+        if let Some(answered) = self.answered_before(&scope, &answer).await? {
+            return Ok(answered);
+        }
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(BeginError::NotReady("this node is shutting down".to_owned()));
         }
+        let Asked { request, code, pin, dry_run } = asked;
         let permit = policy::decide(&request, &tenant.rules)?;
         let route = self.0.routes.plan(&request, &permit)?;
+        self.must_be_willing(tenant, &request, &route).await?;
         let now = self.now();
-        let step = {
-            let mut entropy = self.0.entropy.lock().unwrap_or_else(PoisonError::into_inner);
-            Verification::begin(now, tenant.name.clone(), request, route, &mut entropy)
-        };
-        let (next, effects) = match step {
+        let birth = self.birth(now, tenant, request, route, code.as_ref(), pin.as_ref());
+        let (next, effects) = match Verification::begin(now, birth) {
             Step::Moved { next, effects } => (next, effects),
             Step::Ignored { same, .. } => (same, Vec::new()),
         };
-        let row = stored_answer(&format!("start/{}", tenant.name), &answer, &next, now);
+        if dry_run {
+            return Ok(Answered::Dry { body: (answer.render)(&next) });
+        }
+        let row = stored_answer(&scope, &answer, &next, now);
         match self.commit(now, None, &next, effects, row).await? {
             Committed::Yes => Ok(Answered::Fresh { body: (answer.render)(&next), id: next.id }),
-            Committed::Answered { fingerprint, bytes } => {
-                Ok(replay(&answer, &fingerprint, &bytes, next.id))
-            }
+            Committed::Answered { fingerprint, bytes } => Ok(replay(&answer, &fingerprint, &bytes)),
             Committed::Stale { .. } => Err(Fault::Contended(next.id).into()),
         }
+    }
+
+    fn birth(
+        &self,
+        now: Timestamp,
+        tenant: &Tenant,
+        request: Request,
+        route: Route,
+        code: Option<&Code>,
+        pin: Option<&Pin>,
+    ) -> Birth {
+        let (id, seed) = {
+            let mut entropy = self.0.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+            (VerificationId::new(now, &mut entropy), entropy.u64())
+        };
+        let binding =
+            Binding { id: id.as_str(), to: &request.to, transaction: request.transaction.as_ref() };
+        let rehearsed = tenant.test.then(|| rehearsal::code(tenant.texting.code_digits)).flatten();
+        let chosen = code.or(rehearsed.as_ref());
+        let secret = request
+            .ways()
+            .any(|way| way.mode.has_code())
+            .then(|| self.0.orders.vault.secret(binding, tenant.texting.code_digits, chosen, pin));
+        Birth { id, tenant: tenant.name.clone(), request, route, secret, seed }
     }
 
     /// Takes a verification back. One that is settled stays as it is, and is told as it is.
@@ -224,15 +302,16 @@ impl Gateway {
         if self.read(tenant, id).await?.is_none() {
             return Ok(None);
         }
-        let signal = Signal::Withdrawn(By::Caller);
         let scope = format!("cancel/{}/{id}", tenant.name);
-        Ok(match self.apply(id, signal, Some((&scope, &answer))).await? {
+        let answering = Answering { scope: &scope, answer: &answer, even_ignored: true };
+        let signal = |_: &Verification| Signal::Withdrawn(By::Caller);
+        Ok(match self.apply(id, signal, Some(answering)).await? {
             None => None,
-            Some(Applied::Moved(next) | Applied::Ignored(next)) => {
+            Some(Applied::Moved(next) | Applied::Ignored(next, _)) => {
                 Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone() })
             }
             Some(Applied::Answered { fingerprint, bytes }) => {
-                Some(replay(&answer, &fingerprint, &bytes, id.clone()))
+                Some(replay(&answer, &fingerprint, &bytes))
             }
         })
     }
@@ -285,7 +364,7 @@ impl Gateway {
     /// # Errors
     /// When the store fails; the signal then counts as never learned.
     pub async fn signal(&self, id: &VerificationId, signal: Signal) -> Result<(), Fault> {
-        self.apply(id, signal, None).await.map(|_| ())
+        self.apply(id, |_| signal.clone(), None).await.map(|_| ())
     }
 
     /// Whether this node takes new verifications.
@@ -313,31 +392,38 @@ impl Gateway {
         Ok(Some(record::decode(&stored.bytes)?))
     }
 
-    /// Load, decide, commit; anew when another signal was faster.
+    /// Load, decide, commit; anew when another signal was faster. The signal may depend on what is
+    /// loaded (a code is bound to its verification).
     async fn apply(
         &self,
         id: &VerificationId,
-        signal: Signal,
-        answer: Option<(&str, &AnswerOf)>,
+        signal: impl Fn(&Verification) -> Signal,
+        answering: Option<Answering<'_>>,
     ) -> Result<Option<Applied>, Fault> {
         for _ in 0..RETRIES {
             let Some(before) = self.load(id).await? else { return Ok(None) };
             let now = self.now();
-            let (next, effects, ignored) = match before.clone().apply(now, signal.clone()) {
+            let (next, effects, ignored) = match before.clone().apply(now, signal(&before)) {
                 Step::Moved { next, effects } => (next, effects, None),
                 Step::Ignored { same, because } => (same, Vec::new(), Some(because)),
             };
-            let row = answer.and_then(|(scope, answer)| stored_answer(scope, answer, &next, now));
+            let row = answering
+                .filter(|answering| answering.even_ignored || ignored.is_none())
+                .and_then(|it| stored_answer(it.scope, it.answer, &next, now));
             if let Some(because) = ignored {
                 telemetry::observe(&Event::Ignored { verification: &next, because });
                 if row.is_none() {
-                    return Ok(Some(Applied::Ignored(next)));
+                    return Ok(Some(Applied::Ignored(next, because)));
                 }
             }
             let from = ignored.is_none().then_some(&before);
             match self.commit_from(now, from, &next, effects, row).await? {
-                Committed::Yes if ignored.is_some() => return Ok(Some(Applied::Ignored(next))),
-                Committed::Yes => return Ok(Some(Applied::Moved(next))),
+                Committed::Yes => {
+                    return Ok(Some(match ignored {
+                        Some(because) => Applied::Ignored(next, because),
+                        None => Applied::Moved(next),
+                    }));
+                }
                 Committed::Stale { .. } => {}
                 Committed::Answered { fingerprint, bytes } => {
                     return Ok(Some(Applied::Answered { fingerprint, bytes }));
@@ -398,7 +484,8 @@ impl Gateway {
             now,
             record: Some(record),
             queue,
-            done: finished_dials(before, next),
+            done: self.finished(before, next),
+            aliases: self.aliases(before, next),
             answer,
             ..Commit::default()
         };
@@ -408,7 +495,7 @@ impl Gateway {
             self.0.hub.announce(&next.id);
             for (effect, duty) in duties {
                 let id = EffectId { record: next.id.to_string(), effect };
-                self.hand_over(Work { id, duty, orphaned: false });
+                self.hand_over(Job::Effect(Work { id, duty, orphaned: false }));
             }
             let _ = next.deadline().map(|(at, _)| self.0.wake.send(at));
         }
@@ -417,9 +504,9 @@ impl Gateway {
 
     /// Hands an effect to the dispatcher. It outlives every caller but a dying process; what it
     /// does not take now is claimed after the restart.
-    fn hand_over(&self, work: Work) {
+    fn hand_over(&self, job: Job) {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
-        let _ = self.0.work.send(work);
+        let _ = self.0.work.send(job);
     }
 
     /// What carrying the effects out takes: a `Notify` is one delivery for each endpoint.
@@ -429,6 +516,7 @@ impl Gateway {
             let name = effect.name();
             match effect {
                 Effect::Dial { attempt } => duties.push((name, Duty::Dial { attempt })),
+                Effect::Send { attempt } => duties.push((name, Duty::Send { attempt })),
                 Effect::HangUp { attempt, farewell } => {
                     duties.push((name, Duty::HangUp { attempt, farewell }));
                 }
@@ -463,7 +551,104 @@ impl Gateway {
     }
 
     fn tenant(&self, name: &str) -> Option<&Arc<Tenant>> {
-        self.0.tenants.iter().find(|tenant| tenant.name == name)
+        self.0.orders.tenant(name)
+    }
+
+    /// Whether an attempt goes by a carrier: it then lives on without this node.
+    fn is_by_carrier(&self, verification: &Verification, attempt: AttemptNo) -> bool {
+        let attempt = verification.find(attempt);
+        attempt.is_some_and(|attempt| self.0.orders.carrier(&attempt.route).is_some())
+    }
+
+    /// The duties of attempts that this step carried to their end. A call of our own is one until
+    /// it ends; what a carrier has taken is the carrier's.
+    fn finished(&self, before: Option<&Verification>, next: &Verification) -> Vec<EffectId> {
+        let over = |verification: &Verification, no| {
+            verification.find(no).is_some_and(|attempt| {
+                let taken = attempt.call_id.is_some() && self.is_by_carrier(verification, no);
+                attempt.state == AttemptState::Ended || taken
+            })
+        };
+        next.attempts
+            .iter()
+            .filter(|it| over(next, it.no) && !before.is_some_and(|before| over(before, it.no)))
+            .map(|attempt| {
+                let no = attempt.no;
+                let effect = match attempt.channel {
+                    Channel::Voice => Effect::Dial { attempt: no },
+                    Channel::Sms => Effect::Send { attempt: no },
+                };
+                EffectId { record: next.id.to_string(), effect: effect.name() }
+            })
+            .collect()
+    }
+
+    /// By which names this step makes the verification known: the phone and the sender of a new
+    /// text, and what the carrier calls it.
+    fn aliases(&self, before: Option<&Verification>, next: &Verification) -> Vec<Alias> {
+        let expires = next.expires_at + ALIAS_LIFE;
+        let named = |alias| Alias { alias, record: next.id.to_string(), expires };
+        let earlier = |no| before.and_then(|before| before.find(no));
+        let mut aliases = Vec::new();
+        for attempt in next.attempts.iter().filter(|attempt| attempt.channel == Channel::Sms) {
+            let known = earlier(attempt.no);
+            let Some(carrier) = self.0.orders.carrier(&attempt.route) else { continue };
+            if known.is_none() {
+                let vault = &self.0.orders.vault;
+                aliases.push(named(vault.pair("reply", &next.request.to, &carrier.sender)));
+            }
+            // A carrier that names nothing tells nothing by a name.
+            let handle = attempt.call_id.as_ref().filter(|handle| !handle.is_empty());
+            if let Some(handle) = handle.filter(|_| known.is_none_or(|it| it.call_id.is_none())) {
+                aliases.push(named(handle_alias(&attempt.route, handle)));
+            }
+        }
+        aliases
+    }
+
+    /// Whether a phone's choice is to get no texts.
+    async fn has_opted_out(&self, choice: &str) -> Result<bool, Fault> {
+        Ok(self.0.store.load(choice).await?.is_some_and(|it| it.bytes == OPTED_OUT))
+    }
+
+    /// Writes a phone's choice down: no texts any more, or texts again.
+    async fn write_choice(&self, choice: String, out: bool) -> Result<(), Fault> {
+        let now = self.now();
+        for _ in 0..RETRIES {
+            let before = self.0.store.load(&choice).await?.map(|it| it.version);
+            let record = RecordWrite {
+                id: choice.clone(),
+                expected: before,
+                version: before.unwrap_or_default() + 1,
+                bytes: if out { OPTED_OUT } else { OPTED_IN }.to_vec(),
+                wake: None,
+                group: CHOICES.to_owned(),
+                created: now,
+            };
+            let commit = Commit { now, record: Some(record), ..Commit::default() };
+            if self.0.store.commit(commit).await? == Committed::Yes {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down that something was answered; `false` when it had been already.
+    async fn remember(&self, answer: Answer) -> Result<bool, Fault> {
+        let commit = Commit { now: self.now(), answer: Some(answer), ..Commit::default() };
+        Ok(self.0.store.commit(commit).await? == Committed::Yes)
+    }
+
+    /// The answer that a repeated request got the first time, where there was one.
+    async fn answered_before(
+        &self,
+        scope: &str,
+        answer: &AnswerOf,
+    ) -> Result<Option<Answered>, Fault> {
+        let Some(idempotency) = &answer.idempotency else { return Ok(None) };
+        let key = format!("{scope}/{}", idempotency.key);
+        let found = self.0.store.answered(self.now(), &key).await?;
+        Ok(found.map(|given| replay(answer, &given.fingerprint, &given.bytes)))
     }
 
     /// Commits that effects were carried out, or are to be tried again.
@@ -478,20 +663,9 @@ impl Gateway {
     }
 }
 
-/// The dials of attempts that ended with this step: their duty is over, however they ended.
-fn finished_dials(before: Option<&Verification>, next: &Verification) -> Vec<EffectId> {
-    let over = |verification: &Verification, no| {
-        verification.find(no).is_some_and(|attempt| attempt.state == AttemptState::Ended)
-    };
-    next.attempts
-        .iter()
-        .map(|attempt| attempt.no)
-        .filter(|&no| over(next, no) && !before.is_some_and(|before| over(before, no)))
-        .map(|attempt| EffectId {
-            record: next.id.to_string(),
-            effect: Effect::Dial { attempt }.name(),
-        })
-        .collect()
+/// How a carrier's receipt finds its attempt.
+fn handle_alias(carrier: &str, handle: &str) -> String {
+    format!("handle/{carrier}/{handle}")
 }
 
 /// The row that answers a repeat of this request.
@@ -513,21 +687,12 @@ fn stored_answer(
 }
 
 /// The answer of then, when the same was asked.
-fn replay(
-    answer: &AnswerOf,
-    fingerprint: &[u8; 32],
-    bytes: &[u8],
-    otherwise: VerificationId,
-) -> Answered {
+fn replay(answer: &AnswerOf, fingerprint: &[u8; 32], bytes: &[u8]) -> Answered {
     let same = answer.idempotency.as_ref().is_some_and(|it| it.fingerprint == *fingerprint);
-    if !same {
-        return Answered::Mismatch;
+    let mut parts = bytes.splitn(2, |&byte| byte == b'\n');
+    let id = parts.next().and_then(|id| std::str::from_utf8(id).ok());
+    match (id.and_then(VerificationId::parse), parts.next()) {
+        (Some(id), Some(body)) if same => Answered::Replayed { body: body.to_vec(), id },
+        _ => Answered::Mismatch,
     }
-    let (id, body) = match bytes.iter().position(|&byte| byte == b'\n') {
-        Some(at) => bytes.split_at(at),
-        None => (&[][..], bytes),
-    };
-    let id = std::str::from_utf8(id).ok().and_then(VerificationId::parse);
-    let body = body.strip_prefix(b"\n").unwrap_or(body).to_vec();
-    Answered::Replayed { body, id: id.unwrap_or(otherwise) }
 }

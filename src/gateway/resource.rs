@@ -26,7 +26,8 @@ pub struct Resource {
     /// Why it ended; null while it is pending. More words may be added.
     #[schema(required, schema_with = reason_words)]
     pub reason: Option<&'static str>,
-    /// How the person is reached.
+    /// How the person is being reached now, or was last: a fallback or another attempt may have
+    /// changed it.
     #[schema(schema_with = channel_words)]
     pub channel: &'static str,
     /// What is asked of the person.
@@ -59,14 +60,15 @@ pub struct Resource {
     pub settled_at: Option<String>,
     /// Every try so far, the first one first; at most the last is not `ended`.
     pub attempts: Vec<AttemptResource>,
-    /// How many more codes may be checked; null where no code is asked for.
-    #[schema(required, example = json!(null))]
+    /// How many more codes may be compared, typed or sent back; null where no code is sent, and
+    /// once it is settled.
+    #[schema(required, example = 5)]
     pub checks_left: Option<u32>,
-    /// How many more attempts may be asked for; null where none may.
-    #[schema(required, example = json!(null))]
+    /// How many more attempts may be asked for; null once it is settled.
+    #[schema(required, example = 4)]
     pub sends_left: Option<u32>,
     /// When the next attempt may be asked for; null where none may.
-    #[schema(required, format = DateTime, example = json!(null))]
+    #[schema(required, format = DateTime, example = "2026-11-24T18:50:43.123Z")]
     pub next_send_at: Option<String>,
 }
 
@@ -80,7 +82,7 @@ pub struct AttemptResource {
     /// How the person is reached.
     #[schema(schema_with = channel_words)]
     pub channel: &'static str,
-    /// The trunk's name.
+    /// The trunk's or the carrier's name.
     #[schema(example = "carrier-a")]
     pub route: String,
     /// How far it has come. It only moves forward.
@@ -98,7 +100,8 @@ pub struct AttemptResource {
     /// A sentence for people, where the words above do not say it all.
     #[schema(required, example = json!(null))]
     pub detail: Option<String>,
-    /// The SIP Call-ID: what to tell the carrier when a call is in question.
+    /// The SIP Call-ID, or the carrier's own name of the call or message: what to tell the carrier
+    /// when it is in question.
     #[schema(required, example = "4k9q2m7x1c8v5b3n6z0a")]
     pub call_id: Option<String>,
     /// When it was begun.
@@ -120,42 +123,48 @@ pub struct AttemptResource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Press)]
 pub struct PressResource {
-    /// The way it came: `rfc4733` is a telephone-event in the media stream.
+    /// The way it came: `rfc4733` is a telephone-event in the media stream, `carrier` a key that a
+    /// carrier heard on its call.
     #[schema(example = "rfc4733")]
     pub path: String,
     /// When its first packet came.
     #[schema(format = DateTime, example = "2026-11-24T18:49:58.201Z")]
     pub at: String,
-    /// The stream it came in (RTP SSRC).
-    #[schema(format = Int64, example = 3_735_928_559_u32)]
-    pub ssrc: u32,
-    /// The sequence number of its first packet.
-    #[schema(example = 4711)]
-    pub sequence: u16,
+    /// The stream it came in (RTP SSRC); null where a carrier heard it.
+    #[schema(required, format = Int64, example = 3_735_928_559_u32)]
+    pub ssrc: Option<u32>,
+    /// The sequence number of its first packet; null where a carrier heard it.
+    #[schema(required, example = 4711)]
+    pub sequence: Option<u16>,
+    /// The carrier's own name of the event; null where it was our call.
+    #[schema(required, example = json!(null))]
+    pub event: Option<String>,
 }
 
 impl From<&Verification> for Resource {
     fn from(verification: &Verification) -> Self {
-        let request = &verification.request;
+        let (request, way) = (&verification.request, verification.way());
+        let open = verification.verdict().is_none();
+        let secret = verification.secret.as_ref().filter(|_| open);
         Self {
             id: verification.id.to_string(),
             version: verification.version,
             status: verification.status().as_str(),
             reason: verification.verdict().map(Verdict::reason).map(Reason::as_str),
-            channel: request.channel.as_str(),
-            mode: request.mode.as_str(),
+            channel: way.channel.as_str(),
+            mode: way.mode.as_str(),
             to: request.to.masked(),
             subject: request.subject.clone(),
             reference: request.reference.clone(),
-            assurance: request.mode.assurance().as_str(),
+            assurance: verification.assurance().as_str(),
             r#match: None,
             created_at: verification.created_at.to_rfc3339(),
             expires_at: verification.expires_at.to_rfc3339(),
             settled_at: verification.settled_at().map(Timestamp::to_rfc3339),
             attempts: verification.attempts.iter().map(AttemptResource::from).collect(),
-            checks_left: None,
-            sends_left: None,
-            next_send_at: None,
+            checks_left: secret.map(|secret| u32::from(secret.checks_left)),
+            sends_left: open.then(|| u32::from(verification.sends_left())),
+            next_send_at: verification.next_send_at().map(Timestamp::to_rfc3339),
         }
     }
 }
@@ -185,8 +194,9 @@ impl From<&Press> for PressResource {
         Self {
             path: press.path.clone(),
             at: press.at.to_rfc3339(),
-            ssrc: press.ssrc,
-            sequence: press.sequence,
+            ssrc: press.rtp.map(|rtp| rtp.ssrc),
+            sequence: press.rtp.map(|rtp| rtp.sequence),
+            event: press.event.clone(),
         }
     }
 }
@@ -196,6 +206,27 @@ impl From<&Press> for PressResource {
 #[expect(clippy::expect_used, reason = "text, numbers and lists always have a JSON form")]
 pub fn render(verification: &Verification) -> Vec<u8> {
     serde_json::to_vec(&Resource::from(verification)).expect("a resource is plain data")
+}
+
+/// The body that tells of a code that was compared: the verification, and whether it matched.
+#[must_use]
+pub fn render_checked(verification: &Verification) -> Vec<u8> {
+    let matched = matches!(verification.verdict(), Some(Verdict::Approved(it)) if it.is_code());
+    render_with(verification, "matched", matched)
+}
+
+/// The body that tells what would be done.
+#[must_use]
+pub fn render_dry(verification: &Verification) -> Vec<u8> {
+    render_with(verification, "dry_run", true)
+}
+
+fn render_with(verification: &Verification, name: &str, value: bool) -> Vec<u8> {
+    let mut body = serde_json::to_value(Resource::from(verification)).unwrap_or_default();
+    if let Some(object) = body.as_object_mut() {
+        object.insert(name.to_owned(), value.into());
+    }
+    body.to_string().into_bytes()
 }
 
 /// Every word of a status.
@@ -209,7 +240,7 @@ const STATUSES: [Status; 6] = [
 ];
 
 /// Every word of a reason.
-const REASONS: [Reason; 16] = [
+const REASONS: [Reason; 24] = [
     Reason::Confirmed,
     Reason::FraudReported,
     Reason::WrongKey,
@@ -226,16 +257,26 @@ const REASONS: [Reason; 16] = [
     Reason::MediaLost,
     Reason::NodeLost,
     Reason::CanceledByCaller,
+    Reason::CodeMatched,
+    Reason::ReplyMatched,
+    Reason::Declined,
+    Reason::TooManyChecks,
+    Reason::Undelivered,
+    Reason::Voicemail,
+    Reason::Fax,
+    Reason::OptedOut,
 ];
 
 /// Every word of an attempt's state.
-const STATES: [AttemptState; 7] = [
+const STATES: [AttemptState; 9] = [
     AttemptState::Queued,
     AttemptState::Dialing,
     AttemptState::Ringing,
     AttemptState::Answered,
     AttemptState::Prompting,
     AttemptState::Listening,
+    AttemptState::Sent,
+    AttemptState::Delivered,
     AttemptState::Ended,
 ];
 
@@ -255,17 +296,27 @@ fn reason_words() -> Object {
 }
 
 fn channel_words() -> Object {
-    one_of(&[Channel::Voice.as_str()], "How the person is reached: `voice` is a phone call.")
+    let words = [Channel::Voice, Channel::Sms].map(Channel::as_str);
+    one_of(&words, "How the person is reached: `voice` is a phone call, `sms` a text.")
 }
 
 fn mode_words() -> Object {
-    one_of(&[Mode::Confirm.as_str()], "What is asked of the person: `confirm` is to press `#`.")
+    let meaning = "What is asked of the person: `confirm` is to press `#`, `code` to type a code \
+                   into the page or send it back, `reply` to send it back.";
+    one_of(&[Mode::Confirm, Mode::Code, Mode::Reply].map(Mode::as_str), meaning)
 }
 
 fn assurance_words() -> Object {
     let meaning = "What an approval proves. `possession`: somebody held the phone. This alone is \
-                   not out-of-band authentication in the sense of NIST SP 800-63B-4.";
-    one_of(&[Assurance::Possession.as_str()], meaning)
+                   not out-of-band authentication in the sense of NIST SP 800-63B-4. \
+                   `transferred_secret`: a code that was sent to the phone came back; with \
+                   `+knowledge`, the person's PIN with it.";
+    let words = [
+        Assurance::Possession,
+        Assurance::TransferredSecret,
+        Assurance::TransferredSecretAndKnowledge,
+    ];
+    one_of(&words.map(Assurance::as_str), meaning)
 }
 
 fn state_words() -> Object {
@@ -284,6 +335,7 @@ fn one_of(words: &[&'static str], description: &'static str) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::signal::RtpMark;
 
     /// Adding a word to one of the enums ends here: give it the next place, and add it to its list.
     #[test]
@@ -317,6 +369,14 @@ mod tests {
                 Reason::MediaLost => 13,
                 Reason::NodeLost => 14,
                 Reason::CanceledByCaller => 15,
+                Reason::CodeMatched => 16,
+                Reason::ReplyMatched => 17,
+                Reason::Declined => 18,
+                Reason::TooManyChecks => 19,
+                Reason::Undelivered => 20,
+                Reason::Voicemail => 21,
+                Reason::Fax => 22,
+                Reason::OptedOut => 23,
             };
             assert_eq!(place, listed);
         }
@@ -328,7 +388,9 @@ mod tests {
                 AttemptState::Answered => 3,
                 AttemptState::Prompting => 4,
                 AttemptState::Listening => 5,
-                AttemptState::Ended => 6,
+                AttemptState::Sent => 6,
+                AttemptState::Delivered => 7,
+                AttemptState::Ended => 8,
             };
             assert_eq!(place, listed);
         }
@@ -339,13 +401,13 @@ mod tests {
         let press = Press {
             at: Timestamp::from_secs(1),
             path: "rfc4733".to_owned(),
-            ssrc: 7,
-            rtp_timestamp: 8,
-            sequence: 9,
+            rtp: Some(RtpMark { ssrc: 7, timestamp: 8, sequence: 9 }),
+            event: None,
         };
         let shown = serde_json::to_value(PressResource::from(&press)).unwrap();
         let wanted = serde_json::json!({
-            "path": "rfc4733", "at": "1970-01-01T00:00:01.000Z", "ssrc": 7, "sequence": 9
+            "path": "rfc4733", "at": "1970-01-01T00:00:01.000Z", "ssrc": 7, "sequence": 9,
+            "event": null
         });
         assert_eq!(shown, wanted);
     }

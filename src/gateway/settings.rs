@@ -3,21 +3,27 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use crate::carrier::{Carrier, Reach, smpp};
+use crate::verify::code;
 use crate::verify::policy::Rules;
 use crate::verify::request::Brand;
 use crate::verify::route::Table;
+use crate::verify::text::Texts;
 
 /// Everything the gateway needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where records live.
     pub store: StoreSettings,
+    /// What codes are derived from. `None`: a key that is kept beside the store.
+    pub secret: Option<Zeroizing<String>>,
     /// UDP addresses that SIP is spoken on; port 0 lets the system choose.
     pub sip_listen: Vec<SocketAddr>,
     /// First and last port for RTP, both inclusive; RTP takes the even ones, RTCP the odd.
@@ -32,10 +38,39 @@ pub struct Settings {
     pub call_limit: Duration,
     /// SIP peers.
     pub trunks: Vec<Trunk>,
+    /// Providers.
+    pub carriers: Vec<Provider>,
+    /// Where providers call back: a URL without a slash at its end.
+    pub public_url: Option<String>,
+    /// What texts say.
+    pub texts: Arc<Texts>,
     /// Which numbers go by which trunks.
     pub routes: Table,
     /// Who may ask.
     pub tenants: Vec<Tenant>,
+}
+
+impl Settings {
+    /// A gateway on loopback that keeps nothing, knows nobody, and reaches nobody.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self {
+            store: StoreSettings::Memory,
+            secret: None,
+            sip_listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            rtp_ports: (20_000, 29_999),
+            advertise: None,
+            engines: Some(1),
+            ring_timeout: Duration::from_secs(45),
+            call_limit: Duration::from_secs(90),
+            trunks: Vec::new(),
+            carriers: Vec::new(),
+            public_url: None,
+            texts: Arc::default(),
+            routes: Table::default(),
+            tenants: Vec::new(),
+        }
+    }
 }
 
 /// Where records live.
@@ -60,6 +95,48 @@ pub struct Trunk {
     pub caller_id: Option<String>,
     /// User name and password for digest authentication (RFC 7616).
     pub credentials: Option<TrunkCredentials>,
+}
+
+/// A provider with an API of its own.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Its name in routes, records and logs.
+    pub name: String,
+    /// The number, short code or name that its texts come from.
+    pub sender: String,
+    /// What stands in the address for texts that people send, where the provider signs nothing.
+    pub inbound_token: Option<Zeroizing<String>>,
+    /// How it is spoken to.
+    pub by: By,
+}
+
+/// How a provider is spoken to.
+#[derive(Clone, Debug)]
+pub enum By {
+    /// By HTTP requests, its and ours.
+    Http(Arc<dyn Carrier>),
+    /// By a session of SMPP.
+    Smpp(Box<smpp::Settings>),
+}
+
+impl Provider {
+    /// What it can carry.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match &self.by {
+            By::Http(carrier) => carrier.reach(),
+            By::Smpp(_) => smpp::REACH,
+        }
+    }
+
+    /// Its words, where it speaks HTTP.
+    #[must_use]
+    pub fn carrier(&self) -> Option<&dyn Carrier> {
+        match &self.by {
+            By::Http(carrier) => Some(&**carrier),
+            By::Smpp(_) => None,
+        }
+    }
 }
 
 /// Digest credentials of a trunk.
@@ -92,9 +169,58 @@ pub struct Tenant {
     pub brand: Option<Brand>,
     /// Where its verdicts go.
     pub webhooks: Vec<Endpoint>,
+    /// How it texts.
+    pub texting: Texting,
+    /// Nothing is ever sent for it: numbers that are reserved for tests say how it goes.
+    pub test: bool,
+}
+
+/// How a tenant texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texting {
+    /// How many digits a code has that the caller does not choose.
+    pub code_digits: u8,
+    /// Whether each further text carries a new code, and the ones before count no more.
+    pub new_code: bool,
+    /// Whether a person may answer with a plain yes.
+    pub yes: bool,
+    /// Whether texts say that nobody ever asks for the code.
+    pub never_ask: bool,
+    /// The site that a browser may fill the code into.
+    pub domain: Option<String>,
+    /// The hash of the Android application that may read the text.
+    pub android_hash: Option<String>,
+}
+
+impl Default for Texting {
+    fn default() -> Self {
+        Self {
+            code_digits: code::SHORTEST,
+            new_code: false,
+            yes: false,
+            never_ask: false,
+            domain: None,
+            android_hash: None,
+        }
+    }
 }
 
 impl Tenant {
+    /// A tenant without keys, countries or endpoints, who speaks English.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            keys: Vec::new(),
+            rules: Rules::default(),
+            locale: "en-US".to_owned(),
+            brand: None,
+            webhooks: Vec::new(),
+            texting: Texting::default(),
+            test: false,
+        }
+    }
+
     /// The endpoint whose secret signs what goes to `url`: the one of that URL, or else one of the
     /// same origin (scheme, host and port).
     #[must_use]

@@ -1,33 +1,46 @@
 //! Starting a gateway and ending it politely.
 
+use std::collections::HashMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
-use super::dispatch::{Dispatcher, Hands, report};
+use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
 use super::hub::Hub;
 use super::line::{self, Calls, Line};
+use super::orders::Orders;
 use super::ports::Ports;
-use super::settings::{Settings, StoreSettings, Tenant};
+use super::settings::{By, Settings, StoreSettings};
+use super::smsc::Smsc;
 use super::tap::Tap;
 use super::webhook::Courier;
 use super::{Fault, Gateway, Inner};
-use crate::ambient::{Clock, Entropy, Timestamp};
+use crate::ambient::{self, Clock, Entropy, Timestamp};
+use crate::carrier::{About, News};
 use crate::media::prompt::{Pack, PackError};
 use crate::media::script::Lines;
 use crate::store::{OpenError, Owner, Store};
+use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
+use crate::verify::code::Vault;
 use crate::verify::route::Table;
 use crate::verify::signal::Signal;
 
 /// How long calls that are ended at once may take to say goodbye: BYE, a challenge, and two copies.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The file beside the store that keeps the key codes are derived from.
+const KEY_FILE: &str = "octothorpe.key";
 
 /// Signals are applied by this many workers; those of one verification by one, in order.
 const SIGNAL_WORKERS: usize = 64;
@@ -49,6 +62,14 @@ pub enum StartError {
     /// The media threads.
     #[error("cannot start a media thread: {0}")]
     Engine(std::io::Error),
+    /// The key that codes are derived from.
+    #[error("the key of codes in {} cannot be used: {source}", .path.display())]
+    Key {
+        /// Where it is kept.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The outbound HTTP client.
     #[error("cannot start the outbound HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -64,6 +85,7 @@ pub struct Running {
     calls: Arc<Calls>,
     /// Where SIP is spoken.
     pub sip: Vec<SocketAddr>,
+    smscs: Vec<Smsc>,
     tasks: JoinSet<()>,
     engines: Vec<std::thread::JoinHandle<()>>,
 }
@@ -72,7 +94,7 @@ pub struct Running {
 /// of its own, turn by turn.
 pub struct Turns<H> {
     dispatcher: Dispatcher<H>,
-    to_do: mpsc::UnboundedReceiver<super::dispatch::Work>,
+    to_do: mpsc::UnboundedReceiver<Job>,
     wakes: mpsc::UnboundedReceiver<Timestamp>,
 }
 
@@ -84,8 +106,8 @@ impl<H: Hands> Turns<H> {
     /// When the store fails.
     pub async fn turn(&mut self) -> Result<Option<Timestamp>, Fault> {
         let next = self.dispatcher.claim_once().await?;
-        while let Ok(work) = self.to_do.try_recv() {
-            self.dispatcher.carry_out(work).await;
+        while let Ok(job) = self.to_do.try_recv() {
+            self.dispatcher.carry_out(job).await;
         }
         let mut next = next;
         while let Ok(at) = self.wakes.try_recv() {
@@ -112,6 +134,7 @@ impl Gateway {
             StoreSettings::Memory => Store::memory(),
             StoreSettings::Directory(dir) => Store::open(dir)?,
         };
+        let vault = vault(&settings)?;
         Lines::of(&prompts, None)?;
         let lines = bind(&settings.sip_listen)?;
         let courier = Courier::new()?;
@@ -128,14 +151,29 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         line::serve(&lines, &calls, &mut entropy, &mut tasks);
         let sip = lines.iter().map(|line| line.bound).collect();
-        let (tenants, routes) = (settings.tenants.clone(), settings.routes.clone());
-        let hands = Trunks { settings, shared, calls: Arc::clone(&calls), lines, courier };
-        let (gateway, turns) = Self::assemble(store, tenants, routes, clock, entropy, hands);
+        let orders = Arc::new(orders(&settings, vault));
+        let (smscs, told) = smscs(&settings, &clock);
+        let routes = settings.routes.clone();
+        let hands = Trunks {
+            settings,
+            shared,
+            calls: Arc::clone(&calls),
+            lines,
+            courier,
+            orders: Arc::clone(&orders),
+            smscs: smscs.clone(),
+        };
+        let (gateway, turns) = Self::fit(store, orders, routes, clock, entropy, hands);
         tasks.spawn(listen(gateway.clone(), learned));
+        tasks.spawn(hear(gateway.clone(), told));
+        for (name, smsc) in &smscs {
+            tasks.spawn(watch(name.clone(), smsc.clone()));
+        }
         let dispatcher = Arc::new(turns.dispatcher);
         tasks.spawn(Arc::clone(&dispatcher).claim(turns.wakes));
         tasks.spawn(dispatcher.work(turns.to_do));
-        let running = Running { gateway: gateway.clone(), calls, sip, tasks, engines };
+        let smscs = smscs.into_values().collect();
+        let running = Running { gateway: gateway.clone(), calls, sip, smscs, tasks, engines };
         Ok((gateway, running))
     }
 
@@ -144,7 +182,19 @@ impl Gateway {
     #[must_use]
     pub fn assemble<H: Hands>(
         store: Store,
-        tenants: Vec<Tenant>,
+        settings: &Settings,
+        vault: Vault,
+        clock: Clock,
+        entropy: Entropy,
+        hands: H,
+    ) -> (Self, Turns<H>) {
+        let orders = Arc::new(orders(settings, vault));
+        Self::fit(store, orders, settings.routes.clone(), clock, entropy, hands)
+    }
+
+    fn fit<H: Hands>(
+        store: Store,
+        orders: Arc<Orders>,
         routes: Table,
         clock: Clock,
         mut entropy: Entropy,
@@ -157,7 +207,7 @@ impl Gateway {
             owner: Owner::new(format!("node-{}", entropy.token(20))),
             entropy: Mutex::new(entropy),
             store,
-            tenants: tenants.into_iter().map(Arc::new).collect(),
+            orders,
             routes,
             hub: Hub::default(),
             draining: AtomicBool::new(false),
@@ -169,6 +219,42 @@ impl Gateway {
         let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
         (gateway, turns)
     }
+}
+
+fn orders(settings: &Settings, vault: Vault) -> Orders {
+    Orders {
+        carriers: settings.carriers.clone(),
+        public_url: settings.public_url.clone(),
+        vault,
+        texts: Arc::clone(&settings.texts),
+        tenants: settings.tenants.iter().cloned().map(Arc::new).collect(),
+        ring: settings.ring_timeout,
+        limit: settings.call_limit,
+    }
+}
+
+/// The key that codes are derived from: the configured one, or one that is kept beside the store
+/// and made when there is none. It is not in the store itself, so that a copy of that tells no code.
+fn vault(settings: &Settings) -> Result<Vault, StartError> {
+    if let Some(secret) = &settings.secret {
+        return Ok(Vault::of(secret));
+    }
+    let StoreSettings::Directory(dir) = &settings.store else {
+        return Ok(Vault::new(Zeroizing::new(ambient::secret())));
+    };
+    let path = dir.join(KEY_FILE);
+    let failed = |source| StartError::Key { path: path.clone(), source };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => return Ok(Vault::of(Zeroizing::new(text).trim())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let key = Zeroizing::new(URL_SAFE_NO_PAD.encode(ambient::secret::<32>()));
+    let mut options = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create_new(true).open(&path).map_err(failed)?;
+    file.write_all(key.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(Vault::of(&key))
 }
 
 impl Running {
@@ -196,6 +282,9 @@ impl Running {
         // The last webhooks and commits of calls that just ended.
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.calls.command_all(|| Command::Exit);
+        for smsc in &self.smscs {
+            let _ = tokio::time::timeout(FAREWELL, smsc.stop()).await;
+        }
         self.tasks.shutdown().await;
         for engine in self.engines.drain(..) {
             let _ = tokio::task::spawn_blocking(move || engine.join()).await;
@@ -245,6 +334,53 @@ fn start_engines(settings: &Settings, shared: &Arc<Shared>) -> Result<Engines, S
     // It is set here and nowhere else.
     let _ = shared.calls.set(Arc::clone(&calls));
     Ok((calls, threads))
+}
+
+type Told = (String, Vec<(About, News)>);
+
+/// The sessions with carriers that speak SMPP, and what they tell.
+fn smscs(
+    settings: &Settings,
+    clock: &Clock,
+) -> (HashMap<String, Smsc>, mpsc::UnboundedReceiver<Told>) {
+    let (events, told) = mpsc::unbounded_channel();
+    let smscs = settings.carriers.iter().filter_map(|carrier| match &carrier.by {
+        By::Smpp(smsc) => {
+            let smsc = Smsc::start((**smsc).clone(), events.clone(), clock.clone());
+            Some((carrier.name.clone(), smsc))
+        }
+        By::Http(_) => None,
+    });
+    (smscs.collect(), told)
+}
+
+/// Tells when a session is bound, and when it is lost.
+async fn watch(carrier: String, smsc: Smsc) {
+    let mut states = smsc.states();
+    let mut bound = None;
+    loop {
+        let state = states.borrow_and_update().clone();
+        if bound != Some(state.bound) {
+            let error = state.last_error.as_deref();
+            let session = Event::Session { carrier: &carrier, bound: state.bound, error };
+            telemetry::observe(&session);
+            bound = Some(state.bound);
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes what carriers tell on sessions of their own. Each by itself: a receipt that waits for the
+/// answer to its order holds up no other.
+async fn hear(gateway: Gateway, mut told: mpsc::UnboundedReceiver<Told>) {
+    let mut running = JoinSet::new();
+    while let Some((carrier, news)) = told.recv().await {
+        let gateway = gateway.clone();
+        running.spawn(async move { gateway.told(&carrier, news).await });
+        while running.try_join_next().is_some() {}
+    }
 }
 
 /// Applies what the engines learned: each verification's signals in order, many at a time.

@@ -16,10 +16,14 @@ use sha2::Sha256;
 use super::resource::Resource;
 use super::settings::{Endpoint, WebhookSecret};
 use crate::ambient::Timestamp;
+use crate::carrier::wire::HttpRequest;
 use crate::verify::Verification;
 
 /// How long an endpoint may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer of a carrier, in bytes.
+const ANSWER_MOST: usize = 256 * 1024;
 
 /// The pauses between tries, in seconds: dense at the front, because a verdict goes stale in
 /// minutes; a day in all.
@@ -159,6 +163,50 @@ impl Courier {
             Ok(response) if response.status().as_u16() == 410 => Err(Failure::Gone),
             Ok(response) => Err(Failure::Retry(format!("answered {}", response.status()))),
             Err(error) => Err(Failure::Retry(describe(&error))),
+        }
+    }
+}
+
+/// Why a carrier gave no answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unanswered {
+    /// No connection: nothing was sent.
+    #[error("{0}")]
+    Unsent(String),
+    /// It may have been taken, or not.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl Courier {
+    /// Makes a request of a carrier, once. Its address is the operator's word, and may be a
+    /// private one.
+    ///
+    /// # Errors
+    /// Why there is no answer, and whether the request can have been taken.
+    pub(super) async fn ask(&self, request: HttpRequest) -> Result<(u16, Vec<u8>), Unanswered> {
+        let method = reqwest::Method::from_bytes(request.method.as_bytes());
+        let method = method.map_err(|_| Unanswered::Unsent("no such method".to_owned()))?;
+        let mut ready = self.open.request(method, &request.url);
+        for (name, value) in &request.headers {
+            ready = ready.header(name, value.as_str());
+        }
+        let sent = ready.body(request.body.to_vec()).send().await;
+        let mut response = sent.map_err(|error| match describe(&error) {
+            why if error.is_connect() || error.is_builder() => Unanswered::Unsent(why),
+            why => Unanswered::Lost(why),
+        })?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_MOST => {
+                    body.extend_from_slice(&chunk);
+                }
+                Ok(None) => return Ok((status, body)),
+                Ok(Some(_)) => return Err(Unanswered::Lost("the answer is too long".to_owned())),
+                Err(error) => return Err(Unanswered::Lost(describe(&error))),
+            }
         }
     }
 }

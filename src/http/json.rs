@@ -169,6 +169,18 @@ impl Kind for u64 {
     const MUST_BE: &str = "must be a whole number, not negative";
 }
 
+impl Kind for bool {
+    const MUST_BE: &str = "must be true or false";
+}
+
+impl Kind for Vec<Value> {
+    const MUST_BE: &str = "must be a list";
+}
+
+impl Kind for Map<String, Value> {
+    const MUST_BE: &str = "must be an object";
+}
+
 /// What is wrong with a value.
 pub(super) type Fault = (FieldCode, Cow<'static, str>);
 
@@ -187,6 +199,11 @@ impl Checks {
         if self.0.len() < MAX_ERRORS {
             self.0.push(FieldError::new(field, code, detail));
         }
+    }
+
+    /// Notes a field that does not fit the others.
+    pub(super) fn refuse(&mut self, field: &'static str, (code, detail): Fault) {
+        self.blame(field, code, detail);
     }
 
     /// A field that may be missing; `None` when it is missing or bad.

@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod connection;
 mod docs;
+mod hooks;
 mod json;
 mod ops;
 mod page;
@@ -212,12 +213,27 @@ fn api_routes() -> Vec<Route> {
     let mut routes = vec![
         ("post", "/v1/verifications", post(verify::start)),
         ("get", "/v1/verifications/{id}", get(verify::read)),
+        ("post", "/v1/verifications/{id}/check", post(verify::check)),
+        ("post", "/v1/verifications/{id}/resend", post(verify::resend)),
         ("post", "/v1/verifications/{id}/cancel", post(verify::cancel)),
         ("get", "/v1/openapi.json", get(docs::openapi)),
         ("get", "/docs", get(docs::page)),
     ];
+    routes.extend(hook_routes());
     routes.extend(health_routes());
     routes
+}
+
+/// Every address that carriers call. They are no part of the documented API.
+fn hook_routes() -> Vec<Route> {
+    let hook = || get(hooks::attempt).post(hooks::attempt);
+    let inbound = || get(hooks::inbound).post(hooks::inbound);
+    vec![
+        ("hook", "/hooks/{carrier}/inbound", inbound()),
+        ("hook", "/hooks/{carrier}/inbound/{token}", inbound()),
+        ("hook", "/hooks/{carrier}/{attempt}/{token}", hook()),
+        ("hook", "/hooks/{carrier}/{attempt}/{token}/{part}", hook()),
+    ]
 }
 
 /// Every route of the operator's listener.

@@ -56,12 +56,24 @@ codes! {
         "numbers of this country are not on the tenant's list";
     PolicyDenied = "policy_denied" FORBIDDEN "This number may not be called"
         "numbers of this kind are never called";
+    OptedOut = "opted_out" FORBIDDEN "This phone wants no texts"
+        "the person has opted out of texts from this sender";
+    HookRefused = "hook_refused" FORBIDDEN "This request is not believed"
+        "its token or signature is not the carrier's";
     NotFound = "not_found" NOT_FOUND "Not found"
         "there is nothing of this name here";
     MethodNotAllowed = "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
         "use one of the methods in the Allow header";
     RequestTimeout = "request_timeout" REQUEST_TIMEOUT "The body came too slowly"
         "send the whole body at once";
+    AlreadyUsed = "already_used" CONFLICT "The code has approved already"
+        "a code approves once";
+    AlreadySettled = "already_settled" CONFLICT "The verdict stands"
+        "the verification is settled; start another one";
+    NothingSent = "no_code" CONFLICT "No code is asked for"
+        "this verification asks for no code that could be typed";
+    NoSendsLeft = "no_sends_left" CONFLICT "No more attempts"
+        "there were as many attempts as there may be; start another verification";
     BodyTooLarge = "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
         "a body may have 64 KiB";
     UnsupportedMediaType = "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body is not declared as JSON"
@@ -72,6 +84,10 @@ codes! {
         "this Idempotency-Key was sent before with another body or path; take a new one";
     NoRoute = "no_route" UNPROCESSABLE_ENTITY "No trunk carries this number"
         "no route fits this number";
+    TooManyChecks = "too_many_checks" TOO_MANY_REQUESTS "Too many wrong codes"
+        "no code is compared any more; start another verification";
+    TooSoon = "too_soon" TOO_MANY_REQUESTS "Too soon for another attempt"
+        "wait until next_send_at";
     Internal = "internal" INTERNAL_SERVER_ERROR "Our fault"
         "something of ours went wrong; send the request again with the same Idempotency-Key";
     NotReady = "not_ready" SERVICE_UNAVAILABLE "Not taking verifications now"
@@ -120,6 +136,8 @@ pub(super) struct Problem {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    /// When it may be tried again, in seconds.
+    retry_after: Option<u64>,
 }
 
 /// What is wrong with one field.
@@ -163,12 +181,18 @@ pub(super) struct ProblemBody {
 impl Problem {
     /// A problem of this code.
     pub(super) const fn new(code: Code) -> Self {
-        Self { code, detail: Cow::Borrowed(code.detail()), errors: Vec::new() }
+        let retry_after = if matches!(code, Code::NotReady) { Some(5) } else { None };
+        Self { code, detail: Cow::Borrowed(code.detail()), errors: Vec::new(), retry_after }
     }
 
     /// The same, with what is the matter here.
     pub(super) fn because(self, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { detail: detail.into(), ..self }
+    }
+
+    /// The same, with the seconds after which it may be tried again.
+    pub(super) fn after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// The same, with the fields to blame.
@@ -178,7 +202,7 @@ impl Problem {
 
     /// As it is written.
     pub(super) fn shown(self) -> ProblemBody {
-        let Self { code, detail, errors } = self;
+        let Self { code, detail, errors, retry_after: _ } = self;
         ProblemBody {
             r#type: format!("/docs#{}", code.as_str()),
             title: code.title(),
@@ -220,7 +244,7 @@ pub(super) fn name(given: &str) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let code = self.code;
+        let (code, retry_after) = (self.code, self.retry_after);
         let body = serde_json::to_vec(&self.shown()).unwrap_or_default();
         let mut response = super::written(code.status(), "application/problem+json", body);
         let headers = response.headers_mut();
@@ -228,8 +252,8 @@ impl IntoResponse for Problem {
             let scheme = HeaderValue::from_static("Bearer realm=\"octothorpe\"");
             headers.insert(WWW_AUTHENTICATE, scheme);
         }
-        if code == Code::NotReady {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         // The rest of such a body is not waited for.
         if matches!(code, Code::BodyTooLarge | Code::RequestTimeout | Code::InvalidBody) {

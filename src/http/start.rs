@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::json::{self, Checks, Fault, Field};
 use super::problem::{FieldCode, Problem};
+use crate::gateway::Asked;
 use crate::gateway::settings::{Endpoint, Tenant};
+use crate::verify::code::{Code, Pin};
 use crate::verify::number::PhoneNumber;
-use crate::verify::request::{Brand, Channel, Mode, Request};
+use crate::verify::request::{Brand, Channel, Mode, Request, Way};
+use crate::verify::text::Transaction;
 
 /// How long a question stands when the request does not say, in seconds.
 const DEFAULT_EXPIRES_IN: u32 = 300;
@@ -30,13 +33,15 @@ pub(super) struct Start {
     #[schema(value_type = String, required, pattern = r"^\+[0-9]{8,15}$", example = "+14155550132")]
     #[serde(default)]
     to: Field<String>,
-    /// How to reach the person. `voice`: a phone call.
-    #[schema(value_type = Option<String>, pattern = "^voice$", default = "voice", example = "voice")]
+    /// How to reach the person. `voice`: a phone call; `sms`: a text.
+    #[schema(value_type = Option<String>, pattern = "^(voice|sms)$", default = "voice", example = "voice")]
     #[serde(default)]
     channel: Field<String>,
-    /// What to ask. `confirm`: press `#`. An approval proves that somebody held the phone; this
-    /// alone is not out-of-band authentication in the sense of NIST SP 800-63B-4.
-    #[schema(value_type = Option<String>, pattern = "^confirm$", default = "confirm", example = "confirm")]
+    /// What to ask. By voice, `confirm`: press `#`; an approval proves that somebody held the phone;
+    /// this alone is not out-of-band authentication in the sense of NIST SP 800-63B-4. By text,
+    /// `code`: a code is typed into the page or sent back; `reply`: only the reply counts. Left out:
+    /// `confirm` by voice, `code` by text.
+    #[schema(value_type = Option<String>, pattern = "^(confirm|code|reply)$", example = "confirm")]
     #[serde(default)]
     mode: Field<String>,
     /// The language to speak, as a BCP 47 tag; the tenant's when left out. English (`en-US`) is
@@ -70,31 +75,69 @@ pub(super) struct Start {
     #[schema(value_type = Option<String>, format = "uri", max_length = 2048)]
     #[serde(default)]
     callback_url: Field<String>,
+    /// What to do where that does not reach the person (busy, no answer, unreachable, undelivered,
+    /// a carrier's fault), in order: within the same verification, code and deadline. At most 4.
+    #[schema(value_type = Option<Vec<Fallback>>, max_items = 4)]
+    #[serde(default)]
+    fallback: Field<Vec<Value>>,
+    /// The code to send, 6 to 10 digits, in place of one of ours.
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{6,10}$", example = "004513")]
+    #[serde(default)]
+    code: Field<String>,
+    /// The person's own PIN, 4 to 10 digits: in mode `reply` it must follow the code.
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{4,10}$", example = "4821")]
+    #[serde(default)]
+    pin: Field<String>,
+    /// What is approved, where it is a payment: it is named in the text, and the code is bound to
+    /// it.
+    #[schema(value_type = Option<Payment>)]
+    #[serde(default)]
+    transaction: Field<Map<String, Value>>,
+    /// Only check whether it could be done: nothing is kept or sent, and the answer is 200 with
+    /// `"dry_run": true`.
+    #[schema(value_type = Option<bool>, default = false)]
+    #[serde(default)]
+    dry_run: Field<bool>,
     #[schema(ignore)]
     #[serde(default)]
     extension: Field<Value>,
     #[schema(ignore)]
     #[serde(default)]
-    fallback: Field<Value>,
-    #[schema(ignore)]
-    #[serde(default)]
-    pin: Field<Value>,
-    #[schema(ignore)]
-    #[serde(default)]
     r#match: Field<Value>,
-    #[schema(ignore)]
-    #[serde(default)]
-    code: Field<Value>,
-    #[schema(ignore)]
-    #[serde(default)]
-    transaction: Field<Value>,
     #[serde(flatten)]
     #[schema(ignore)]
     unknown: BTreeMap<String, Value>,
 }
 
+/// Another way to reach the person.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it is only described: the fields are read one by one")]
+pub(super) struct Fallback {
+    /// `voice` or `sms`.
+    #[schema(pattern = "^(voice|sms)$", example = "sms")]
+    channel: String,
+    /// `confirm` by voice; `code` or `reply` by text.
+    #[schema(value_type = Option<String>, pattern = "^(confirm|code|reply)$", example = "code")]
+    mode: String,
+}
+
+/// A payment.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it is only described: the fields are read one by one")]
+pub(super) struct Payment {
+    /// Digits, and up to four behind a point.
+    #[schema(example = "49.90")]
+    amount: String,
+    /// ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
+    currency: String,
+    /// Who gets it: 1 to 32 letters, digits, spaces and `. - & '`.
+    #[schema(example = "ACME")]
+    payee: String,
+}
+
 /// Reads the body of a start for this tenant.
-pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Request, Problem> {
+pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
     let object = json::object(body)?;
     let start: Start = serde_json::from_value(Value::Object(object))
         .map_err(|_| Problem::new(super::Code::InvalidJson))?;
@@ -112,31 +155,99 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Request, Problem> {
     let expires_in = checks.optional("expires_in", start.expires_in, lifetime);
     let callback_url = checks
         .optional("callback_url", start.callback_url, |text| callback(&text, &tenant.webhooks));
-    for (field, found) in [
-        ("extension", start.extension),
-        ("fallback", start.fallback),
-        ("pin", start.pin),
-        ("match", start.r#match),
-        ("code", start.code),
-        ("transaction", start.transaction),
-    ] {
+    let fallback = checks.optional("fallback", start.fallback, fallback).unwrap_or_default();
+    let code = checks.optional("code", start.code, |text| {
+        Code::parse(&text).ok_or_else(|| invalid("must be 6 to 10 digits"))
+    });
+    let pin = checks.optional("pin", start.pin, |text| {
+        Pin::parse(&text).ok_or_else(|| invalid("must be 4 to 10 digits"))
+    });
+    let transaction = checks.optional("transaction", start.transaction, transaction);
+    let dry_run = checks.optional("dry_run", start.dry_run, Ok);
+    for (field, found) in [("extension", start.extension), ("match", start.r#match)] {
         checks.unsupported(field, &found);
     }
     checks.unknown(start.unknown.keys());
+    let channel = channel.unwrap_or(Channel::Voice);
+    let way = way(channel, mode);
+    if way.is_none() {
+        checks.refuse("mode", invalid("voice asks to confirm; sms asks for a code or a reply"));
+    }
+    let ways = || way.into_iter().chain(fallback.iter().copied());
+    if code.is_some() && !ways().any(|way| way.mode.has_code()) {
+        checks.refuse("code", invalid("no way that is asked for sends a code"));
+    }
+    if pin.is_some() && !ways().any(|way| way.mode == Mode::Reply) {
+        checks.refuse("pin", invalid("a PIN is asked for in mode reply alone"));
+    }
     checks.done()?;
-    Ok(Request {
-        // A missing or bad number has been blamed above.
-        to: to.ok_or_else(|| Problem::new(super::Code::InvalidRequest))?,
-        channel: channel.unwrap_or(Channel::Voice),
-        mode: mode.unwrap_or(Mode::Confirm),
-        locale: locale.unwrap_or_else(|| tenant.locale.clone()),
-        brand: brand.or_else(|| tenant.brand.clone()),
-        subject,
-        reference,
-        client_ip,
-        expires_in: expires_in.unwrap_or(DEFAULT_EXPIRES_IN),
-        callback_url,
+    // A missing or bad number, and a way that does not fit, have been blamed above.
+    let blamed = || Problem::new(super::Code::InvalidRequest);
+    Ok(Asked {
+        request: Request {
+            to: to.ok_or_else(blamed)?,
+            way: way.ok_or_else(blamed)?,
+            fallback,
+            transaction,
+            locale: locale.unwrap_or_else(|| tenant.locale.clone()),
+            brand: brand.or_else(|| tenant.brand.clone()),
+            subject,
+            reference,
+            client_ip,
+            expires_in: expires_in.unwrap_or(DEFAULT_EXPIRES_IN),
+            yes: tenant.texting.yes,
+            callback_url,
+        },
+        code,
+        pin,
+        dry_run: dry_run.unwrap_or(false),
     })
+}
+
+/// A channel with a question that it can ask.
+const fn way(channel: Channel, mode: Option<Mode>) -> Option<Way> {
+    match (channel, mode) {
+        (Channel::Voice, None | Some(Mode::Confirm)) => Some(Way { channel, mode: Mode::Confirm }),
+        (Channel::Sms, None | Some(Mode::Code)) => Some(Way { channel, mode: Mode::Code }),
+        (Channel::Sms, Some(Mode::Reply)) => Some(Way { channel, mode: Mode::Reply }),
+        (Channel::Voice, Some(Mode::Code | Mode::Reply)) | (Channel::Sms, Some(Mode::Confirm)) => {
+            None
+        }
+    }
+}
+
+fn fallback(list: Vec<Value>) -> Result<Vec<Way>, Fault> {
+    const FORM: &str = "must be a list of at most 4 objects, as {\"channel\": \"sms\", \"mode\": \
+                        \"code\"}";
+    if list.len() > 4 {
+        return Err(invalid(FORM));
+    }
+    list.into_iter()
+        .map(|one| {
+            let Value::Object(one) = one else { return Err(invalid(FORM)) };
+            if one.keys().any(|key| key != "channel" && key != "mode") {
+                return Err(invalid(FORM));
+            }
+            let word = |name: &str| match one.get(name) {
+                None | Some(Value::Null) => Ok(None),
+                Some(Value::String(word)) => Ok(Some(word.clone())),
+                Some(_) => Err(invalid(FORM)),
+            };
+            let channel = word("channel")?.map(channel).transpose()?;
+            let mode = word("mode")?.map(mode).transpose()?;
+            channel.and_then(|channel| way(channel, mode)).ok_or_else(|| invalid(FORM))
+        })
+        .collect()
+}
+
+fn transaction(object: Map<String, Value>) -> Result<Transaction, Fault> {
+    const FORM: &str = "must have amount, currency and payee, all of them strings";
+    if object.keys().any(|key| !["amount", "currency", "payee"].contains(&key.as_str())) {
+        return Err(invalid(FORM));
+    }
+    let text = |name: &str| object.get(name).and_then(Value::as_str).ok_or_else(|| invalid(FORM));
+    Transaction::new(text("amount")?, text("currency")?, text("payee")?)
+        .map_err(|error| (FieldCode::InvalidValue, error.to_string().into()))
 }
 
 fn invalid(detail: &'static str) -> Fault {
@@ -149,21 +260,22 @@ fn number(text: String) -> Result<PhoneNumber, Fault> {
     })
 }
 
-fn channel(word: String) -> Result<Channel, Fault> {
+pub(super) fn channel(word: String) -> Result<Channel, Fault> {
     match word.as_str() {
         "voice" => Ok(Channel::Voice),
-        "sms" | "totp" | "push" => Err(unsupported("this channel does not work yet: use voice")),
-        _ => Err(invalid("must be one of: voice")),
+        "sms" => Ok(Channel::Sms),
+        "totp" | "push" => Err(unsupported("this channel does not work yet: use voice or sms")),
+        _ => Err(invalid("must be one of: voice, sms")),
     }
 }
 
 fn mode(word: String) -> Result<Mode, Fault> {
     match word.as_str() {
         "confirm" => Ok(Mode::Confirm),
-        "pin" | "match" | "code" | "reply" => {
-            Err(unsupported("this mode does not work yet: use confirm"))
-        }
-        _ => Err(invalid("must be one of: confirm")),
+        "code" => Ok(Mode::Code),
+        "reply" => Ok(Mode::Reply),
+        "pin" | "match" => Err(unsupported("this mode does not work yet: use confirm")),
+        _ => Err(invalid("must be one of: confirm, code, reply")),
     }
 }
 
@@ -243,7 +355,6 @@ mod tests {
 
     use super::*;
     use crate::gateway::settings::WebhookSecret;
-    use crate::verify::policy::Rules;
 
     fn tenant() -> Tenant {
         let webhook = |url: &str| Endpoint {
@@ -252,19 +363,21 @@ mod tests {
             allow_private: false,
         };
         Tenant {
-            name: "acme".to_owned(),
-            keys: Vec::new(),
-            rules: Rules::default(),
             locale: "de-DE".to_owned(),
             brand: Some(Brand::try_from("Acme".to_owned()).unwrap()),
             webhooks: vec![
                 webhook("https://idp.example.com/hooks"),
                 webhook("https://b.example:8443/x"),
             ],
+            ..Tenant::new("acme")
         }
     }
 
     fn good(body: &str) -> Request {
+        asked(body).request
+    }
+
+    fn asked(body: &str) -> Asked {
         read(body.as_bytes(), &tenant()).unwrap_or_else(|problem| panic!("{body}: {problem:?}"))
     }
 
@@ -289,7 +402,7 @@ mod tests {
     fn the_tenants_defaults_fill_the_rest() {
         let request = good(r#"{"to": "+14155550132", "brand": null}"#);
         assert_eq!(request.to.expose(), "+14155550132");
-        assert_eq!((request.channel, request.mode), (Channel::Voice, Mode::Confirm));
+        assert_eq!(request.way, Way { channel: Channel::Voice, mode: Mode::Confirm });
         assert_eq!(request.locale, "de-DE");
         assert_eq!(request.brand.unwrap().as_str(), "Acme");
         assert_eq!(request.expires_in, 300);
@@ -317,8 +430,8 @@ mod tests {
     fn all_bad_fields_are_told_together() {
         assert_eq!(
             bad(
-                r#"{"to": "0132", "channel": "sms", "mode": "dance", "brand": 7, "expires_in": "300",
-                    "pin": "4821", "fallback": [], "subject": "", "client_ip": "x", "colour": 1}"#
+                r#"{"to": "0132", "channel": "push", "mode": "dance", "brand": 7, "expires_in": "300",
+                    "match": "27", "fallback": 1, "subject": "", "client_ip": "x", "colour": 1}"#
             ),
             [
                 "to: invalid_number",
@@ -328,8 +441,8 @@ mod tests {
                 "subject: invalid_value",
                 "client_ip: invalid_value",
                 "expires_in: wrong_type",
-                "fallback: not_supported",
-                "pin: not_supported",
+                "fallback: wrong_type",
+                "match: not_supported",
                 "colour: unknown_field",
             ]
         );
@@ -359,20 +472,55 @@ mod tests {
 
     #[test]
     fn words_of_the_contract_that_do_not_work_are_told_from_unknown_ones() {
-        for channel in ["sms", "totp", "push"] {
+        for channel in ["totp", "push"] {
             assert_eq!(
                 bad(&with("channel", &format!("\"{channel}\""))),
                 ["channel: not_supported"]
             );
         }
         assert_eq!(bad(&with("channel", "\"fax\"")), ["channel: invalid_value"]);
-        for mode in ["pin", "match", "code", "reply"] {
+        for mode in ["pin", "match"] {
             assert_eq!(bad(&with("mode", &format!("\"{mode}\""))), ["mode: not_supported"]);
         }
         assert_eq!(bad(&with("mode", "\"Confirm\"")), ["mode: invalid_value"]);
-        for field in ["extension", "fallback", "pin", "match", "code", "transaction"] {
+        for field in ["extension", "match"] {
             assert_eq!(bad(&with(field, "\"1\"")), [format!("{field}: not_supported")]);
         }
+    }
+
+    #[test]
+    fn each_channel_asks_what_it_can() {
+        let sms = good(&with("channel", "\"sms\""));
+        assert_eq!(sms.way, Way { channel: Channel::Sms, mode: Mode::Code });
+        let body = r#"{"to": "+14155550132", "mode": "code"}"#;
+        assert_eq!(bad(body), ["mode: invalid_value"]);
+        let body = r#"{"to": "+14155550132", "channel": "sms", "mode": "confirm"}"#;
+        assert_eq!(bad(body), ["mode: invalid_value"]);
+    }
+
+    #[test]
+    fn codes_and_pins_go_with_ways_that_ask_for_them() {
+        let asked = asked(
+            r#"{"to": "+14155550132", "fallback": [{"channel": "sms", "mode": "reply"}],
+                "code": "004513", "pin": "4821",
+                "transaction": {"amount": "49.90", "currency": "EUR", "payee": "ACME"}}"#,
+        );
+        assert_eq!(asked.code.unwrap().expose(), "004513");
+        assert_eq!(asked.pin.unwrap().expose(), "4821");
+        let reply = Way { channel: Channel::Sms, mode: Mode::Reply };
+        assert_eq!(asked.request.fallback, [reply]);
+        assert_eq!(asked.request.transaction.unwrap().amount(), "49.90");
+        assert_eq!(bad(&with("code", "\"004513\"")), ["code: invalid_value"]);
+        assert_eq!(bad(&with("pin", "\"4821\"")), ["pin: invalid_value"]);
+        for code in ["\"12345\"", "\"12345678901\"", "\"12345a\""] {
+            let body = format!(r#"{{"to": "+14155550132", "channel": "sms", "code": {code}}}"#);
+            assert_eq!(bad(&body), ["code: invalid_value"]);
+        }
+        for bad_list in [r#"[{"mode": "code"}]"#, r#"[{"channel": "sms", "x": 1}]"#, "[1]"] {
+            assert_eq!(bad(&with("fallback", bad_list)), ["fallback: invalid_value"]);
+        }
+        let payment = r#"{"amount": "1e3", "currency": "EUR", "payee": "ACME"}"#;
+        assert_eq!(bad(&with("transaction", payment)), ["transaction: invalid_value"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Verifications: start, read, cancel.
+//! Verifications: start, read, check, resend, cancel.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,13 +11,19 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use super::problem::{Code, FieldCode, FieldError, Problem};
 use super::{App, auth, body, closes, json, query, report, start, written};
-use crate::gateway::resource::{Resource, render};
-use crate::gateway::{AnswerOf, Answered, BeginError, Fault, Idempotency};
+use crate::gateway::resource::{Resource, render, render_checked, render_dry};
+use crate::gateway::{AnswerOf, Answered, BeginError, CheckError, Fault, Idempotency, ResendError};
 use crate::verify::policy::Refusal;
+use crate::verify::request::Channel;
+use crate::verify::signal::Reason;
 use crate::verify::{Verification, VerificationId};
 
 /// What stands for `{id}` in the path, if it is text.
@@ -30,8 +37,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Start a verification
 ///
-/// Calls the phone, says who is asking, and listens for `#`. Answers at once; read the
-/// verification with `wait`, or take the webhook, to learn the verdict.
+/// Calls the phone, says who is asking and listens for `#`, or sends a text with a code. Answers at
+/// once; read the verification with `wait`, or take the webhook, to learn the verdict.
 #[utoipa::path(
     post,
     path = "/v1/verifications",
@@ -49,6 +56,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
             ("Location" = String, description = "The path of the verification."),
             ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the answer of an earlier request."),
          )),
+        (status = 200, description = "A dry run: it could be started, and nothing was.", body = Resource, content_type = "application/json"),
     ),
     security(("key" = [])),
 )]
@@ -60,7 +68,8 @@ pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Re
     body::must_be_json(&parts.headers)?;
     let body = body::read(&app.settings, &parts.headers, body).await?;
     let asked = start::read(&body, &tenant)?;
-    let answer = answer_of(&parts, &body, key);
+    let render = if asked.dry_run { render_dry } else { render };
+    let answer = answer_of(&parts, &body, key, render);
     let gateway = app.gateway;
     let begun = carried_out(async move { gateway.begin(&tenant, asked, answer).await }).await;
     let mut response = answered(StatusCode::CREATED, begun?)?;
@@ -147,11 +156,166 @@ pub(super) async fn cancel(
     query::none(parts.uri.query())?;
     let key = idempotency_key(&parts.headers)?;
     let body = empty(&app, &parts, body).await?;
-    let answer = answer_of(&parts, &body, key);
+    let answer = answer_of(&parts, &body, key, render);
     let gateway = app.gateway;
     let canceled = carried_out(async move { gateway.cancel(&tenant, &id, answer).await }).await;
     let canceled = canceled.map_err(fault)?.ok_or_else(|| Problem::new(Code::NotFound))?;
     answered(StatusCode::OK, canceled)
+}
+
+/// What is checked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Check {
+    /// The code, as it was typed: spaces and dashes are passed over.
+    #[schema(value_type = String, required, example = "123456")]
+    #[serde(default)]
+    code: json::Field<String>,
+    #[schema(ignore)]
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
+}
+
+/// Check a code
+///
+/// Compares the code that the person typed. The right one approves, once; five wrong ones, typed or
+/// sent back, end the verification, and no attempt gives any of them back.
+#[utoipa::path(
+    post,
+    path = "/v1/verifications/{id}/check",
+    operation_id = "check",
+    tag = "Verifications",
+    params(
+        ("id" = String, Path, description = "The verification's `id`.", example = "vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+         description = "Visible ASCII characters. The same key gets the same answer, byte for byte, for 24 hours, and costs no second comparison."),
+    ),
+    request_body(content = Check, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Compared: the verification as it stands now, with `matched`.", body = Checked, content_type = "application/json",
+         headers(
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the answer of an earlier request."),
+         )),
+    ),
+    security(("key" = [])),
+)]
+pub(super) async fn check(
+    State(app): State<App>,
+    id: Named,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let tenant = auth::tenant(&app, &parts.headers)?;
+    let id = known(id)?;
+    query::none(parts.uri.query())?;
+    let key = idempotency_key(&parts.headers)?;
+    body::must_be_json(&parts.headers)?;
+    let body = body::read(&app.settings, &parts.headers, body).await?;
+    let code = typed(&body)?;
+    let answer = answer_of(&parts, &body, key, render_checked);
+    let gateway = app.gateway;
+    let work = async move { gateway.check(&tenant, &id, &code, answer).await };
+    let checked = carried_out(work).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    answered(StatusCode::OK, checked)
+}
+
+/// The code of a check, without what people type between digits. What cannot be a code is not
+/// compared, and costs nothing.
+fn typed(body: &[u8]) -> Result<Zeroizing<String>, Problem> {
+    let object = json::object(body)?;
+    let check: Check = serde_json::from_value(Value::Object(object))
+        .map_err(|_| Problem::new(Code::InvalidJson))?;
+    let mut checks = json::Checks::default();
+    let code = checks.required("code", check.code, |text| {
+        let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+        let fits = (1..=32).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        let wrong = (FieldCode::InvalidValue, "must be digits, at most 32".into());
+        if fits { Ok(Zeroizing::new(digits)) } else { Err(wrong) }
+    });
+    checks.unknown(check.unknown.keys());
+    checks.done()?;
+    code.ok_or_else(|| Problem::new(Code::InvalidRequest))
+}
+
+/// What a check is answered.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it is only described: the resource renders itself")]
+pub(super) struct Checked {
+    #[schema(inline)]
+    #[serde(flatten)]
+    resource: Resource,
+    /// Whether it was the code.
+    matched: bool,
+}
+
+/// Which attempt is asked for.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(super) struct Resend {
+    /// How to reach the person this time; as before when left out.
+    #[schema(value_type = Option<String>, pattern = "^(voice|sms)$", example = "sms")]
+    #[serde(default)]
+    channel: json::Field<String>,
+    #[schema(ignore)]
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
+}
+
+/// Make another attempt
+///
+/// Calls or texts once more, within the same verification: the deadline stays, no check is given
+/// back, and a text carries the same code unless the tenant wants new ones. Not before
+/// `next_send_at` (60 seconds after the first attempt, then 120, then 300), and at most 5 attempts.
+/// A call that still rings is ended.
+#[utoipa::path(
+    post,
+    path = "/v1/verifications/{id}/resend",
+    operation_id = "resend",
+    tag = "Verifications",
+    params(
+        ("id" = String, Path, description = "The verification's `id`.", example = "vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+         description = "Visible ASCII characters. The same key gets the same answer, byte for byte, for 24 hours, and no second attempt."),
+    ),
+    request_body(content = Option<Resend>, content_type = "application/json"),
+    responses(
+        (status = 200, description = "How it stands now.", body = Resource, content_type = "application/json",
+         headers(
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the answer of an earlier request."),
+         )),
+    ),
+    security(("key" = [])),
+)]
+pub(super) async fn resend(
+    State(app): State<App>,
+    id: Named,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let tenant = auth::tenant(&app, &parts.headers)?;
+    let id = known(id)?;
+    query::none(parts.uri.query())?;
+    let key = idempotency_key(&parts.headers)?;
+    let body = body::read(&app.settings, &parts.headers, body).await?;
+    let channel = again_by(&parts, &body)?;
+    let answer = answer_of(&parts, &body, key, render);
+    let gateway = app.gateway;
+    let work = async move { gateway.resend(&tenant, &id, channel, answer).await };
+    let resent = carried_out(work).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    answered(StatusCode::OK, resent)
+}
+
+fn again_by(parts: &Parts, body: &[u8]) -> Result<Option<Channel>, Problem> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    body::must_be_json(&parts.headers)?;
+    let object = json::object(body)?;
+    let resend: Resend = serde_json::from_value(Value::Object(object))
+        .map_err(|_| Problem::new(Code::InvalidJson))?;
+    let mut checks = json::Checks::default();
+    let channel = checks.optional("channel", resend.channel, start::channel);
+    checks.unknown(resend.unknown.keys());
+    checks.done().map(|()| channel)
 }
 
 /// The name in the path. One that cannot be one is as unknown as any other.
@@ -191,7 +355,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-fn answer_of(parts: &Parts, body: &[u8], key: Option<String>) -> AnswerOf {
+fn answer_of(
+    parts: &Parts,
+    body: &[u8],
+    key: Option<String>,
+    render: fn(&Verification) -> Vec<u8>,
+) -> AnswerOf {
     let idempotency = key.map(|key| Idempotency { key, fingerprint: fingerprint(parts, body) });
     AnswerOf { idempotency, render }
 }
@@ -228,6 +397,7 @@ fn answered(status: StatusCode, answered: Answered) -> Result<Response, Problem>
     let (body, id, replayed) = match answered {
         Answered::Fresh { body, id } => (body, id, false),
         Answered::Replayed { body, id } => (body, id, true),
+        Answered::Dry { body } => return Ok(written(StatusCode::OK, "application/json", body)),
         Answered::Mismatch => return Err(Problem::new(Code::IdempotencyMismatch)),
     };
     let mut response = written(status, "application/json", body);
@@ -242,16 +412,21 @@ fn resource(verification: &Verification) -> Response {
     written(StatusCode::OK, "application/json", render(verification))
 }
 
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::Country { .. } => Code::CountryDenied,
+            Refusal::Kind { .. } | Refusal::FixedLine | Refusal::NotReserved => Code::PolicyDenied,
+            Refusal::OptedOut => Code::OptedOut,
+        };
+        Self::new(code).because(refusal.to_string())
+    }
+}
+
 impl From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match error {
-            BeginError::Refused(refusal) => {
-                let code = match refusal {
-                    Refusal::Country { .. } => Code::CountryDenied,
-                    Refusal::Kind { .. } => Code::PolicyDenied,
-                };
-                Self::new(code).because(refusal.to_string())
-            }
+            BeginError::Refused(refusal) => refusal.into(),
             BeginError::NoRoute(no_route) => Self::new(Code::NoRoute).because(no_route.to_string()),
             BeginError::NotReady(why) => Self::new(Code::NotReady).because(why),
             BeginError::Fault(ours) => fault(ours),
@@ -259,9 +434,41 @@ impl From<BeginError> for Problem {
     }
 }
 
+impl From<CheckError> for Problem {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Settled(_, Reason::CodeMatched) => Self::new(Code::AlreadyUsed),
+            CheckError::Settled(_, Reason::TooManyChecks) => Self::new(Code::TooManyChecks),
+            CheckError::Settled(status, reason) => Self::new(Code::AlreadySettled)
+                .because(format!("the verification is {}: {}", status.as_str(), reason.as_str())),
+            CheckError::NoCode => Self::new(Code::NothingSent),
+            CheckError::Fault(ours) => fault(ours),
+        }
+    }
+}
+
+impl From<ResendError> for Problem {
+    fn from(error: ResendError) -> Self {
+        match error {
+            ResendError::Settled(status) => Self::new(Code::AlreadySettled)
+                .because(format!("the verification is {}", status.as_str())),
+            ResendError::TooSoon { at, wait } => Self::new(Code::TooSoon)
+                .because(format!("wait until {}", at.to_rfc3339()))
+                .after(wait.as_secs() + 1),
+            ResendError::NoSendsLeft => Self::new(Code::NoSendsLeft),
+            ResendError::Refused(refusal) => refusal.into(),
+            ResendError::NoRoute(none) => Self::new(Code::NoRoute).because(none.to_string()),
+            ResendError::NotReady => {
+                Self::new(Code::NotReady).because("this node is shutting down")
+            }
+            ResendError::Fault(ours) => fault(ours),
+        }
+    }
+}
+
 /// Logged once, here; the caller learns only that it was ours.
 #[expect(clippy::needless_pass_by_value, reason = "it ends here, and `map_err` hands it over")]
-fn fault(fault: Fault) -> Problem {
+pub(super) fn fault(fault: Fault) -> Problem {
     report::fault(&fault);
     Problem::new(Code::Internal)
 }
@@ -305,7 +512,14 @@ mod tests {
     fn a_refusal_has_the_code_that_policy_gives_it() {
         let country = "FR".parse().unwrap();
         let kind = crate::verify::number::NumberKind::Premium;
-        for refusal in [Refusal::Country { country }, Refusal::Kind { kind }] {
+        let channel = Channel::Voice;
+        for refusal in [
+            Refusal::Country { country, channel },
+            Refusal::Kind { kind },
+            Refusal::FixedLine,
+            Refusal::NotReserved,
+            Refusal::OptedOut,
+        ] {
             let (code, detail) = (refusal.code(), refusal.to_string());
             let wanted = Code::ALL.iter().find(|known| known.as_str() == code).copied().unwrap();
             assert_eq!(

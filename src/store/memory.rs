@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::leases::Leases;
 use super::window::{self, Buckets};
 use super::{
-    Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, ListQuery, Listed,
-    Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored, WAKE_RETRY,
+    Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given, ListQuery,
+    Listed, Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored, WAKE_RETRY,
 };
 use crate::ambient::Timestamp;
 
@@ -46,6 +46,12 @@ impl Memory {
         let state = self.state();
         let record = state.records.get(id)?;
         Some(Stored { version: record.version, bytes: record.bytes.clone() })
+    }
+
+    pub(super) fn answered(&self, now: Timestamp, key: &str) -> Option<Given> {
+        let state = self.state();
+        let given = state.answers.get(key).filter(|given| given.expires > now)?;
+        Some(Given { fingerprint: given.fingerprint, bytes: given.bytes.clone() })
     }
 
     pub(super) fn commit(&self, commit: &Commit) -> Committed {

@@ -1,8 +1,9 @@
-//! The store: six verbs over bytes, each one transaction, none of them containing a rule.
+//! The store: seven verbs over bytes, each one transaction, none of them containing a rule.
 //!
 //! | verb | in one transaction |
 //! |---|---|
 //! | [`load`](Store::load) | a record and its version |
+//! | [`answered`](Store::answered) | what a request that is repeated was answered |
 //! | [`commit`](Store::commit) | a record if its version matches, its one wake-up, its effects, index rows |
 //! | [`claim`](Store::claim) | the effects and wake-ups that are due, leased to one owner |
 //! | [`tally`](Store::tally) | counts in sliding windows, reserved as they are read |
@@ -93,6 +94,18 @@ impl Store {
         }
     }
 
+    /// What a request was answered that was committed under this key and has not expired: its
+    /// fingerprint and the answer.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn answered(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.answered(now, key)),
+            Backend::Embedded(embedded) => embedded.answered(now, key),
+        }
+    }
+
     /// Writes all of `commit`, durably, or nothing of it.
     ///
     /// # Errors
@@ -172,6 +185,15 @@ pub struct Stored {
     /// The version its last commit gave it.
     pub version: u64,
     /// What its last commit wrote.
+    pub bytes: Vec<u8>,
+}
+
+/// What a request was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Tells a repeated request from another one under the same key.
+    pub fingerprint: [u8; 32],
+    /// The answer.
     pub bytes: Vec<u8>,
 }
 

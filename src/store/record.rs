@@ -22,6 +22,11 @@ pub enum Duty {
         /// Which attempt.
         attempt: AttemptNo,
     },
+    /// Send the text of this attempt.
+    Send {
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
     /// End the call of this attempt.
     HangUp {
         /// Which attempt.
@@ -53,7 +58,7 @@ impl Duty {
     #[must_use]
     pub const fn repeatable(&self) -> bool {
         match self {
-            Self::Dial { .. } => false,
+            Self::Dial { .. } | Self::Send { .. } => false,
             Self::HangUp { .. } | Self::Deliver(_) => true,
         }
     }
@@ -65,6 +70,7 @@ impl Duty {
             Self::Dial { .. } => 1,
             Self::HangUp { .. } => 2,
             Self::Deliver(_) => 3,
+            Self::Send { .. } => 4,
         }
     }
 }

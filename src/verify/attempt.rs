@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::request::Channel;
+use super::request::{Channel, Mode};
+use super::route::RouteStep;
 use super::signal::{Cause, Press, Reason};
 use crate::ambient::Timestamp;
 
@@ -16,6 +17,12 @@ pub struct AttemptNo(u32);
 impl AttemptNo {
     /// The first attempt.
     pub const FIRST: Self = Self(1);
+
+    /// The attempt of this number; there is none of number 0.
+    #[must_use]
+    pub const fn numbered(number: u32) -> Option<Self> {
+        if number == 0 { None } else { Some(Self(number)) }
+    }
 
     /// The one after this.
     #[must_use]
@@ -52,6 +59,10 @@ pub enum AttemptState {
     Prompting,
     /// We listen.
     Listening,
+    /// The text is on its way.
+    Sent,
+    /// The text is on the phone.
+    Delivered,
     /// Over.
     Ended,
 }
@@ -67,6 +78,8 @@ impl AttemptState {
             Self::Answered => "answered",
             Self::Prompting => "prompting",
             Self::Listening => "listening",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
             Self::Ended => "ended",
         }
     }
@@ -79,7 +92,9 @@ pub struct Attempt {
     pub no: AttemptNo,
     /// How the person is reached.
     pub channel: Channel,
-    /// The trunk's name.
+    /// What is asked of them.
+    pub mode: Mode,
+    /// The trunk's or the carrier's name.
     pub route: String,
     /// How far it has come.
     pub state: AttemptState,
@@ -91,7 +106,7 @@ pub struct Attempt {
     pub q850: Option<u8>,
     /// A sentence for people, where the words above do not say it all.
     pub detail: Option<String>,
-    /// The other side's name for it: the Call-ID.
+    /// The other side's name for it: the Call-ID, or the carrier's name of the call or message.
     pub call_id: Option<String>,
     /// The press that decided.
     pub press: Option<Press>,
@@ -106,11 +121,12 @@ pub struct Attempt {
 impl Attempt {
     /// A new attempt, waiting to be placed.
     #[must_use]
-    pub const fn new(no: AttemptNo, channel: Channel, route: String, now: Timestamp) -> Self {
+    pub fn new(no: AttemptNo, step: &RouteStep, now: Timestamp) -> Self {
         Self {
             no,
-            channel,
-            route,
+            channel: step.channel,
+            mode: step.mode,
+            route: step.via.clone(),
             state: AttemptState::Queued,
             reason: None,
             sip_status: None,
@@ -122,6 +138,12 @@ impl Attempt {
             answered_at: None,
             ended_at: None,
         }
+    }
+
+    /// Closes it because another one takes its place: nothing went wrong.
+    pub const fn supersede(&mut self, now: Timestamp) {
+        self.state = AttemptState::Ended;
+        self.ended_at = Some(now);
     }
 
     /// Closes it, with what is known of why.

@@ -6,11 +6,17 @@
 //! timer is ever armed or cancelled.
 
 pub mod attempt;
+pub mod code;
+pub mod gsm;
 pub mod number;
 pub mod policy;
+pub mod reply;
 pub mod request;
 pub mod route;
 pub mod signal;
+pub mod text;
+
+mod answers;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,11 +24,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::attempt::{Attempt, AttemptNo, AttemptState};
-use self::request::Request;
+use self::code::Secret;
+use self::request::{Assurance, Channel, Mode, Request, Way};
 use self::route::Route;
 use self::signal::{
-    Answer, Because, Blame, By, Cause, Denial, Effect, Expiry, Farewell, Reason, Signal, Status,
-    Verdict,
+    Because, Blame, By, Cause, Effect, Expiry, Farewell, Reason, Resend, Signal, Status, Verdict,
 };
 use crate::ambient::{Entropy, Timestamp};
 
@@ -87,6 +93,12 @@ pub struct Verification {
     pub phase: Phase,
     /// Every try so far; at most the last is not over.
     pub attempts: Vec<Attempt>,
+    /// What must come back, where a code is sent.
+    pub secret: Option<Secret>,
+    /// How often the person, or the caller for them, asked for an attempt.
+    pub sends: u8,
+    /// When they last did.
+    pub sent_at: Timestamp,
     /// When it was born.
     pub created_at: Timestamp,
     /// Absolute, and set at birth.
@@ -102,6 +114,12 @@ pub enum Phase {
     /// Trying this step of the route.
     Attempting {
         /// The step's place in the route.
+        step: usize,
+    },
+    /// Nothing is being tried: the person may ask for another attempt, or type a code that has
+    /// come after all.
+    Waiting {
+        /// The place of the step that was tried last.
         step: usize,
     },
     /// Over. This never changes again.
@@ -142,27 +160,53 @@ pub enum Timer {
     Attempt,
 }
 
+/// How long to wait before the attempt after this many may be asked for.
+const GAPS: [Duration; 4] = [
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+    Duration::from_secs(300),
+];
+
+/// How often an attempt may be asked for, the start included.
+pub const SENDS: u8 = 5;
+
+/// What a verification is made of.
+#[derive(Debug)]
+pub struct Birth {
+    /// Its name.
+    pub id: VerificationId,
+    /// Whose it is.
+    pub tenant: String,
+    /// What is asked.
+    pub request: Request,
+    /// The plan.
+    pub route: Route,
+    /// What must come back, where the plan sends a code.
+    pub secret: Option<Secret>,
+    /// Seeds what its calls draw by chance.
+    pub seed: u64,
+}
+
 impl Verification {
     /// A new verification, with its first step taken.
-    pub fn begin(
-        now: Timestamp,
-        tenant: String,
-        request: Request,
-        route: Route,
-        entropy: &mut Entropy,
-    ) -> Step {
+    pub fn begin(now: Timestamp, birth: Birth) -> Step {
+        let Birth { id, tenant, request, route, secret, seed } = birth;
         let lifetime = Duration::from_secs(u64::from(request.expires_in));
         let born = Self {
-            id: VerificationId::new(now, entropy),
+            id,
             version: 0,
             tenant,
             request,
             route,
             phase: Phase::Attempting { step: 0 },
             attempts: Vec::new(),
+            secret,
+            sends: 1,
+            sent_at: now,
             created_at: now,
             expires_at: now + lifetime,
-            seed: entropy.u64(),
+            seed,
         };
         born.attempt(now, 0)
     }
@@ -181,12 +225,19 @@ impl Verification {
         }
         match signal {
             Signal::Placed { attempt, handle } => self.placed(attempt, handle),
+            Signal::Sent { attempt } => self.progress(attempt, AttemptState::Sent, |_| ()),
+            Signal::Delivered { attempt } => {
+                self.progress(attempt, AttemptState::Delivered, |_| ())
+            }
+            Signal::Lost { attempt } => self.lost(now, attempt),
             Signal::Alerting { attempt, sip_status } => {
-                self.progress(attempt, AttemptState::Ringing, |a| a.sip_status = Some(sip_status))
+                self.progress(attempt, AttemptState::Ringing, |a| {
+                    a.sip_status = sip_status.or(a.sip_status);
+                })
             }
             Signal::Engaged { attempt, sip_status } => {
                 self.progress(attempt, AttemptState::Answered, |a| {
-                    a.sip_status = Some(sip_status);
+                    a.sip_status = sip_status.or(a.sip_status);
                     a.answered_at = Some(now);
                 })
             }
@@ -198,6 +249,9 @@ impl Verification {
             }
             Signal::Heard { attempt, answer } => self.answered(now, attempt, answer),
             Signal::Ended { attempt, cause } => self.ended(now, attempt, cause),
+            Signal::Guess(code) => self.guessed(now, &code),
+            Signal::Replied(reply) => self.replied(now, &reply),
+            Signal::Resend(resend) => self.resent(now, resend),
             Signal::Lapsed => self.lapsed(now),
             Signal::Withdrawn(by) => self.withdrawn(now, by),
         }
@@ -206,12 +260,15 @@ impl Verification {
     /// When something must happen by itself, and what. `None` once settled.
     #[must_use]
     pub fn deadline(&self) -> Option<(Timestamp, Timer)> {
-        let running = self.running()?;
-        let attempt = running.started_at + ATTEMPT_LIMIT;
-        Some(if attempt < self.expires_at {
-            (attempt, Timer::Attempt)
-        } else {
-            (self.expires_at, Timer::Expiry)
+        if self.verdict().is_some() {
+            return None;
+        }
+        // A text may be answered as long as the question stands.
+        let call = self.running().filter(|running| running.channel == Channel::Voice);
+        let attempt = call.map(|call| call.started_at + ATTEMPT_LIMIT);
+        Some(match attempt {
+            Some(at) if at < self.expires_at => (at, Timer::Attempt),
+            Some(_) | None => (self.expires_at, Timer::Expiry),
         })
     }
 
@@ -219,7 +276,7 @@ impl Verification {
     #[must_use]
     pub const fn verdict(&self) -> Option<&Verdict> {
         match &self.phase {
-            Phase::Attempting { .. } => None,
+            Phase::Attempting { .. } | Phase::Waiting { .. } => None,
             Phase::Settled { verdict, .. } => Some(verdict),
         }
     }
@@ -228,9 +285,50 @@ impl Verification {
     #[must_use]
     pub const fn settled_at(&self) -> Option<Timestamp> {
         match &self.phase {
-            Phase::Attempting { .. } => None,
+            Phase::Attempting { .. } | Phase::Waiting { .. } => None,
             Phase::Settled { at, .. } => Some(*at),
         }
+    }
+
+    /// How the person is being reached now, or was last.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        let last = self.attempts.last();
+        last.map_or(self.request.way, |last| Way { channel: last.channel, mode: last.mode })
+    }
+
+    /// What an approval proves; before there is one, what it would.
+    #[must_use]
+    pub fn assurance(&self) -> Assurance {
+        if let Some(Verdict::Approved(evidence)) = self.verdict() {
+            return evidence.assurance();
+        }
+        let pin = self.secret.as_ref().is_some_and(|secret| secret.pin.is_some());
+        match self.way().mode {
+            Mode::Reply if pin => Assurance::TransferredSecretAndKnowledge,
+            mode @ (Mode::Confirm | Mode::Code | Mode::Reply) => mode.assurance(),
+        }
+    }
+
+    /// Whether a code may be typed: one was sent for that.
+    #[must_use]
+    pub fn takes_codes(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.mode == Mode::Code)
+    }
+
+    /// How many more attempts may be asked for.
+    #[must_use]
+    pub const fn sends_left(&self) -> u8 {
+        SENDS.saturating_sub(self.sends)
+    }
+
+    /// When the next attempt may be asked for; `None` when none may.
+    #[must_use]
+    pub fn next_send_at(&self) -> Option<Timestamp> {
+        let gap = usize::from(self.sends.checked_sub(1)?);
+        (self.verdict().is_none() && self.sends_left() > 0)
+            .then(|| GAPS.get(gap).map(|&gap| self.sent_at + gap))
+            .flatten()
     }
 
     /// The API's word for how it stands.
@@ -244,7 +342,7 @@ impl Verification {
     pub fn running(&self) -> Option<&Attempt> {
         match self.phase {
             Phase::Attempting { .. } => self.attempts.last(),
-            Phase::Settled { .. } => None,
+            Phase::Waiting { .. } | Phase::Settled { .. } => None,
         }
     }
 
@@ -260,10 +358,70 @@ impl Verification {
             let cause = Cause::because(Reason::CarrierError, "the route has no step left");
             return self.settled(now, Verdict::Failed(cause), Farewell::Silent);
         };
-        let no = self.attempts.last().map_or(AttemptNo::FIRST, |last| last.no.next());
-        self.attempts.push(Attempt::new(no, way.channel, way.via.clone(), now));
+        let attempt = self.attempts.last().map_or(AttemptNo::FIRST, |last| last.no.next());
+        let effect = match way.channel {
+            Channel::Voice => Effect::Dial { attempt },
+            Channel::Sms => Effect::Send { attempt },
+        };
+        self.attempts.push(Attempt::new(attempt, way, now));
         self.phase = Phase::Attempting { step };
-        self.moved(vec![Effect::Dial { attempt: no }])
+        self.moved(vec![effect])
+    }
+
+    /// Another attempt, because the person wants one. Whatever runs gives way to it: at most one
+    /// attempt is live.
+    fn resent(mut self, now: Timestamp, Resend { steps, secret }: Resend) -> Step {
+        match self.next_send_at() {
+            None => return self.ignored(Because::NoSendsLeft),
+            Some(at) if now < at => return self.ignored(Because::TooSoon),
+            Some(_) => {}
+        }
+        let mut first = Vec::new();
+        let running = self.running().map(|running| running.no);
+        if let (Some(attempt), Some(last)) = (running, self.attempts.last_mut()) {
+            if last.channel == Channel::Voice {
+                first.push(Effect::HangUp { attempt, farewell: Farewell::Silent });
+            }
+            last.supersede(now);
+        }
+        self.secret = secret.or(self.secret);
+        self.sends = self.sends.saturating_add(1);
+        self.sent_at = now;
+        let step = self.route.extend(steps);
+        match self.attempt(now, step) {
+            Step::Moved { next, effects } => {
+                first.extend(effects);
+                Step::Moved { next, effects: first }
+            }
+            ignored @ Step::Ignored { .. } => ignored,
+        }
+    }
+
+    /// Nobody can tell whether the carrier carried the attempt out. To try another carrier might
+    /// put the same code on the phone twice; to reach the person another way does not.
+    fn lost(mut self, now: Timestamp, no: AttemptNo) -> Step {
+        let Phase::Attempting { step } = self.phase else {
+            return self.ignored(Because::Late);
+        };
+        let Some(running) = self.attempts.last_mut().filter(|running| running.no == no) else {
+            return self.ignored(Because::Late);
+        };
+        if running.state != AttemptState::Queued {
+            // The carrier has told of it meanwhile.
+            return self.ignored(Because::Late);
+        }
+        let why = "the carrier's answer was lost, so nobody can tell whether it was carried out";
+        running.end(now, &Cause::because(Reason::CarrierError, why));
+        let channel = running.channel;
+        let elsewhere = self
+            .route
+            .next_stage(step)
+            .filter(|&next| self.route.step(next).is_some_and(|next| next.channel != channel));
+        if let Some(next) = elsewhere {
+            return self.attempt(now, next);
+        }
+        self.phase = Phase::Waiting { step };
+        self.moved(Vec::new())
     }
 
     /// The name of the call. News of the call itself may have been faster, so a name that is
@@ -271,7 +429,10 @@ impl Verification {
     fn placed(mut self, no: AttemptNo, handle: String) -> Step {
         match self.attempts.last_mut() {
             Some(running) if running.no == no && running.call_id.is_none() => {
-                running.state = running.state.max(AttemptState::Dialing);
+                running.state = running.state.max(match running.channel {
+                    Channel::Voice => AttemptState::Dialing,
+                    Channel::Sms => AttemptState::Sent,
+                });
                 running.call_id = Some(handle);
                 self.moved(Vec::new())
             }
@@ -304,29 +465,6 @@ impl Verification {
         }
     }
 
-    fn answered(mut self, now: Timestamp, no: AttemptNo, answer: Answer) -> Step {
-        let Some(running) = self.attempts.last_mut().filter(|running| running.no == no) else {
-            return self.ignored(Because::Late);
-        };
-        match answer {
-            Answer::Consent(evidence) if evidence.attempt() != no => {
-                self.ignored(Because::Unrelated)
-            }
-            Answer::Consent(evidence) => {
-                running.press = Some(evidence.press().clone());
-                self.settled(now, Verdict::Approved(evidence), Farewell::Thanks)
-            }
-            Answer::Fraud(press) => {
-                running.press = Some(press);
-                self.settled(now, Verdict::Denied(Denial::FraudReported), Farewell::Reported)
-            }
-            Answer::WrongKey(press) => {
-                running.press = Some(press);
-                self.settled(now, Verdict::Denied(Denial::WrongKey), Farewell::Denied)
-            }
-        }
-    }
-
     fn ended(mut self, now: Timestamp, no: AttemptNo, cause: Cause) -> Step {
         let Phase::Attempting { step } = self.phase else {
             return self.ignored(Because::AlreadySettled);
@@ -334,35 +472,26 @@ impl Verification {
         let Some(running) = self.attempts.last_mut().filter(|running| running.no == no) else {
             return self.ignored(Because::Late);
         };
-        let answered = running.state >= AttemptState::Answered;
+        if running.state == AttemptState::Delivered {
+            // A text that has arrived stays so, whatever a later receipt says.
+            return self.ignored(Because::Late);
+        }
+        let channel = running.channel;
+        let answered = channel == Channel::Voice && running.state >= AttemptState::Answered;
         running.end(now, &cause);
         // A carrier's fault before anyone answered is the next carrier's chance.
         let another = self.route.step(step + 1).is_some();
         if cause.blame() == Blame::Carrier && !answered && another {
             return self.attempt(now, step + 1);
         }
-        match cause.reason {
-            Reason::NoInput => {
-                self.settled(now, Verdict::Expired(Expiry::NoInput), Farewell::NoInput)
-            }
-            Reason::Confirmed
-            | Reason::FraudReported
-            | Reason::WrongKey
-            | Reason::Expired
-            | Reason::Busy
-            | Reason::NoAnswer
-            | Reason::Rejected
-            | Reason::HungUp
-            | Reason::Unreachable
-            | Reason::InvalidNumber
-            | Reason::CarrierError
-            | Reason::Congested
-            | Reason::MediaLost
-            | Reason::NodeLost
-            | Reason::CanceledByCaller => {
-                self.settled(now, Verdict::Failed(cause), Farewell::Silent)
-            }
+        if let Some(next) = self.route.next_stage(step).filter(|_| moves_on(cause.reason, channel))
+        {
+            return self.attempt(now, next);
         }
+        if cause.reason == Reason::NoInput {
+            return self.settled(now, Verdict::Expired(Expiry::NoInput), Farewell::NoInput);
+        }
+        self.settled(now, Verdict::Failed(cause), Farewell::Silent)
     }
 
     fn lapsed(self, now: Timestamp) -> Step {
@@ -386,7 +515,8 @@ impl Verification {
         let reason = verdict.reason();
         if let Some(last) = self.attempts.last_mut() {
             // A call that asked in vain is still up: it says goodbye.
-            if last.state != AttemptState::Ended || farewell != Farewell::Silent {
+            let call = last.channel == Channel::Voice;
+            if call && (last.state != AttemptState::Ended || farewell != Farewell::Silent) {
                 effects.push(Effect::HangUp { attempt: last.no, farewell });
             }
             if last.state != AttemptState::Ended {
@@ -408,5 +538,39 @@ impl Verification {
     }
 }
 
+/// Whether an attempt that ended so is a reason to reach the person another way.
+const fn moves_on(reason: Reason, channel: Channel) -> bool {
+    match reason {
+        Reason::Busy
+        | Reason::NoAnswer
+        | Reason::Unreachable
+        | Reason::CarrierError
+        | Reason::Congested
+        | Reason::MediaLost
+        | Reason::NodeLost
+        | Reason::Undelivered
+        | Reason::Voicemail
+        | Reason::Fax
+        | Reason::OptedOut => true,
+        // Where no text arrives a call may; a number that cannot be called is none.
+        Reason::InvalidNumber => matches!(channel, Channel::Sms),
+        // The person was there.
+        Reason::Confirmed
+        | Reason::CodeMatched
+        | Reason::ReplyMatched
+        | Reason::FraudReported
+        | Reason::Declined
+        | Reason::WrongKey
+        | Reason::TooManyChecks
+        | Reason::NoInput
+        | Reason::Rejected
+        | Reason::HungUp
+        | Reason::Expired
+        | Reason::CanceledByCaller => false,
+    }
+}
+
+#[cfg(test)]
+mod code_tests;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::number::{Country, NumberKind};
+use super::number::{Country, NumberKind, PhoneNumber};
 use super::request::{Channel, Request};
 
 /// What a tenant may do.
@@ -10,6 +10,8 @@ use super::request::{Channel, Request};
 pub struct Rules {
     /// The countries it may call; none unless written.
     pub voice_countries: BTreeSet<Country>,
+    /// The countries it may text; none unless written.
+    pub sms_countries: BTreeSet<Country>,
 }
 
 /// Leave to reach one person. Only [`decide`] makes one, and a route cannot be planned without it.
@@ -21,12 +23,27 @@ pub struct Permit(());
 pub enum Refusal {
     /// The country is not on the tenant's list.
     #[error(
-        "calls to {country} are not allowed: add \"{country}\" to this tenant's voice_countries"
+        "{country} may not be reached by {}: add \"{country}\" to this tenant's {}_countries",
+        .channel.as_str(), .channel.as_str()
     )]
     Country {
         /// The number's country.
         country: Country,
+        /// By which channel.
+        channel: Channel,
     },
+    /// A line that no text arrives at.
+    #[error("this is a fixed line, where no text arrives: call it, with channel \"voice\"")]
+    FixedLine,
+    /// A test tenant may name only the numbers that are reserved for tests.
+    #[error("a test tenant reaches only the test numbers +12025550100 to +12025550111")]
+    NotReserved,
+    /// The person wants no texts from the sender that would be used.
+    #[error(
+        "this phone has opted out of texts from this sender: it may write START to it, or be \
+             called, with channel \"voice\""
+    )]
+    OptedOut,
     /// A kind of line that costs the caller dear, or reaches no person.
     #[error("numbers of this kind ({}) are never called", .kind.as_str())]
     Kind {
@@ -41,7 +58,8 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Country { .. } => "country_denied",
-            Self::Kind { .. } => "policy_denied",
+            Self::Kind { .. } | Self::FixedLine | Self::NotReserved => "policy_denied",
+            Self::OptedOut => "opted_out",
         }
     }
 }
@@ -80,23 +98,44 @@ impl NumberKind {
     }
 }
 
-/// Whether this request may be carried out under these rules.
+/// Whether this request may be carried out under these rules, by each of its ways.
 ///
 /// # Errors
 /// The first rule that refuses.
 pub fn decide(request: &Request, rules: &Rules) -> Result<Permit, Refusal> {
-    let kind = request.to.kind();
+    request.ways().try_for_each(|way| reaches(&request.to, way.channel, rules))?;
+    Ok(Permit(()))
+}
+
+/// Whether this request may be carried out by one more channel.
+///
+/// # Errors
+/// The first rule that refuses.
+pub fn decide_channel(
+    request: &Request,
+    channel: Channel,
+    rules: &Rules,
+) -> Result<Permit, Refusal> {
+    reaches(&request.to, channel, rules).map(|()| Permit(()))
+}
+
+fn reaches(to: &PhoneNumber, channel: Channel, rules: &Rules) -> Result<(), Refusal> {
+    let kind = to.kind();
     if !kind.reaches_a_person() {
         return Err(Refusal::Kind { kind });
     }
-    let allowed = match request.channel {
-        Channel::Voice => &rules.voice_countries,
-    };
-    let country = request.to.country();
-    if !allowed.contains(country) {
-        return Err(Refusal::Country { country: country.clone() });
+    if (channel, kind) == (Channel::Sms, NumberKind::Fixed) {
+        return Err(Refusal::FixedLine);
     }
-    Ok(Permit(()))
+    let allowed = match channel {
+        Channel::Voice => &rules.voice_countries,
+        Channel::Sms => &rules.sms_countries,
+    };
+    let country = to.country();
+    if !allowed.contains(country) {
+        return Err(Refusal::Country { country: country.clone(), channel });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -109,14 +148,16 @@ mod tests {
         let refusal = decide(&request("+14155550132"), &Rules::default()).unwrap_err();
         assert_eq!(refusal.code(), "country_denied");
         assert!(refusal.to_string().contains("voice_countries"));
-        let rules = Rules { voice_countries: BTreeSet::from(["US".parse().unwrap()]) };
+        let us = BTreeSet::from(["US".parse().unwrap()]);
+        let rules = Rules { voice_countries: us, ..Rules::default() };
         assert!(decide(&request("+14155550132"), &rules).is_ok());
         assert!(decide(&request("+442079460018"), &rules).is_err());
     }
 
     #[test]
     fn dear_lines_are_never_called() {
-        let rules = Rules { voice_countries: BTreeSet::from(["US".parse().unwrap()]) };
+        let us = BTreeSet::from(["US".parse().unwrap()]);
+        let rules = Rules { voice_countries: us, ..Rules::default() };
         for number in ["+19002345678", "+18002345678"] {
             assert_eq!(decide(&request(number), &rules).unwrap_err().code(), "policy_denied");
         }

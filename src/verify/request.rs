@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::number::{self, PhoneNumber};
+use super::text::Transaction;
 
 /// How a person is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -12,6 +13,8 @@ use super::number::{self, PhoneNumber};
 pub enum Channel {
     /// A phone call.
     Voice,
+    /// A text.
+    Sms,
 }
 
 impl Channel {
@@ -20,6 +23,7 @@ impl Channel {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Voice => "voice",
+            Self::Sms => "sms",
         }
     }
 }
@@ -30,6 +34,10 @@ impl Channel {
 pub enum Mode {
     /// Press `#`.
     Confirm,
+    /// A code, typed into the page or, where it came by text, sent back.
+    Code,
+    /// A text that only a reply answers.
+    Reply,
 }
 
 impl Mode {
@@ -38,6 +46,17 @@ impl Mode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
+            Self::Code => "code",
+            Self::Reply => "reply",
+        }
+    }
+
+    /// Whether a secret is sent that must come back.
+    #[must_use]
+    pub const fn has_code(self) -> bool {
+        match self {
+            Self::Confirm => false,
+            Self::Code | Self::Reply => true,
         }
     }
 
@@ -46,6 +65,7 @@ impl Mode {
     pub const fn assurance(self) -> Assurance {
         match self {
             Self::Confirm => Assurance::Possession,
+            Self::Code | Self::Reply => Assurance::TransferredSecret,
         }
     }
 }
@@ -55,6 +75,10 @@ impl Mode {
 pub enum Assurance {
     /// Somebody held the phone. Not out-of-band authentication in the sense of NIST SP 800-63B-4.
     Possession,
+    /// A secret that was sent to the phone came back.
+    TransferredSecret,
+    /// A secret that was sent to the phone came back, and one that only the person knows with it.
+    TransferredSecretAndKnowledge,
 }
 
 impl Assurance {
@@ -63,8 +87,19 @@ impl Assurance {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Possession => "possession",
+            Self::TransferredSecret => "transferred_secret",
+            Self::TransferredSecretAndKnowledge => "transferred_secret+knowledge",
         }
     }
+}
+
+/// How a person is reached, and what is asked of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Way {
+    /// How.
+    pub channel: Channel,
+    /// What.
+    pub mode: Mode,
 }
 
 /// One question about one phone, as the caller asked it and after every check of form.
@@ -73,11 +108,13 @@ pub struct Request {
     /// The phone.
     #[serde(with = "number::stored")]
     pub to: PhoneNumber,
-    /// How to reach it.
-    pub channel: Channel,
-    /// What to ask.
-    pub mode: Mode,
-    /// BCP 47 tag of the language to speak.
+    /// How to reach it, and what to ask.
+    pub way: Way,
+    /// What to do where that does not reach the person, in order.
+    pub fallback: Vec<Way>,
+    /// What is approved, where it is a payment.
+    pub transaction: Option<Transaction>,
+    /// BCP 47 tag of the language to speak and write.
     pub locale: String,
     /// The name the person knows the caller by.
     pub brand: Option<Brand>,
@@ -89,8 +126,17 @@ pub struct Request {
     pub client_ip: Option<IpAddr>,
     /// How long the question stands, in seconds from the start.
     pub expires_in: u32,
+    /// Whether the person may answer a text with a plain yes.
+    pub yes: bool,
     /// Where to send the verdict, instead of the tenant's endpoints.
     pub callback_url: Option<String>,
+}
+
+impl Request {
+    /// Every way to reach the person, the first choice first.
+    pub fn ways(&self) -> impl Iterator<Item = Way> + '_ {
+        std::iter::once(self.way).chain(self.fallback.iter().copied())
+    }
 }
 
 /// A name that is spoken and shown: 1 to 32 letters, digits, spaces and `. - & '`, so that it is

@@ -3,20 +3,24 @@
 use serde::{Deserialize, Serialize};
 
 use super::policy::Permit;
-use super::request::{Channel, Request};
+use super::request::{Channel, Mode, Request, Way};
 
 /// The ordered plan of one verification; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Route(Vec<RouteStep>);
 
-/// One way to reach the person.
+/// One try to reach the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStep {
     /// How.
     pub channel: Channel,
-    /// By which trunk.
+    /// With which question.
+    pub mode: Mode,
+    /// By which trunk or carrier.
     pub via: String,
+    /// Counts the ways to reach the person; steps of one stage are carriers of the same way.
+    pub stage: u8,
 }
 
 impl Route {
@@ -24,6 +28,27 @@ impl Route {
     #[must_use]
     pub fn step(&self, index: usize) -> Option<&RouteStep> {
         self.0.get(index)
+    }
+
+    /// Every step.
+    #[must_use]
+    pub fn steps(&self) -> &[RouteStep] {
+        &self.0
+    }
+
+    /// The place of the first step behind `index` that reaches the person another way.
+    #[must_use]
+    pub fn next_stage(&self, index: usize) -> Option<usize> {
+        let stage = self.step(index)?.stage;
+        (index..self.0.len()).find(|&at| self.step(at).is_some_and(|step| step.stage != stage))
+    }
+
+    /// Adds steps, as stages of their own, and tells the place of the first.
+    pub fn extend(&mut self, steps: Vec<RouteStep>) -> usize {
+        let first = self.0.len();
+        let next = self.0.last().map_or(0, |last| last.stage.saturating_add(1));
+        self.0.extend(steps.into_iter().map(|step| RouteStep { stage: next, ..step }));
+        first
     }
 }
 
@@ -44,7 +69,7 @@ pub struct Rule {
 
 /// No row of the table fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no route for {} calls to this number: no [[routes]] entry has a prefix that fits it", .0.as_str())]
+#[error("no route by {} to this number: no [[routes]] entry of this channel has a prefix that fits it", .0.as_str())]
 pub struct NoRoute(pub Channel);
 
 impl Table {
@@ -54,20 +79,36 @@ impl Table {
         Self(rules)
     }
 
-    /// The plan for a permitted request: the row with the longest fitting prefix.
+    /// The plan for a permitted request: for each way, the row with the longest fitting prefix.
+    ///
+    /// # Errors
+    /// When no row fits one of the ways.
+    pub fn plan(&self, request: &Request, permit: &Permit) -> Result<Route, NoRoute> {
+        let mut route = Route(Vec::new());
+        for way in request.ways() {
+            route.extend(self.steps(request, way, permit)?);
+        }
+        Ok(route)
+    }
+
+    /// The carriers of one way, in order.
     ///
     /// # Errors
     /// When no row fits.
-    pub fn plan(&self, request: &Request, _permit: &Permit) -> Result<Route, NoRoute> {
-        let channel = request.channel;
+    pub fn steps(
+        &self,
+        request: &Request,
+        way: Way,
+        _permit: &Permit,
+    ) -> Result<Vec<RouteStep>, NoRoute> {
+        let Way { channel, mode } = way;
+        let step = |via: &String| RouteStep { channel, mode, via: via.clone(), stage: 0 };
         self.0
             .iter()
             .filter(|rule| rule.channel == channel && !rule.via.is_empty())
             .filter(|rule| request.to.expose().starts_with(&rule.prefix))
             .max_by_key(|rule| rule.prefix.len())
-            .map(|rule| {
-                Route(rule.via.iter().map(|via| RouteStep { channel, via: via.clone() }).collect())
-            })
+            .map(|rule| rule.via.iter().map(step).collect())
             .ok_or(NoRoute(channel))
     }
 }
@@ -87,7 +128,8 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_wins() {
-        let rules = Rules { voice_countries: BTreeSet::from(["US".parse().unwrap()]) };
+        let us = BTreeSet::from(["US".parse().unwrap()]);
+        let rules = Rules { voice_countries: us, ..Rules::default() };
         let asked = request("+14155550132");
         let permit = decide(&asked, &rules).unwrap();
         let table = Table::new(vec![

@@ -3,31 +3,49 @@
 use serde::{Deserialize, Serialize};
 
 use super::attempt::AttemptNo;
+use super::code::{Digest, Secret};
+use super::request::{Assurance, Mode};
+use super::route::RouteStep;
 use crate::ambient::Timestamp;
 
 /// Something learned, from anywhere, in our words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// The attempt is under way; the other side calls it by this name (a Call-ID).
+    /// The attempt is under way; the other side calls it by this name (a Call-ID, a message id).
     Placed {
         /// Which attempt.
         attempt: AttemptNo,
-        /// The Call-ID.
+        /// The other side's name.
         handle: String,
+    },
+    /// The text has left the carrier.
+    Sent {
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
+    /// The text is on the phone.
+    Delivered {
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
+    /// The carrier's answer was lost: whether it carried the attempt out is unknown.
+    Lost {
+        /// Which attempt.
+        attempt: AttemptNo,
     },
     /// The far end reports progress (a provisional response, RFC 3261 section 13.2.2.1).
     Alerting {
         /// Which attempt.
         attempt: AttemptNo,
-        /// The SIP status, 101 to 199.
-        sip_status: u16,
+        /// The SIP status, 101 to 199, where it was SIP.
+        sip_status: Option<u16>,
     },
     /// Somebody, or something, answered.
     Engaged {
         /// Which attempt.
         attempt: AttemptNo,
-        /// The SIP status, 200 to 299.
-        sip_status: u16,
+        /// The SIP status, 200 to 299, where it was SIP.
+        sip_status: Option<u16>,
     },
     /// The question is being spoken.
     Prompting {
@@ -53,6 +71,12 @@ pub enum Signal {
         /// Why.
         cause: Cause,
     },
+    /// Somebody typed this code into the page.
+    Guess(Digest),
+    /// The person answered the text.
+    Replied(Reply),
+    /// The person wants another attempt.
+    Resend(Resend),
     /// A deadline of the verification has come.
     Lapsed,
     /// Somebody took the question back.
@@ -65,12 +89,50 @@ impl Signal {
     #[must_use]
     pub const fn heard(attempt: AttemptNo, said: Said, press: Press) -> Self {
         let answer = match said {
-            Said::Confirmed => Answer::Consent(Evidence { attempt, press }),
+            Said::Confirmed => Answer::Consent(Evidence(Proof::Press { attempt, press })),
             Said::FraudReported => Answer::Fraud(press),
             Said::WrongKey => Answer::WrongKey(press),
         };
         Self::Heard { attempt, answer }
     }
+}
+
+/// Another attempt, as the gateway has planned it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resend {
+    /// The carriers to try; never empty.
+    pub steps: Vec<RouteStep>,
+    /// What must come back from now on.
+    pub secret: Option<Secret>,
+}
+
+/// An answer to a text, from the phone it was sent to, at the number it was sent from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The carrier's name for it.
+    pub message: String,
+    /// What it says.
+    pub says: Says,
+}
+
+/// What a reply says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// These digits: a code, and perhaps a PIN behind it.
+    Code {
+        /// The first of them, as many as the code has.
+        code: Digest,
+        /// The rest.
+        pin: Option<Digest>,
+    },
+    /// Yes, where the tenant lets a word stand for the code and no other question is open.
+    Yes,
+    /// No.
+    No,
+    /// "This was not me."
+    Fraud,
+    /// No more texts.
+    Stop,
 }
 
 /// What a person's key presses mean.
@@ -98,37 +160,116 @@ pub enum Answer {
 /// One press of a key, as it was heard: kept as proof. The key itself is not kept; its meaning is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Press {
-    /// When its first packet came.
+    /// When it was heard.
     pub at: Timestamp,
-    /// The way it came: `rfc4733`.
+    /// The way it came: `rfc4733`, or `carrier`.
     pub path: String,
+    /// Where it was in the media stream, where that was ours.
+    pub rtp: Option<RtpMark>,
+    /// The carrier's name for the event, where a carrier heard it.
+    pub event: Option<String>,
+}
+
+/// A place in a media stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtpMark {
     /// SSRC of the stream (RFC 3550 section 3).
     pub ssrc: u32,
     /// RTP timestamp of the event (RFC 4733 section 2.2).
-    pub rtp_timestamp: u32,
+    pub timestamp: u32,
     /// Sequence number of the first packet that came.
     pub sequence: u16,
 }
 
-/// Proof of consent. Its fields are private: only [`Signal::heard`] makes one, or a stored record
-/// gives it back.
+/// Proof of consent. It cannot be made but here: of a press by [`Signal::heard`], of a code by its
+/// comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    attempt: AttemptNo,
-    press: Press,
+pub struct Evidence(Proof);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Proof {
+    /// A key was pressed.
+    Press { attempt: AttemptNo, press: Press },
+    /// The code was typed.
+    Code { at: Timestamp },
+    /// The code was sent back, with the PIN where one was asked for.
+    Reply { at: Timestamp, message: String, pin: bool },
+    /// A word that stands for the code was sent back.
+    Yes { at: Timestamp, message: String },
 }
 
 impl Evidence {
-    /// The attempt it was heard on.
-    #[must_use]
-    pub const fn attempt(&self) -> AttemptNo {
-        self.attempt
+    /// Of a code that was typed into the page: only if it is the one that was sent.
+    pub(super) fn typed(at: Timestamp, secret: &Secret, code: &Digest) -> Option<Self> {
+        (secret.code == *code).then_some(Self(Proof::Code { at }))
     }
 
-    /// The press.
+    /// Of a code that was sent back: only if it is the one that was sent, and the PIN is right
+    /// where one is asked for.
+    pub(super) fn replied(
+        at: Timestamp,
+        secret: &Secret,
+        message: &str,
+        code: &Digest,
+        pin: Option<&Digest>,
+    ) -> Option<Self> {
+        // Both are compared, whatever the first says.
+        let (code, pin_fits) = (secret.code == *code, secret.pin.as_ref() == pin);
+        let message = message.to_owned();
+        (code && pin_fits).then_some(Self(Proof::Reply { at, message, pin: pin.is_some() }))
+    }
+
+    /// Of a word that stands for the code, where the request lets it.
+    pub(super) fn yes(at: Timestamp, message: &str) -> Self {
+        Self(Proof::Yes { at, message: message.to_owned() })
+    }
+
+    /// The attempt on which a key was heard; `None` for codes, which outlive the attempt that
+    /// brought them.
     #[must_use]
-    pub const fn press(&self) -> &Press {
-        &self.press
+    pub const fn attempt(&self) -> Option<AttemptNo> {
+        match &self.0 {
+            Proof::Press { attempt, .. } => Some(*attempt),
+            Proof::Code { .. } | Proof::Reply { .. } | Proof::Yes { .. } => None,
+        }
+    }
+
+    /// The press, where it was one.
+    #[must_use]
+    pub const fn press(&self) -> Option<&Press> {
+        match &self.0 {
+            Proof::Press { press, .. } => Some(press),
+            Proof::Code { .. } | Proof::Reply { .. } | Proof::Yes { .. } => None,
+        }
+    }
+
+    /// Whether a code was typed.
+    #[must_use]
+    pub const fn is_code(&self) -> bool {
+        matches!(self.0, Proof::Code { .. })
+    }
+
+    /// What it proves.
+    #[must_use]
+    pub const fn assurance(&self) -> Assurance {
+        match &self.0 {
+            Proof::Press { .. } => Mode::Confirm.assurance(),
+            Proof::Code { .. } | Proof::Reply { pin: false, .. } => Assurance::TransferredSecret,
+            Proof::Reply { pin: true, .. } => Assurance::TransferredSecretAndKnowledge,
+            // Whoever holds the phone can write it.
+            Proof::Yes { .. } => Assurance::Possession,
+        }
+    }
+
+    /// The API's word for it.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match &self.0 {
+            Proof::Press { .. } => Reason::Confirmed,
+            Proof::Code { .. } => Reason::CodeMatched,
+            Proof::Reply { .. } | Proof::Yes { .. } => Reason::ReplyMatched,
+        }
     }
 }
 
@@ -164,6 +305,10 @@ pub enum Denial {
     FraudReported,
     /// Wrong keys.
     WrongKey,
+    /// "No."
+    Declined,
+    /// Wrong codes.
+    TooManyChecks,
 }
 
 /// How time ran out.
@@ -193,9 +338,11 @@ impl Verdict {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Approved(_) => Reason::Confirmed,
+            Self::Approved(evidence) => evidence.reason(),
             Self::Denied(Denial::FraudReported) => Reason::FraudReported,
             Self::Denied(Denial::WrongKey) => Reason::WrongKey,
+            Self::Denied(Denial::Declined) => Reason::Declined,
+            Self::Denied(Denial::TooManyChecks) => Reason::TooManyChecks,
             Self::Expired(Expiry::NoInput) => Reason::NoInput,
             Self::Expired(Expiry::Deadline) => Reason::Expired,
             Self::Failed(cause) => cause.reason,
@@ -223,6 +370,20 @@ pub enum Status {
 }
 
 impl Status {
+    /// Reads a word of the API.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [
+            Self::Pending,
+            Self::Approved,
+            Self::Denied,
+            Self::Expired,
+            Self::Failed,
+            Self::Canceled,
+        ];
+        all.into_iter().find(|status| status.as_str() == word)
+    }
+
     /// The word of the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -273,6 +434,22 @@ pub enum Reason {
     NodeLost,
     /// Taken back by the caller.
     CanceledByCaller,
+    /// The person typed the code.
+    CodeMatched,
+    /// The person sent the code, or a word that stands for it, from the phone.
+    ReplyMatched,
+    /// The person wrote that it was not them, or simply no.
+    Declined,
+    /// Wrong codes, once too often.
+    TooManyChecks,
+    /// The text did not reach the phone.
+    Undelivered,
+    /// A machine took the call.
+    Voicemail,
+    /// A fax machine took the call.
+    Fax,
+    /// The person wants no texts from this sender.
+    OptedOut,
 }
 
 impl Reason {
@@ -296,6 +473,14 @@ impl Reason {
             Self::MediaLost => "media_lost",
             Self::NodeLost => "node_lost",
             Self::CanceledByCaller => "canceled_by_caller",
+            Self::CodeMatched => "code_matched",
+            Self::ReplyMatched => "reply_matched",
+            Self::Declined => "declined",
+            Self::TooManyChecks => "too_many_checks",
+            Self::Undelivered => "undelivered",
+            Self::Voicemail => "voicemail",
+            Self::Fax => "fax",
+            Self::OptedOut => "opted_out",
         }
     }
 }
@@ -360,9 +545,16 @@ impl Cause {
             | Reason::NoInput
             | Reason::WrongKey
             | Reason::FraudReported
-            | Reason::Confirmed => Blame::Callee,
+            | Reason::Confirmed
+            | Reason::CodeMatched
+            | Reason::ReplyMatched
+            | Reason::Declined
+            | Reason::TooManyChecks
+            | Reason::Voicemail
+            | Reason::Fax
+            | Reason::OptedOut => Blame::Callee,
             Reason::InvalidNumber | Reason::CanceledByCaller => Blame::Caller,
-            Reason::CarrierError | Reason::MediaLost => Blame::Carrier,
+            Reason::CarrierError | Reason::MediaLost | Reason::Undelivered => Blame::Carrier,
             // With a status it is the network that has no free line, without one it is us.
             Reason::Congested if self.sip_status.is_some() => Blame::Carrier,
             Reason::NodeLost | Reason::Congested => Blame::Us,
@@ -408,6 +600,11 @@ pub enum Effect {
         /// Which attempt.
         attempt: AttemptNo,
     },
+    /// Send the text of this attempt. At most once: a second text is a second code to its reader.
+    Send {
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
     /// End the call of this attempt, with these words.
     HangUp {
         /// Which attempt.
@@ -428,6 +625,7 @@ impl Effect {
     pub fn name(&self) -> String {
         match self {
             Self::Dial { attempt } => format!("dial-{attempt}"),
+            Self::Send { attempt } => format!("send-{attempt}"),
             Self::HangUp { attempt, .. } => format!("hangup-{attempt}"),
             Self::Notify { sequence } => format!("notify-{sequence}"),
         }
@@ -462,6 +660,12 @@ pub enum Because {
     Unrelated,
     /// The verdict stands.
     AlreadySettled,
+    /// No code was sent that could be typed.
+    NoCode,
+    /// The last attempt is too young for another.
+    TooSoon,
+    /// There were as many attempts as there may be.
+    NoSendsLeft,
 }
 
 impl Because {
@@ -473,6 +677,9 @@ impl Because {
             Self::Late => "late",
             Self::Unrelated => "unrelated",
             Self::AlreadySettled => "already_settled",
+            Self::NoCode => "no_code",
+            Self::TooSoon => "too_soon",
+            Self::NoSendsLeft => "no_sends_left",
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::code::{Binding, Vault};
 use super::policy::{Rules, decide};
 use super::request::{Channel, Mode};
 use super::route::{Rule, Table};
-use super::signal::{Press, Said};
+use super::signal::{Press, RtpMark, Said};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
@@ -15,30 +16,50 @@ const FIRST: AttemptNo = AttemptNo::FIRST;
 pub(super) fn request(to: &str) -> Request {
     Request {
         to: to.parse().unwrap(),
-        channel: Channel::Voice,
-        mode: Mode::Confirm,
+        way: Way { channel: Channel::Voice, mode: Mode::Confirm },
+        fallback: Vec::new(),
+        transaction: None,
         locale: "en-US".to_owned(),
         brand: None,
         subject: None,
         reference: None,
         client_ip: None,
         expires_in: 300,
+        yes: false,
         callback_url: None,
     }
 }
 
 fn begun(trunks: &[&str]) -> Verification {
-    let request = request("+14155550132");
-    let rules = Rules { voice_countries: BTreeSet::from(["US".parse().unwrap()]) };
-    let permit = decide(&request, &rules).unwrap();
-    let via = trunks.iter().map(|&name| name.to_owned()).collect();
-    let rule = Rule { channel: Channel::Voice, prefix: "+".to_owned(), via };
-    let route = Table::new(vec![rule]).plan(&request, &permit).unwrap();
-    let mut entropy = Entropy::from_number(1);
-    let step = Verification::begin(NOW, "acme".to_owned(), request, route, &mut entropy);
-    let (next, effects) = moved(step);
+    let (next, effects) = moved(born(request("+14155550132"), trunks, &[]));
     assert_eq!(effects, [Effect::Dial { attempt: FIRST }]);
     next
+}
+
+/// A verification with its first step taken; `voice` and `sms` carry it.
+pub(super) fn born(request: Request, voice: &[&str], sms: &[&str]) -> Step {
+    let us = BTreeSet::from(["US".parse().unwrap()]);
+    let rules = Rules { voice_countries: us.clone(), sms_countries: us };
+    let permit = decide(&request, &rules).unwrap();
+    let rule = |channel, names: &[&str]| {
+        let via = names.iter().map(|&name| name.to_owned()).collect();
+        Rule { channel, prefix: "+".to_owned(), via }
+    };
+    let table = Table::new(vec![rule(Channel::Voice, voice), rule(Channel::Sms, sms)]);
+    let route = table.plan(&request, &permit).unwrap();
+    let mut entropy = Entropy::from_number(1);
+    let id = VerificationId::new(NOW, &mut entropy);
+    let binding = Binding { id: id.as_str(), to: &request.to, transaction: None };
+    let secret = request
+        .ways()
+        .any(|way| way.mode.has_code())
+        .then(|| vault().secret(binding, 6, None, None));
+    let tenant = "acme".to_owned();
+    Verification::begin(NOW, Birth { id, tenant, request, route, secret, seed: 7 })
+}
+
+pub(super) fn vault() -> Vault {
+    Vault::of("a key of tests")
 }
 
 fn moved(step: Step) -> (Verification, Vec<Effect>) {
@@ -56,7 +77,8 @@ fn ignored(step: Step) -> Because {
 }
 
 fn press() -> Press {
-    Press { at: NOW, path: "rfc4733".to_owned(), ssrc: 1, rtp_timestamp: 2, sequence: 3 }
+    let rtp = Some(RtpMark { ssrc: 1, timestamp: 2, sequence: 3 });
+    Press { at: NOW, path: "rfc4733".to_owned(), rtp, event: None }
 }
 
 fn ended(reason: Reason) -> Signal {
@@ -87,7 +109,7 @@ fn a_settled_verification_never_changes() {
         Signal::Withdrawn(By::Caller),
         Signal::Lapsed,
         ended(Reason::NoAnswer),
-        Signal::Alerting { attempt: FIRST, sip_status: 180 },
+        Signal::Alerting { attempt: FIRST, sip_status: Some(180) },
     ] {
         let same = settled.clone().apply(NOW + Duration::from_secs(9_000), signal);
         assert_eq!(ignored(same), Because::AlreadySettled);
@@ -125,7 +147,7 @@ fn a_carriers_fault_is_the_next_carriers_chance_and_a_callees_word_is_final() {
 
 #[test]
 fn states_only_move_forward() {
-    let ringing = Signal::Alerting { attempt: FIRST, sip_status: 180 };
+    let ringing = Signal::Alerting { attempt: FIRST, sip_status: Some(180) };
     let placed = Signal::Placed { attempt: FIRST, handle: "id".to_owned() };
     let (verification, _) = moved(begun(&["a"]).apply(NOW, ringing.clone()));
     assert_eq!(verification.version, 2);
@@ -135,7 +157,7 @@ fn states_only_move_forward() {
     let running = named.running().unwrap();
     assert_eq!((running.state, running.call_id.as_deref()), (AttemptState::Ringing, Some("id")));
     assert_eq!(ignored(named.clone().apply(NOW, placed)), Because::Duplicate);
-    let answered = Signal::Engaged { attempt: FIRST, sip_status: 200 };
+    let answered = Signal::Engaged { attempt: FIRST, sip_status: Some(200) };
     let (answered, _) = moved(named.apply(NOW, answered));
     assert_eq!(ignored(answered.apply(NOW, ringing)), Because::Late);
 }

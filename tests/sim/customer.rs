@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use octothorpe::gateway::resource::Resource;
 use octothorpe::gateway::settings::{Endpoint, Tenant, WebhookSecret};
-use octothorpe::gateway::{AnswerOf, Answered, Gateway, Idempotency};
+use octothorpe::gateway::{self, AnswerOf, Answered, Gateway, Idempotency};
 use octothorpe::verify::policy::Rules;
-use octothorpe::verify::request::{Channel, Mode, Request};
+use octothorpe::verify::request::{Channel, Mode, Request, Way};
 use octothorpe::verify::{Verification, VerificationId};
 use zeroize::Zeroizing;
 
@@ -36,12 +36,12 @@ impl Customer {
             allow_private: false,
         };
         let tenant = Tenant {
-            name: "acme".to_owned(),
-            keys: Vec::new(),
-            rules: Rules { voice_countries: BTreeSet::from(["US".parse().unwrap()]) },
-            locale: "en-US".to_owned(),
-            brand: None,
+            rules: Rules {
+                voice_countries: BTreeSet::from(["US".parse().unwrap()]),
+                ..Rules::default()
+            },
             webhooks: ENDPOINTS.iter().take(plan.endpoints).map(endpoint).collect(),
+            ..Tenant::new("acme")
         };
         let rival = Tenant { name: "rival".to_owned(), webhooks: Vec::new(), ..tenant.clone() };
         Self { tenant, rival, asked: plan.people.iter().map(|_| None).collect() }
@@ -85,7 +85,7 @@ impl Customer {
         let (id, body, fresh) = match began {
             Ok(Answered::Fresh { id, body }) => (id, body, true),
             Ok(Answered::Replayed { id, body }) => (id, body, false),
-            Ok(Answered::Mismatch) => {
+            Ok(Answered::Mismatch | Answered::Dry { .. }) => {
                 return state.accuse("the same request is no repeat of itself");
             }
             Err(error) => return state.accuse(format!("a request was refused: {error}")),
@@ -120,7 +120,9 @@ impl Customer {
         state.tell(format!("customer cancels {index}"));
         let body = match canceled {
             Ok(Some(Answered::Fresh { body, .. } | Answered::Replayed { body, .. })) => body,
-            Ok(Some(Answered::Mismatch) | None) => return state.accuse("a cancel found nothing"),
+            Ok(Some(Answered::Mismatch | Answered::Dry { .. }) | None) => {
+                return state.accuse("a cancel found nothing");
+            }
             Err(fault) => return state.accuse(format!("a cancel failed: {fault}")),
         };
         let body = String::from_utf8(body).unwrap();
@@ -148,19 +150,22 @@ pub(crate) fn endpoints(plan: &Plan, person: &Person) -> Vec<&'static str> {
     if person.callback { vec![CALLBACK] } else { ENDPOINTS[..plan.endpoints].to_vec() }
 }
 
-fn request(person: &Person) -> Request {
-    Request {
+fn request(person: &Person) -> gateway::Asked {
+    let request = Request {
         to: person.number.clone(),
-        channel: Channel::Voice,
-        mode: Mode::Confirm,
+        way: Way { channel: Channel::Voice, mode: Mode::Confirm },
+        fallback: Vec::new(),
+        transaction: None,
         locale: "en-US".to_owned(),
         brand: None,
         subject: None,
         reference: None,
         client_ip: None,
         expires_in: person.expires_in,
+        yes: false,
         callback_url: person.callback.then(|| CALLBACK.to_owned()),
-    }
+    };
+    gateway::Asked { request, code: None, pin: None, dry_run: false }
 }
 
 fn answer(index: usize, fingerprint: u8) -> AnswerOf {
@@ -176,6 +181,7 @@ fn told<E: std::fmt::Display>(answered: &Result<Answered, E>) -> String {
     match answered {
         Ok(Answered::Fresh { id, .. }) => format!("fresh {id}"),
         Ok(Answered::Replayed { id, .. }) => format!("replayed {id}"),
+        Ok(Answered::Dry { .. }) => "dry".to_owned(),
         Ok(Answered::Mismatch) => "mismatch".to_owned(),
         Err(error) => format!("refused: {error}"),
     }

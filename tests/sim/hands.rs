@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use octothorpe::ambient::Timestamp;
+use octothorpe::carrier::Receipt;
 use octothorpe::gateway::{Failure, Hands};
 use octothorpe::store::record::Delivery;
+use octothorpe::verify::Verification;
 use octothorpe::verify::attempt::AttemptNo;
-use octothorpe::verify::signal::{Cause, Farewell, Press, Reason, Said, Signal};
-use octothorpe::verify::{Verification, VerificationId};
+use octothorpe::verify::signal::{Cause, Farewell, Press, Reason, RtpMark, Said, Signal};
 
 use crate::state::{Delivered, Event, State};
 
@@ -55,7 +56,7 @@ impl SimHands {
 }
 
 impl Hands for SimHands {
-    async fn dial(&self, verification: &Verification, attempt: AttemptNo) -> Result<String, Cause> {
+    async fn place(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
         self.world().dialed(verification, attempt);
         self.wait().await;
         if self.bug == Bug::Talks {
@@ -63,9 +64,13 @@ impl Hands for SimHands {
         }
         if self.world().fate.permille(30) {
             let reason = self.world().fate.pick(&[Reason::CarrierError, Reason::Congested]);
-            return Err(Cause::because(reason, "it could not be placed"));
+            return Receipt::Refused(Cause::because(reason, "it could not be placed"));
         }
-        let handle = self.world().place(verification, attempt, 0)?;
+        let placed = self.world().place(verification, attempt, 0);
+        let handle = match placed {
+            Ok(handle) => handle,
+            Err(cause) => return Receipt::Refused(cause),
+        };
         if self.bug == Bug::DialsTwice {
             let _ = self.world().place(verification, attempt, 1);
         }
@@ -73,12 +78,18 @@ impl Hands for SimHands {
             self.world().hears_things(verification, attempt);
         }
         self.wait().await;
-        Ok(handle)
+        Receipt::Taken(handle)
     }
 
-    fn close(&self, verification: &VerificationId, attempt: AttemptNo, farewell: Farewell) {
+    async fn close(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+        _: Option<&str>,
+        farewell: Farewell,
+    ) {
         if self.bug != Bug::NeverCloses {
-            self.world().close(&(verification.clone(), attempt), farewell);
+            self.world().close(&(verification.id.clone(), attempt), farewell);
         }
     }
 
@@ -126,9 +137,8 @@ impl State {
         let press = Press {
             at: self.now(),
             path: "rfc4733".to_owned(),
-            ssrc: 1,
-            rtp_timestamp: 2,
-            sequence: 3,
+            rtp: Some(RtpMark { ssrc: 1, timestamp: 2, sequence: 3 }),
+            event: None,
         };
         let of = (verification.id.clone(), attempt);
         self.signal(&of, Signal::heard(attempt, Said::Confirmed, press));

@@ -314,8 +314,11 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
 /// Whether a person said yes: the very press of the evidence, on a call of this attempt, after
 /// the question.
 fn consent(state: &State, next: &Verification, evidence: &Evidence) -> Result<(), &'static str> {
-    let of = (next.id.clone(), evidence.attempt());
-    let heard = evidence.press();
+    let (Some(attempt), Some(heard)) = (evidence.attempt(), evidence.press()) else {
+        return Err("no key was pressed");
+    };
+    let of = (next.id.clone(), attempt);
+    let mark = heard.rtp.map(|rtp| (rtp.ssrc, rtp.timestamp));
     let asked = state.facts.asked.get(&of).ok_or("nobody was asked")?;
     if heard.at < *asked + HEARD {
         return Err("the key came before the question");
@@ -324,7 +327,7 @@ fn consent(state: &State, next: &Verification, evidence: &Evidence) -> Result<()
     let phones = calls.filter_map(|(call, _)| state.phones.get(call));
     let press = phones
         .flat_map(|phone| &phone.presses)
-        .find(|press| (press.ssrc, press.rtp_timestamp) == (heard.ssrc, heard.rtp_timestamp))
+        .find(|press| Some((press.ssrc, press.rtp_timestamp)) == mark)
         .ok_or("nobody pressed a key")?;
     if press.means_yes { Ok(()) } else { Err("the person did not mean yes") }
 }

@@ -8,9 +8,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use octothorpe::ambient::{Clock, Entropy, Timestamp};
+use octothorpe::gateway::settings::Settings;
 use octothorpe::gateway::{Fault, Gateway, Turns};
 use octothorpe::media::prompt::Pack;
 use octothorpe::store::Store;
+use octothorpe::verify::code::Vault;
 use octothorpe::verify::request::Channel;
 use octothorpe::verify::route::{Rule, Table};
 
@@ -339,10 +341,15 @@ impl World {
         let (node, now) = (state.node, state.now());
         let via = TRUNKS.iter().take(state.plan.trunks).map(|name| (*name).to_owned()).collect();
         drop(state);
+        let settings = Settings {
+            tenants: vec![self.customer.tenant.clone()],
+            routes: Table::new(vec![Rule { channel: Channel::Voice, prefix: "+".to_owned(), via }]),
+            ..Settings::bare()
+        };
         let (gateway, turns) = Gateway::assemble(
             self.store.clone(),
-            vec![self.customer.tenant.clone()],
-            Table::new(vec![Rule { channel: Channel::Voice, prefix: "+".to_owned(), via }]),
+            &settings,
+            Vault::of("the same in every run"),
             self.clock.clone(),
             Entropy::from_number(self.seed.wrapping_mul(1_000).wrapping_add(node)),
             SimHands { world: Arc::clone(&self.shared), bug: self.bug },

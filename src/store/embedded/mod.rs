@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 use self::tables::Tables;
 use super::leases::Leases;
 use super::{
-    Claimed, Commit, Committed, Counter, ListQuery, OpenError, Owner, Page, SCHEMA, StoreError,
-    Stored,
+    Claimed, Commit, Committed, Counter, Given, ListQuery, OpenError, Owner, Page, SCHEMA,
+    StoreError, Stored,
 };
 use crate::ambient::Timestamp;
 
@@ -92,6 +92,10 @@ impl Embedded {
 
     pub(super) fn load(&self, id: &str) -> Result<Option<Stored>, StoreError> {
         self.0.file.read(|transaction| tables::load(transaction, id))
+    }
+
+    pub(super) fn answered(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
+        self.0.file.read(|transaction| tables::answered(transaction, now.as_micros(), key))
     }
 
     pub(super) fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {

@@ -11,8 +11,8 @@ use crate::ambient::Timestamp;
 use crate::store::leases::Leases;
 use crate::store::window::{self, Buckets};
 use crate::store::{
-    Alias, Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, ListQuery,
-    Listed, Owner, PAGE_MOST, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored,
+    Alias, Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given,
+    ListQuery, Listed, Owner, PAGE_MOST, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored,
     WAKE_RETRY,
 };
 
@@ -415,6 +415,18 @@ pub(super) fn load(transaction: &ReadTransaction, id: &str) -> Result<Option<Sto
     Ok(transaction.open_table(RECORDS)?.get(id)?.map(|row| {
         let (version, _, _, bytes) = row.value();
         Stored { version, bytes: bytes.to_vec() }
+    }))
+}
+
+pub(super) fn answered(
+    transaction: &ReadTransaction,
+    now: u64,
+    key: &str,
+) -> Result<Option<Given>, Error> {
+    let given = transaction.open_table(ANSWERS)?.get(key)?;
+    Ok(given.and_then(|given| {
+        let (expires, fingerprint, bytes) = given.value();
+        (expires > now).then(|| Given { fingerprint: *fingerprint, bytes: bytes.to_vec() })
     }))
 }
 

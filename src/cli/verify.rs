@@ -1,0 +1,185 @@
+//! `octothorpe verify`: one verification by a gateway that runs, as a customer of its API.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::typed::Typed;
+use super::{text, verdict_code, wrong};
+use crate::config;
+use crate::verify::signal::Status;
+
+/// Verify somebody through a running gateway: start, ask for the code, check it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+While it runs, type the code that arrived; r for another attempt; c to cancel.
+
+Examples:
+  octothorpe verify +12025550123 --key env:ACME_API_KEY --channel sms
+  octothorpe verify +12025550123 --key env:ACME_API_KEY --channel sms --mode reply
+  octothorpe verify +12025550123 --api https://verify.example.com --key file:key.txt --json
+
+Exit codes: 0 approved, 1 denied, 2 wrong usage, 3 expired, 4 failed, 5 canceled, 70 our fault.")]
+pub(super) struct Args {
+    /// The number to reach, in E.164, as +12025550123.
+    number: String,
+    /// Where the API is.
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    api: String,
+    /// The key to present: env:NAME or file:PATH keep it out of the process list.
+    #[arg(long, value_name = "KEY")]
+    key: String,
+    /// How to reach the person: voice or sms.
+    #[arg(long, default_value = "sms", value_name = "CHANNEL")]
+    channel: String,
+    /// What to ask: confirm by voice; code or reply by text.
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
+    /// The language to speak or write; the tenant's when left out.
+    #[arg(long, value_name = "TAG")]
+    locale: Option<String>,
+    /// The name to speak or write; the tenant's when left out.
+    #[arg(long, value_name = "NAME")]
+    brand: Option<String>,
+    /// How long the question stands, in seconds.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    expires_in: u32,
+    /// Print the verification as JSON, on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The API, and who asks it.
+struct Api {
+    client: reqwest::Client,
+    base: String,
+    key: String,
+}
+
+/// What the API answered.
+struct Answer {
+    status: u16,
+    body: Value,
+}
+
+/// Carries the command out.
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let env = |name: &str| std::env::var(name).ok();
+    let (key, _) = config::read_secret(&args.key, Path::new("."), &env)
+        .map_err(|error| wrong(format!("--key: {error}")))?;
+    #[expect(clippy::disallowed_methods, reason = "here the program is a customer")]
+    let client = reqwest::Client::builder().build()?;
+    let api = Api { client, base: args.api.trim_end_matches('/').to_owned(), key: key.to_string() };
+    let start = json!({
+        "to": args.number, "channel": args.channel, "mode": args.mode, "locale": args.locale,
+        "brand": args.brand, "expires_in": args.expires_in,
+    });
+    let started = api.post("/v1/verifications", &start).await?;
+    if started.status != 201 {
+        return Err(wrong(problem(&started)));
+    }
+    let settled = follow(&api, started.body).await?;
+    let word = |name: &str| text(&settled, name);
+    eprintln!("verdict: {} ({})", word("status"), word("reason"));
+    if args.json {
+        println!("{settled}");
+    } else {
+        println!("{} {}", word("status"), word("reason"));
+    }
+    Ok(verdict_code(Status::parse(word("status")).unwrap_or(Status::Pending)))
+}
+
+/// Tells each step and carries out what is typed, until there is a verdict.
+async fn follow(api: &Api, mut now: Value) -> anyhow::Result<Value> {
+    let id = now.get("id").and_then(Value::as_str).context("the answer has no id")?.to_owned();
+    let path = format!("/v1/verifications/{id}");
+    let mut typed = Typed::begin();
+    let mut told = String::new();
+    let mut interrupted = false;
+    loop {
+        tell(&now, &mut told);
+        if text(&now, "status") != "pending" {
+            return Ok(now);
+        }
+        let since = now.get("version").and_then(Value::as_u64).unwrap_or_default();
+        let wait = format!("{path}?wait=25&since={since}");
+        tokio::select! {
+            news = api.get(&wait) => now = resource(news?)?,
+            line = typed.line() => act(api, &path, &line).await?,
+            _ = tokio::signal::ctrl_c(), if !interrupted => {
+                interrupted = true;
+                act(api, &path, "c").await?;
+            }
+        }
+    }
+}
+
+/// Carries out what was typed: a code, `r` or `c`.
+async fn act(api: &Api, path: &str, line: &str) -> anyhow::Result<()> {
+    let answer = match line {
+        "r" => api.post(&format!("{path}/resend"), &json!({})).await?,
+        "c" => api.post(&format!("{path}/cancel"), &json!({})).await?,
+        code => api.post(&format!("{path}/check"), &json!({ "code": code })).await?,
+    };
+    if answer.status != 200 {
+        eprintln!("{}", problem(&answer));
+    } else if answer.body.get("matched") == Some(&Value::Bool(false)) {
+        let left = answer.body.get("checks_left").and_then(Value::as_u64).unwrap_or_default();
+        eprintln!("that is not the code; {left} checks left");
+    }
+    Ok(())
+}
+
+fn resource(answer: Answer) -> anyhow::Result<Value> {
+    if answer.status == 200 { Ok(answer.body) } else { anyhow::bail!(problem(&answer)) }
+}
+
+/// What a problem says, with the fields it blames.
+fn problem(answer: &Answer) -> String {
+    let errors = answer.body.get("errors").and_then(Value::as_array).into_iter().flatten();
+    let fields: String =
+        errors.map(|it| format!("\n  {}: {}", text(it, "field"), text(it, "detail"))).collect();
+    let (code, detail) = (text(&answer.body, "code"), text(&answer.body, "detail"));
+    format!("{} {code}: {detail}{fields}", answer.status)
+}
+
+/// Says what is new.
+fn tell(now: &Value, told: &mut String) {
+    let attempts = now.get("attempts").and_then(Value::as_array);
+    let Some(last) = attempts.and_then(|all| all.last()) else { return };
+    let (channel, route, state) = (text(last, "channel"), text(last, "route"), text(last, "state"));
+    let mut news = format!("{channel} by {route}: {state}");
+    if let Some(reason) = last.get("reason").and_then(Value::as_str) {
+        news.push_str(&format!(" ({reason})"));
+    }
+    if text(now, "mode") == "code" && text(now, "status") == "pending" {
+        news.push_str("; type the code, r to resend, c to cancel");
+    }
+    if news != *told {
+        eprintln!("{news}");
+        *told = news;
+    }
+}
+
+impl Api {
+    async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.send(self.client.get(format!("{}{path}", self.base))).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        let json = ("content-type", "application/json");
+        self.send(request.header(json.0, json.1).body(body.to_string())).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+        let response = request.bearer_auth(&self.key).send().await;
+        let response = response.with_context(|| format!("{} does not answer", self.base))?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await?;
+        let body = serde_json::from_slice(&body).context("the answer is not JSON")?;
+        Ok(Answer { status, body })
+    }
+}

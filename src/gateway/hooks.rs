@@ -1,0 +1,256 @@
+//! What carriers tell by calling us: from a request to signals.
+
+use super::dispatch::Job;
+use super::orders::Orders;
+use super::{Fault, Gateway, handle_alias, hearing};
+use crate::ambient::Timestamp;
+use crate::carrier::wire::HttpAnswer;
+use crate::carrier::{About, Forged, Hook, News, Scene};
+use crate::store::Answer;
+use crate::telemetry::{self, Event};
+use crate::verify::VerificationId;
+use crate::verify::attempt::AttemptNo;
+use crate::verify::signal::{Said, Status};
+
+/// How long an event of a carrier is remembered, so that a second one is a repeat.
+const ONCE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+/// How often, and after which pause, a receipt is looked at again that came before the answer to
+/// its order.
+const EARLY: (usize, std::time::Duration) = (10, std::time::Duration::from_millis(100));
+
+/// A request of a carrier, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The carrier's name in the path.
+    pub carrier: &'a str,
+    /// What it is about.
+    pub about: Address<'a>,
+    /// The path.
+    pub path: &'a str,
+    /// The query, without `?`.
+    pub query: &'a str,
+    /// Every header; names in lower case.
+    pub headers: &'a [(String, String)],
+    /// The raw body.
+    pub body: &'a [u8],
+}
+
+/// Where a request of a carrier went.
+#[derive(Clone, Copy, Debug)]
+pub enum Address<'a> {
+    /// To an attempt.
+    Attempt {
+        /// Our name for it.
+        attempt: &'a str,
+        /// What only the carrier was told.
+        token: &'a str,
+        /// What stands behind it.
+        part: Option<&'a str>,
+    },
+    /// To where texts of people come in.
+    Inbound {
+        /// What only the carrier was told, where it signs nothing.
+        token: Option<&'a str>,
+    },
+}
+
+/// Why a request of a carrier is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// There is no such address.
+    #[error("there is nothing of this name here")]
+    Unknown,
+    /// It is not the carrier's.
+    #[error("this request is not believed")]
+    Forged,
+    /// Ours; the carrier may send it again.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<crate::store::StoreError> for HookError {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl Gateway {
+    /// Takes a request of a carrier: is it believed, what does it say, what is answered.
+    ///
+    /// # Errors
+    /// When it is not taken; nothing has changed then.
+    pub async fn hook(&self, call: Call<'_>) -> Result<HttpAnswer, HookError> {
+        let orders = &self.0.orders;
+        let carrier = orders.carrier(call.carrier).ok_or(HookError::Unknown)?;
+        let (attempt, part) = match call.about {
+            Address::Attempt { attempt, token, part } => {
+                if !orders.vault.is_hook_token(call.carrier, attempt, token) {
+                    return Err(self.forged(call.carrier, "token"));
+                }
+                (Some(Orders::attempt_of(attempt).ok_or(HookError::Unknown)?), part)
+            }
+            Address::Inbound { token } => {
+                if carrier.inbound_token.as_deref().map(String::as_str) != token {
+                    return Err(self.forged(call.carrier, "token"));
+                }
+                (None, None)
+            }
+        };
+        let verification = match &attempt {
+            Some((id, _)) => Some(self.load(id).await?.ok_or(HookError::Unknown)?),
+            None => None,
+        };
+        let hooks = match call.about {
+            Address::Attempt { attempt, .. } => orders.hooks(call.carrier, attempt),
+            Address::Inbound { .. } => String::new(),
+        };
+        let scene = verification.as_ref().zip(attempt.as_ref()).and_then(|(verification, it)| {
+            verification.find(it.1).map(|attempt| Orders::scene(verification, attempt, &hooks))
+        });
+        let base = orders.public_url.as_deref().unwrap_or_default();
+        let url = match call.query {
+            "" => format!("{base}{}", call.path),
+            query => format!("{base}{}?{query}", call.path),
+        };
+        let now = self.now();
+        let hook = Hook {
+            url: &url,
+            part,
+            query: call.query,
+            headers: call.headers,
+            body: call.body,
+            now,
+            scene,
+        };
+        let adapter = carrier.carrier().ok_or(HookError::Unknown)?;
+        // What it says is the same whether the attempt is over or not, and so is its name.
+        let over = scene.filter(|scene| scene.over);
+        let scene = scene.map(|scene| Scene { over: false, ..scene });
+        let heard = match adapter.hear(&Hook { scene, ..hook }) {
+            Ok(heard) => heard,
+            Err(forged) => return Err(self.forged(call.carrier, Forged::as_str(forged))),
+        };
+        let once = heard.once.as_ref().map(|once| format!("hook/{}/{once}", call.carrier));
+        if let Some(before) = self.repeated(once.as_deref(), &heard.answer).await? {
+            return Ok(before);
+        }
+        let heard = match over {
+            Some(_) => adapter.hear(&Hook { scene: over, ..hook }).unwrap_or(heard),
+            None => heard,
+        };
+        let confirms = heard
+            .news
+            .iter()
+            .any(|(_, news)| matches!(news, News::Said { said: Said::Confirmed, .. }));
+        for (about, news) in heard.news {
+            self.learn(call.carrier, attempt.as_ref(), about, news).await?;
+        }
+        for request in heard.then {
+            self.hand_over(Job::Ask(request));
+        }
+        let mut answer = heard.answer;
+        if let (true, Some((id, _))) = (confirms, &attempt) {
+            // Thanks are for what counted: the deadline, or another's word, may have come first.
+            let after = self.load(id).await?;
+            if after.is_none_or(|after| after.status() != Status::Approved) {
+                let scene = scene.map(|scene| Scene { over: true, ..scene });
+                let over = adapter.hear(&Hook { scene, ..hook });
+                answer = over.map_or(answer, |over| over.answer);
+            }
+        }
+        if let Some(key) = once {
+            let (fingerprint, bytes) = ([0; 32], answer.body.clone().into_bytes());
+            self.remember(Answer { key, fingerprint, bytes, expires: now + ONCE }).await?;
+        }
+        Ok(answer)
+    }
+
+    /// What this very event was answered before; it is `alike` but for the body.
+    async fn repeated(
+        &self,
+        once: Option<&str>,
+        alike: &HttpAnswer,
+    ) -> Result<Option<HttpAnswer>, Fault> {
+        let Some(key) = once else { return Ok(None) };
+        let before = self.0.store.answered(self.now(), key).await?;
+        let body = before.and_then(|before| String::from_utf8(before.bytes).ok());
+        Ok(body.map(|body| HttpAnswer { body, ..alike.clone() }))
+    }
+
+    /// Takes what a carrier says on a line of its own.
+    pub(super) async fn told(&self, carrier: &str, news: Vec<(About, News)>) {
+        for (about, news) in news {
+            if let Err(fault) = self.learn(carrier, None, about, news).await {
+                super::dispatch::report("take a carrier's news", &fault);
+            }
+        }
+    }
+
+    /// Whether this event is seen for the first time; it is from now on not.
+    async fn first_time(&self, carrier: &str, once: &str, now: Timestamp) -> Result<bool, Fault> {
+        self.remember(Answer {
+            key: format!("hook/{carrier}/{once}"),
+            fingerprint: [0; 32],
+            bytes: Vec::new(),
+            expires: now + ONCE,
+        })
+        .await
+    }
+
+    fn forged(&self, carrier: &str, why: &'static str) -> HookError {
+        telemetry::observe(&Event::Forged { carrier, why });
+        HookError::Forged
+    }
+
+    async fn learn(
+        &self,
+        carrier: &str,
+        this: Option<&(VerificationId, AttemptNo)>,
+        about: About,
+        news: News,
+    ) -> Result<(), Fault> {
+        if let News::Text(text) = news {
+            // Once, whatever the carrier calls the request that brings it.
+            let once = format!("text/{}", text.id);
+            if self.first_time(carrier, &once, self.now()).await? {
+                return self.replied(carrier, text).await;
+            }
+            return Ok(());
+        }
+        let found = match about {
+            About::This => this.cloned(),
+            About::Handle(handle) => self.by_handle(carrier, &handle).await?,
+            About::Nobody => None,
+        };
+        let Some((id, attempt)) = found else { return Ok(()) };
+        match hearing::news(attempt, self.now(), news) {
+            Some(signal) => self.signal(&id, signal).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The attempt that a carrier calls so. A receipt can be faster than the answer to its order,
+    /// and waits for it a little.
+    async fn by_handle(
+        &self,
+        carrier: &str,
+        handle: &str,
+    ) -> Result<Option<(VerificationId, AttemptNo)>, Fault> {
+        let (tries, pause) = EARLY;
+        for _ in 0..tries {
+            for id in self.0.store.find(&handle_alias(carrier, handle)).await? {
+                let Some(id) = VerificationId::parse(&id) else { continue };
+                let Some(found) = self.load(&id).await? else { continue };
+                let attempt = found.attempts.iter().find(|attempt| {
+                    attempt.route == carrier && attempt.call_id.as_deref() == Some(handle)
+                });
+                if let Some(attempt) = attempt {
+                    return Ok(Some((id, attempt.no)));
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,283 @@
+//! What people write back: whose question it answers, what it means, and what they are told.
+
+use super::dispatch::Job;
+use super::settings::{Provider, Tenant};
+use super::{BeginError, Fault, Gateway};
+use crate::carrier::{Body, Text};
+use crate::telemetry::{self, Event};
+use crate::verify::code::{Binding, Digest, SHORTEST, Vault};
+use crate::verify::number::PhoneNumber;
+use crate::verify::policy::Refusal;
+use crate::verify::reply::{self, Meaning};
+use crate::verify::request::{Channel, Request};
+use crate::verify::route::{Route, RouteStep};
+use crate::verify::signal::{Reply, Says, Signal};
+use crate::verify::text::{Fill, Kind};
+use crate::verify::{Verification, VerificationId};
+
+/// What a text turned out to be.
+enum Sense {
+    /// It answers these questions; never none.
+    Answers(Vec<(VerificationId, Says)>),
+    /// Somebody is told something, and no question is answered.
+    Told(Kind),
+    /// No more texts.
+    OptOut,
+    /// Texts again.
+    OptIn,
+}
+
+impl Gateway {
+    /// Takes what a person wrote to one of our numbers.
+    pub(super) async fn replied(&self, carrier: &str, text: Text) -> Result<(), Fault> {
+        let orders = &self.0.orders;
+        let Some(provider) = orders.carrier(carrier) else { return Ok(()) };
+        let known = self.asked(provider, &text).await?;
+        let locale = known.first().map_or("en", |it| it.request.locale.as_str()).to_owned();
+        let meaning = reply::read(text.body.expose(), &locale);
+        let open: Vec<&Verification> = known
+            .iter()
+            .filter(|it| it.verdict().is_none() && it.expires_at > self.now())
+            .collect();
+        let sense = sense(&orders.vault, meaning, &open, known.is_empty());
+        telemetry::observe(&Event::Written { carrier, sense: sense.word() });
+        match sense {
+            Sense::Answers(all) => self.answer(provider, &text, all, &locale).await,
+            Sense::Told(kind) => self.tell(provider, &text, kind, &locale, known.first()).await,
+            Sense::OptOut => {
+                self.choose(provider, &text, &known, true).await?;
+                for it in &open {
+                    let says = Says::Stop;
+                    let reply = Reply { message: text.id.clone(), says };
+                    self.signal(&it.id, Signal::Replied(reply)).await?;
+                }
+                self.tell(provider, &text, Kind::OptedOut, &locale, known.first()).await
+            }
+            Sense::OptIn => {
+                self.choose(provider, &text, &known, false).await?;
+                self.tell(provider, &text, Kind::OptedIn, &locale, known.first()).await
+            }
+        }
+    }
+
+    /// The verifications that this phone was asked from this number of ours, the newest first.
+    async fn asked(&self, provider: &Provider, text: &Text) -> Result<Vec<Verification>, Fault> {
+        let pair = self.0.orders.vault.pair("reply", &text.from, &provider.sender);
+        let mut asked = Vec::new();
+        // What was sent to is what was sent from: a carrier that cannot say so says nothing.
+        if !same_sender(&provider.sender, &text.to) {
+            return Ok(asked);
+        }
+        for id in self.0.store.find(&pair).await? {
+            let Some(id) = VerificationId::parse(&id) else { continue };
+            asked.extend(self.load(&id).await?);
+        }
+        asked.sort_by_key(|it| std::cmp::Reverse(it.created_at));
+        Ok(asked)
+    }
+
+    async fn answer(
+        &self,
+        provider: &Provider,
+        text: &Text,
+        answers: Vec<(VerificationId, Says)>,
+        locale: &str,
+    ) -> Result<(), Fault> {
+        let guess = answers.iter().any(|(_, says)| matches!(says, Says::Code { .. }));
+        let mut open = None;
+        for (id, says) in answers {
+            let reply = Reply { message: text.id.clone(), says };
+            self.signal(&id, Signal::Replied(reply)).await?;
+            open = self.load(&id).await?.filter(|after| after.verdict().is_none()).or(open);
+        }
+        match open {
+            Some(open) if guess => {
+                self.tell(provider, text, Kind::Wrong, locale, Some(&open)).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Tells the person something, in a text of its own.
+    async fn tell(
+        &self,
+        provider: &Provider,
+        text: &Text,
+        kind: Kind,
+        locale: &str,
+        about: Option<&Verification>,
+    ) -> Result<(), Fault> {
+        let brand = about.and_then(|about| about.request.brand.as_ref());
+        let fill = Fill { brand: brand.map(|brand| brand.as_str()), ..Fill::default() };
+        let body = Body::from(self.0.orders.texts.render(locale, kind, &fill));
+        self.hand_over(Job::Write {
+            carrier: provider.name.clone(),
+            to: text.from.clone(),
+            body,
+            name: format!("notice-{}", text.id),
+        });
+        Ok(())
+    }
+
+    /// Writes down that a phone wants no texts from this sender any more, or wants them again: for
+    /// each tenant that has texted it, or for all where none is known.
+    async fn choose(
+        &self,
+        provider: &Provider,
+        text: &Text,
+        known: &[Verification],
+        out: bool,
+    ) -> Result<(), Fault> {
+        let mut tenants: Vec<&str> = known.iter().map(|it| it.tenant.as_str()).collect();
+        tenants.sort_unstable();
+        tenants.dedup();
+        if tenants.is_empty() || !out {
+            tenants = self.0.orders.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+        }
+        for tenant in tenants {
+            let id = self.choice_of(tenant, &text.from, &provider.sender);
+            self.write_choice(id, out).await?;
+        }
+        Ok(())
+    }
+
+    fn choice_of(&self, tenant: &str, phone: &PhoneNumber, sender: &str) -> String {
+        format!("choice/{tenant}/{}", self.0.orders.vault.pair("choice", phone, sender))
+    }
+
+    /// Refuses a request whose first carrier by text may not write to this phone.
+    pub(super) async fn must_be_willing(
+        &self,
+        tenant: &Tenant,
+        request: &Request,
+        route: &Route,
+    ) -> Result<(), BeginError> {
+        if tenant.test && !super::rehearsal::knows(request.to.expose()) {
+            return Err(Refusal::NotReserved.into());
+        }
+        match self.must_be_willing_for(tenant, request, route.steps()).await? {
+            true => Ok(()),
+            false => Err(Refusal::OptedOut.into()),
+        }
+    }
+
+    /// Whether every carrier of these steps may write to this phone.
+    pub(super) async fn must_be_willing_for(
+        &self,
+        tenant: &Tenant,
+        request: &Request,
+        steps: &[RouteStep],
+    ) -> Result<bool, Fault> {
+        for step in steps.iter().filter(|step| step.channel == Channel::Sms) {
+            let Some(provider) = self.0.orders.carrier(&step.via) else { continue };
+            let id = self.choice_of(&tenant.name, &request.to, &provider.sender);
+            if self.has_opted_out(&id).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Sense {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Answers(all) => match all.first() {
+                Some((_, Says::Code { .. })) => "code",
+                Some((_, Says::Yes)) => "yes",
+                Some((_, Says::No)) => "no",
+                Some((_, Says::Fraud)) => "fraud",
+                Some((_, Says::Stop)) | None => "stop",
+            },
+            Self::OptOut => "stop",
+            Self::OptIn => "start",
+            Self::Told(Kind::Help) => "help",
+            Self::Told(Kind::Late) => "late",
+            Self::Told(_) => "unclear",
+        }
+    }
+}
+
+/// What a text means, given the questions that are open for its phone and number, the newest
+/// first.
+fn sense(vault: &Vault, meaning: Meaning, open: &[&Verification], unknown: bool) -> Sense {
+    if open.is_empty() {
+        return match meaning {
+            Meaning::Stop => Sense::OptOut,
+            Meaning::Start => Sense::OptIn,
+            Meaning::Help => Sense::Told(Kind::Help),
+            Meaning::Digits(_)
+            | Meaning::Yes { .. }
+            | Meaning::No
+            | Meaning::Fraud
+            | Meaning::Unclear => Sense::Told(if unknown { Kind::Unknown } else { Kind::Late }),
+        };
+    }
+    match meaning {
+        Meaning::Stop => Sense::OptOut,
+        Meaning::Start => Sense::OptIn,
+        Meaning::Help => Sense::Told(Kind::Help),
+        Meaning::Digits(digits) => digits_for(vault, &digits, open),
+        // "Yes, 123456": the code says more than the word.
+        Meaning::Yes { reference: Some(code) } if code.len() >= usize::from(SHORTEST) => {
+            digits_for(vault, &code, open)
+        }
+        Meaning::Yes { reference } => yes_for(vault, reference.as_deref(), open),
+        Meaning::No => match open {
+            [one] => Sense::Answers(vec![(one.id.clone(), Says::No)]),
+            _ => Sense::Told(Kind::Unclear),
+        },
+        // Whoever reports fraud without saying which question it is means any of them.
+        Meaning::Fraud => {
+            Sense::Answers(open.iter().map(|it| (it.id.clone(), Says::Fraud)).collect())
+        }
+        Meaning::Unclear => Sense::Told(Kind::Unclear),
+    }
+}
+
+/// Which question a code answers: the one it is the code of. A code that fits none counts against
+/// each of them, or asking often would buy guesses.
+fn digits_for(vault: &Vault, digits: &str, open: &[&Verification]) -> Sense {
+    let says = |it: &Verification| {
+        let binding = Binding::of(it);
+        let length = it.secret.as_ref().map_or(0, |secret| usize::from(secret.digits));
+        let (code, pin) = digits.split_at_checked(length).unwrap_or((digits, ""));
+        let pin = (!pin.is_empty()).then(|| vault.of_pin(binding, pin));
+        (vault.of_code(binding, code), pin)
+    };
+    let all: Vec<_> = open.iter().map(|it| (*it, says(it))).collect();
+    let answer = |it: &Verification, (code, pin): &(Digest, Option<Digest>)| {
+        (it.id.clone(), Says::Code { code: code.clone(), pin: pin.clone() })
+    };
+    let its = all
+        .iter()
+        .find(|(it, (code, _))| it.secret.as_ref().is_some_and(|secret| secret.code == *code));
+    Sense::Answers(match its {
+        Some((it, says)) => vec![answer(it, says)],
+        None => all.iter().map(|(it, says)| answer(it, says)).collect(),
+    })
+}
+
+/// Which question a plain yes answers: the only one there is, or the one whose reference it names.
+fn yes_for(vault: &Vault, reference: Option<&str>, open: &[&Verification]) -> Sense {
+    let named = |it: &&&Verification| {
+        it.request.yes
+            && match reference {
+                Some(reference) => vault.reference(Binding::of(it)) == reference,
+                None => open.len() == 1,
+            }
+    };
+    let fitting: Vec<_> = open.iter().filter(named).collect();
+    match fitting.as_slice() {
+        [one] => Sense::Answers(vec![(one.id.clone(), Says::Yes)]),
+        _ => Sense::Told(Kind::Unclear),
+    }
+}
+
+/// Whether a text was sent to the number that ours are sent from: the same digits, however
+/// written. A name cannot be answered.
+fn same_sender(sender: &str, to: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let (sender, to) = (digits(sender), digits(to));
+    !sender.is_empty() && sender == to
+}

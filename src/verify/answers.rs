@@ -1,0 +1,101 @@
+//! What a person answered: by a key, by typing the code, by sending it back.
+
+use super::attempt::AttemptNo;
+use super::code::Digest;
+use super::request::{Channel, Mode};
+use super::signal::{
+    Answer, Because, Cause, Denial, Evidence, Farewell, Reason, Reply, Says, Verdict,
+};
+use super::{Step, Verification};
+use crate::ambient::Timestamp;
+
+impl Verification {
+    /// Keys were heard on a call.
+    pub(super) fn answered(mut self, now: Timestamp, no: AttemptNo, answer: Answer) -> Step {
+        let running = self.running().is_some_and(|running| running.no == no);
+        let Some(attempt) = self.attempts.last_mut().filter(|_| running) else {
+            return self.ignored(Because::Late);
+        };
+        match answer {
+            Answer::Consent(evidence) if evidence.attempt() != Some(no) => {
+                self.ignored(Because::Unrelated)
+            }
+            Answer::Consent(evidence) => {
+                attempt.press = evidence.press().cloned();
+                self.settled(now, Verdict::Approved(evidence), Farewell::Thanks)
+            }
+            Answer::Fraud(press) => {
+                attempt.press = Some(press);
+                self.settled(now, Verdict::Denied(Denial::FraudReported), Farewell::Reported)
+            }
+            Answer::WrongKey(press) => {
+                attempt.press = Some(press);
+                self.settled(now, Verdict::Denied(Denial::WrongKey), Farewell::Denied)
+            }
+        }
+    }
+
+    /// A code was typed into the page.
+    pub(super) fn guessed(self, now: Timestamp, code: &Digest) -> Step {
+        let Some(secret) = self.secret.as_ref().filter(|_| self.takes_codes()) else {
+            return self.ignored(Because::NoCode);
+        };
+        match Evidence::typed(now, secret, code) {
+            Some(evidence) => self.approved(now, evidence),
+            None => self.mistaken(now),
+        }
+    }
+
+    /// The person answered the text.
+    pub(super) fn replied(self, now: Timestamp, Reply { message, says }: &Reply) -> Step {
+        if !self.attempts.iter().any(|attempt| attempt.channel == Channel::Sms) {
+            return self.ignored(Because::Unrelated);
+        }
+        let denied = |reason| Verdict::Denied(reason);
+        match says {
+            Says::Code { code, pin } => {
+                let Some(secret) = &self.secret else { return self.ignored(Because::NoCode) };
+                match Evidence::replied(now, secret, message, code, pin.as_ref()) {
+                    Some(evidence) => self.approved(now, evidence),
+                    None => self.mistaken(now),
+                }
+            }
+            Says::Yes if self.takes_yes() => {
+                let evidence = Evidence::yes(now, message);
+                self.approved(now, evidence)
+            }
+            Says::Yes => self.ignored(Because::Unrelated),
+            Says::No => self.settled(now, denied(Denial::Declined), Farewell::Silent),
+            Says::Fraud => self.settled(now, denied(Denial::FraudReported), Farewell::Silent),
+            Says::Stop => {
+                let cause = Cause::plain(Reason::OptedOut);
+                self.settled(now, Verdict::Failed(cause), Farewell::Silent)
+            }
+        }
+    }
+
+    /// Whether a word may stand for the code: only where nothing but the reply is asked for, and
+    /// no PIN with it.
+    fn takes_yes(&self) -> bool {
+        self.request.yes
+            && self.way().mode == Mode::Reply
+            && self.secret.as_ref().is_some_and(|secret| secret.pin.is_none())
+    }
+
+    fn approved(self, now: Timestamp, evidence: Evidence) -> Step {
+        // A call that is still up, because the code came by an earlier text, is ended kindly.
+        self.settled(now, Verdict::Approved(evidence), Farewell::Silent)
+    }
+
+    /// A wrong code: one comparison less, and none left is the end.
+    fn mistaken(mut self, now: Timestamp) -> Step {
+        let left = self.secret.as_mut().map_or(0, |secret| {
+            secret.checks_left = secret.checks_left.saturating_sub(1);
+            secret.checks_left
+        });
+        if left == 0 {
+            return self.settled(now, Verdict::Denied(Denial::TooManyChecks), Farewell::Silent);
+        }
+        self.moved(Vec::new())
+    }
+}

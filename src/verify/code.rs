@@ -1,0 +1,445 @@
+//! Codes and PINs: how they are made, kept and compared.
+//!
+//! A code is never stored. It is derived from the gateway's key and what it is bound to (the
+//! verification, its number, its transaction), so that a second text can carry it again, and kept
+//! as a keyed hash of the same. A code that the caller chose is kept sealed, because it cannot be
+//! derived. Whoever steals the store without the key learns nothing.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::Verification;
+use super::number::PhoneNumber;
+use super::text::Transaction;
+
+/// The fewest digits of a code: a million codes and five comparisons are one chance in 200,000.
+pub const SHORTEST: u8 = 6;
+
+/// The most digits of a code.
+pub const LONGEST: u8 = 10;
+
+/// How many codes are compared for one verification, whoever sends them, and however often the
+/// code is sent.
+pub const CHECKS: u8 = 5;
+
+/// A code in clear, on its way to the person: 6 to 10 digits. It never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Code(Zeroizing<String>);
+
+impl Code {
+    /// Reads a code that a caller chose; `None` unless it is 6 to 10 digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        digits_between(text, SHORTEST.into(), LONGEST.into())
+            .then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The digits. Grep for it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(•)")
+    }
+}
+
+/// A person's own PIN: 4 to 10 digits. It never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pin(Zeroizing<String>);
+
+impl Pin {
+    /// Reads a PIN; `None` unless it is 4 to 10 digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        digits_between(text, 4, 10).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The digits. Grep for it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pin(•)")
+    }
+}
+
+fn digits_between(text: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A keyed hash of something that must come back. Compared in constant time.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Digest {}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(•)")
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        BASE64.encode(digest.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = BASE64.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or("a digest is 32 bytes in base64")
+    }
+}
+
+/// A code that the caller chose, as it is stored.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sealed(String);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealed(•)")
+    }
+}
+
+/// What must come back from the person, and how often it may still be guessed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// How many digits the code has.
+    pub digits: u8,
+    /// Counts the codes: with `resend_code = "new"` each text carries the next one.
+    pub generation: u32,
+    /// Of the code that counts now.
+    pub code: Digest,
+    /// The code itself, where the caller chose it.
+    pub sealed: Option<Sealed>,
+    /// Of the PIN that must follow the code in a reply.
+    pub pin: Option<Digest>,
+    /// How many codes may still be compared.
+    pub checks_left: u8,
+}
+
+/// The gateway's own key, and everything that is derived from it.
+#[derive(Clone)]
+pub struct Vault(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(•)")
+    }
+}
+
+/// What a code is bound to.
+#[derive(Clone, Copy)]
+pub struct Binding<'a> {
+    /// The verification.
+    pub id: &'a str,
+    /// The phone.
+    pub to: &'a PhoneNumber,
+    /// What is approved.
+    pub transaction: Option<&'a Transaction>,
+}
+
+impl<'a> Binding<'a> {
+    /// What the code of this verification is bound to.
+    #[must_use]
+    pub fn of(verification: &'a Verification) -> Self {
+        Self {
+            id: verification.id.as_str(),
+            to: &verification.request.to,
+            transaction: verification.request.transaction.as_ref(),
+        }
+    }
+}
+
+impl fmt::Debug for Binding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Binding({})", self.id)
+    }
+}
+
+impl Vault {
+    /// A vault of this key.
+    #[must_use]
+    pub const fn new(key: Zeroizing<[u8; 32]>) -> Self {
+        Self(key)
+    }
+
+    /// A vault whose key is derived from a text of any length.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let zero = Self(Zeroizing::new([0; 32]));
+        Self(Zeroizing::new(zero.mac("key", &[text])))
+    }
+
+    /// What a new verification keeps of its code: one the caller `chose`, or a derived one of so
+    /// many `digits`.
+    #[must_use]
+    pub fn secret(
+        &self,
+        binding: Binding<'_>,
+        digits: u8,
+        chosen: Option<&Code>,
+        pin: Option<&Pin>,
+    ) -> Secret {
+        let (code, sealed) = match chosen {
+            Some(code) => (code.clone(), self.seal(binding, code)),
+            None => (self.derive(binding, 0, digits), None),
+        };
+        Secret {
+            digits: u8::try_from(code.expose().len()).unwrap_or(digits),
+            generation: 0,
+            code: self.of_code(binding, code.expose()),
+            sealed,
+            pin: pin.map(|pin| self.of_pin(binding, pin.expose())),
+            checks_left: CHECKS,
+        }
+    }
+
+    /// The secret with the next code in place of the one before; checks are not given back. A code
+    /// that the caller chose stays.
+    #[must_use]
+    pub fn renewed(&self, binding: Binding<'_>, secret: &Secret) -> Secret {
+        if secret.sealed.is_some() {
+            return secret.clone();
+        }
+        let generation = secret.generation.saturating_add(1);
+        let code = self.derive(binding, generation, secret.digits);
+        Secret { generation, code: self.of_code(binding, code.expose()), ..secret.clone() }
+    }
+
+    /// The code in clear, to be sent. `None` when it was sealed under another key.
+    #[must_use]
+    pub fn code(&self, binding: Binding<'_>, secret: &Secret) -> Option<Code> {
+        match &secret.sealed {
+            Some(sealed) => self.open(binding, sealed),
+            None => Some(self.derive(binding, secret.generation, secret.digits)),
+        }
+    }
+
+    /// The keyed hash of a code, right or wrong.
+    #[must_use]
+    pub fn of_code(&self, binding: Binding<'_>, code: &str) -> Digest {
+        Digest(self.bound("code", binding, code))
+    }
+
+    /// The keyed hash of a PIN, right or wrong.
+    #[must_use]
+    pub fn of_pin(&self, binding: Binding<'_>, pin: &str) -> Digest {
+        Digest(self.bound("pin", binding, pin))
+    }
+
+    /// Two digits that tell this verification from others at the same phone. No secret.
+    #[must_use]
+    pub fn reference(&self, binding: Binding<'_>) -> String {
+        let [a, b, ..] = self.mac("reference", &[binding.id]);
+        // 10 to 99: it must look like no part of a code that begins with zero.
+        format!("{}", 10 + u16::from_be_bytes([a, b]) % 90)
+    }
+
+    /// What stands in the address at which a carrier reports on an attempt.
+    #[must_use]
+    pub fn hook_token(&self, carrier: &str, attempt: &str) -> String {
+        let mac = self.mac("hook", &[carrier, attempt]);
+        BASE64.encode(mac.get(..18).unwrap_or(&mac))
+    }
+
+    /// Whether a token is the one of this address; the time it takes tells nothing.
+    #[must_use]
+    pub fn is_hook_token(&self, carrier: &str, attempt: &str, token: &str) -> bool {
+        self.hook_token(carrier, attempt).as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
+    /// A name in the store for things that belong to a phone and a sender of ours, from which
+    /// neither can be read.
+    #[must_use]
+    pub fn pair(&self, purpose: &str, phone: &PhoneNumber, sender: &str) -> String {
+        BASE64.encode(self.mac(purpose, &[phone.expose(), sender]))
+    }
+
+    /// A uniform code: words of 64 bits, of which those are passed over that would make some codes
+    /// likelier than others.
+    fn derive(&self, binding: Binding<'_>, generation: u32, digits: u8) -> Code {
+        let bound = 10_u64.saturating_pow(u32::from(digits));
+        let fair = u64::MAX - u64::MAX % bound;
+        let mut round = 0_u32;
+        loop {
+            let mac = self.bound("derive", binding, &format!("{generation}/{digits}/{round}"));
+            let words = mac.chunks_exact(8).filter_map(|word| word.try_into().ok());
+            if let Some(word) = words.map(u64::from_be_bytes).find(|&word| word < fair) {
+                let width = usize::from(digits);
+                return Code(Zeroizing::new(format!("{:0width$}", word % bound)));
+            }
+            round = round.saturating_add(1);
+        }
+    }
+
+    fn seal(&self, binding: Binding<'_>, code: &Code) -> Option<Sealed> {
+        let mut text = code.expose().as_bytes().to_vec();
+        let (key, nonce) = self.sealing(binding)?;
+        key.seal_in_place_append_tag(nonce, Aad::empty(), &mut text).ok()?;
+        Some(Sealed(BASE64.encode(text)))
+    }
+
+    fn open(&self, binding: Binding<'_>, sealed: &Sealed) -> Option<Code> {
+        let mut bytes = Zeroizing::new(BASE64.decode(&sealed.0).ok()?);
+        let (key, nonce) = self.sealing(binding)?;
+        let text = key.open_in_place(nonce, Aad::empty(), &mut bytes).ok()?;
+        Code::parse(std::str::from_utf8(text).ok()?)
+    }
+
+    /// A key for one message only: a verification's chosen code is sealed once, so the nonce may
+    /// stand still.
+    fn sealing(&self, binding: Binding<'_>) -> Option<(LessSafeKey, Nonce)> {
+        let key = Zeroizing::new(self.bound("seal", binding, ""));
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &*key).ok()?;
+        Some((LessSafeKey::new(key), Nonce::assume_unique_for_key([0; 12])))
+    }
+
+    fn bound(&self, purpose: &str, binding: Binding<'_>, text: &str) -> [u8; 32] {
+        let transaction = binding.transaction;
+        let (amount, currency, payee) = transaction.map_or(("", "", ""), |transaction| {
+            (transaction.amount(), transaction.currency(), transaction.payee())
+        });
+        self.mac(purpose, &[binding.id, binding.to.expose(), amount, currency, payee, text])
+    }
+
+    /// HMAC-SHA-256 of the parts, each with its length before it, so that no two lists are alike.
+    fn mac(&self, purpose: &str, parts: &[&str]) -> [u8; 32] {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.0) else {
+            // HMAC takes keys of any length.
+            return [0; 32];
+        };
+        for part in std::iter::once(&purpose).chain(parts) {
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number() -> PhoneNumber {
+        "+14155550132".parse().unwrap()
+    }
+
+    fn binding(to: &PhoneNumber) -> Binding<'_> {
+        Binding { id: "vf_1", to, transaction: None }
+    }
+
+    #[test]
+    fn a_code_is_the_same_again_and_another_for_everything_it_is_bound_to() {
+        let (vault, to) = (Vault::of("key"), number());
+        let secret = vault.secret(binding(&to), 6, None, None);
+        let code = vault.code(binding(&to), &secret).unwrap();
+        assert_eq!(vault.code(binding(&to), &secret).unwrap(), code);
+        assert_eq!(vault.of_code(binding(&to), code.expose()), secret.code);
+        let other = "+14155550133".parse().unwrap();
+        let transaction = Transaction::new("49.90", "EUR", "ACME").unwrap();
+        for elsewhere in [
+            Binding { id: "vf_2", ..binding(&to) },
+            binding(&other),
+            Binding { transaction: Some(&transaction), ..binding(&to) },
+        ] {
+            assert_ne!(vault.of_code(elsewhere, code.expose()), secret.code);
+        }
+        assert_ne!(Vault::of("another").of_code(binding(&to), code.expose()), secret.code);
+    }
+
+    #[test]
+    fn with_a_new_code_the_old_one_is_dead_and_no_check_comes_back() {
+        let (vault, to) = (Vault::of("key"), number());
+        let mut secret = vault.secret(binding(&to), 6, None, None);
+        secret.checks_left = 2;
+        let next = vault.renewed(binding(&to), &secret);
+        assert_ne!(next.code, secret.code);
+        assert_eq!((next.checks_left, next.generation), (2, 1));
+    }
+
+    #[test]
+    fn a_code_that_the_caller_chose_comes_back_from_its_seal() {
+        let (vault, to) = (Vault::of("key"), number());
+        let chosen = Code::parse("004513").unwrap();
+        let secret = vault.secret(binding(&to), 8, Some(&chosen), None);
+        assert_eq!(secret.digits, 6);
+        assert_eq!(vault.code(binding(&to), &secret), Some(chosen));
+        assert_eq!(Vault::of("another").code(binding(&to), &secret), None);
+        assert_eq!(vault.renewed(binding(&to), &secret), secret);
+        assert!(!serde_json::to_string(&secret).unwrap().contains("004513"));
+    }
+
+    #[test]
+    fn codes_are_spread_evenly() {
+        let (vault, to) = (Vault::of("key"), number());
+        let mut first = [0_u32; 10];
+        for n in 0..20_000_u32 {
+            let id = format!("vf_{n}");
+            let at = Binding { id: &id, ..binding(&to) };
+            let code = vault.derive(at, 0, 6);
+            assert_eq!(code.expose().len(), 6);
+            let digit = usize::from(code.expose().as_bytes().first().unwrap() - b'0');
+            *first.get_mut(digit).unwrap() += 1;
+        }
+        // 2,000 each; five standard deviations are 212.
+        assert!(first.iter().all(|&n| (1_788..=2_212).contains(&n)), "{first:?}");
+    }
+
+    #[test]
+    fn only_six_to_ten_digits_are_a_code() {
+        for bad in ["", "1234", "12345", "12345678901", "12345x", "１２３４５６", " 123456"] {
+            assert!(Code::parse(bad).is_none(), "{bad}");
+        }
+        assert!(Code::parse("000000").is_some() && Code::parse("1234567890").is_some());
+    }
+
+    #[test]
+    fn nothing_shows_itself() {
+        let (vault, to) = (Vault::of("canary"), number());
+        let code = Code::parse("493817").unwrap();
+        let pin = Pin::parse("48219").unwrap();
+        let secret = vault.secret(binding(&to), 6, Some(&code), Some(&pin));
+        let shown = format!("{vault:?} {code:?} {pin:?} {secret:?} {:?}", binding(&to));
+        for canary in ["canary", "493817", "48219", "4155550132"] {
+            assert!(!shown.contains(canary), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_that_of_one_carrier_and_one_attempt() {
+        let vault = Vault::of("key");
+        let token = vault.hook_token("twilio", "vf_1-1");
+        assert!(vault.is_hook_token("twilio", "vf_1-1", &token));
+        assert!(!vault.is_hook_token("twilio", "vf_1-2", &token));
+        assert!(!vault.is_hook_token("telnyx", "vf_1-1", &token));
+        assert!(!vault.is_hook_token("twilio", "vf_1-1", ""));
+    }
+}
