@@ -88,8 +88,12 @@ fn site() -> Site {
     site_of(Texting::default())
 }
 
-/// A gateway with one tenant and a Twilio account, going by itself.
 fn site_of(texting: Texting) -> Site {
+    site_with(texting, false)
+}
+
+/// A gateway with one tenant and a Twilio account, going by itself.
+fn site_with(texting: Texting, test: bool) -> Site {
     let us = BTreeSet::from(["US".parse().unwrap()]);
     let tenant = Tenant {
         rules: Rules { voice_countries: us.clone(), sms_countries: us },
@@ -99,6 +103,7 @@ fn site_of(texting: Texting) -> Site {
             allow_private: false,
         }],
         texting,
+        test,
         ..Tenant::new("acme")
     };
     let twilio = Twilio::new(twilio::Settings {
@@ -128,7 +133,7 @@ fn site_of(texting: Texting) -> Site {
         ..Settings::bare()
     };
     let world = World::default();
-    let (gateway, mut turns) = Gateway::assemble(
+    let (gateway, turns) = Gateway::assemble(
         Store::memory(),
         &settings,
         vault(),
@@ -136,12 +141,7 @@ fn site_of(texting: Texting) -> Site {
         Entropy::from_number(4),
         world.clone(),
     );
-    tokio::spawn(async move {
-        loop {
-            turns.turn().await.unwrap();
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    });
+    tokio::spawn(turns.run());
     Site { gateway, tenant, world }
 }
 
@@ -160,10 +160,21 @@ impl Site {
         code: &str,
         pin: Option<&str>,
     ) -> Result<VerificationId, BeginError> {
+        self.try_begin_to(PHONE, way, &[], code, pin).await
+    }
+
+    async fn try_begin_to(
+        &self,
+        to: &str,
+        way: Way,
+        fallback: &[Way],
+        code: &str,
+        pin: Option<&str>,
+    ) -> Result<VerificationId, BeginError> {
         let request = Request {
-            to: PHONE.parse().unwrap(),
+            to: to.parse().unwrap(),
             way,
-            fallback: Vec::new(),
+            fallback: fallback.to_vec(),
             transaction: None,
             locale: "en-US".to_owned(),
             brand: None,
@@ -174,13 +185,16 @@ impl Site {
             yes: self.tenant.texting.yes,
             callback_url: None,
         };
-        let code = way.mode.has_code().then(|| Code::parse(code).unwrap());
+        let code = Code::parse(code);
         let pin = pin.and_then(Pin::parse);
         let asked = Asked { request, code, pin, dry_run: false };
         let answer = AnswerOf { idempotency: None, render };
         match self.gateway.begin(&self.tenant, asked, answer).await? {
             Answered::Fresh { id, .. } => {
-                self.until(&id, |it| it.attempts[0].call_id.is_some()).await;
+                let begun = |it: &Verification| {
+                    it.attempts[0].call_id.is_some() || it.attempts[0].ended_at.is_some()
+                };
+                self.until(&id, begun).await;
                 Ok(id)
             }
             other @ (Answered::Replayed { .. } | Answered::Dry { .. } | Answered::Mismatch) => {
@@ -520,12 +534,7 @@ async fn an_answer_that_was_lost_is_never_repeated_and_the_code_still_counts() {
     let site = site();
     site.world.0.lock().unwrap().receipt = Some(Receipt::Unclear);
     let answer = AnswerOf { idempotency: None, render };
-    let request = site.try_begin(SMS, "111222", None);
-    // The carrier names nothing, so that this waits for the attempt to end instead.
-    let begun = tokio::time::timeout(Duration::from_millis(200), request).await;
-    assert!(begun.is_err());
-    let placed = site.world.0.lock().unwrap().placed.clone();
-    let id = VerificationId::parse(placed[0].rsplit_once('-').unwrap().0).unwrap();
+    let id = site.begin(SMS, "111222").await;
     let waiting = site.until(&id, |it| it.attempts[0].ended_at.is_some()).await;
     assert_eq!(waiting.status(), Status::Pending);
     assert_eq!(waiting.attempts[0].reason, Some(Reason::CarrierError));
@@ -533,6 +542,67 @@ async fn an_answer_that_was_lost_is_never_repeated_and_the_code_still_counts() {
     let checked = site.gateway.check(&site.tenant, &id, "111222", answer).await.unwrap();
     assert!(checked.is_some());
     assert_eq!(site.verdict(&id).await.0, Status::Approved);
+}
+
+#[tokio::test]
+async fn a_phone_that_opted_out_meanwhile_gets_no_fallback_by_text() {
+    let site = site();
+    let id = site.try_begin_to(PHONE, CALL, &[SMS], "111222", None).await.unwrap();
+    site.writes("1", "STOP").await;
+    let status = [("CallSid", "CA00000000000000000000000000000001"), ("CallStatus", "busy")];
+    site.hook(&Site::at(&id, 1, "status"), &status).await.unwrap();
+    let (status, _) = site.verdict(&id).await;
+    assert_eq!(status, Status::Failed);
+    assert_eq!(site.world.0.lock().unwrap().placed.len(), 1);
+}
+
+#[tokio::test]
+async fn test_numbers_play_their_parts_and_nothing_is_sent() {
+    let site = Arc::new(site_with(Texting::default(), true));
+    let call = |n: u8, status, reason| (n, CALL, Some((status, reason)));
+    let text = |n: u8, verdict| (n, SMS, verdict);
+    let parts = [
+        call(0, Status::Approved, Reason::Confirmed),
+        call(1, Status::Failed, Reason::Busy),
+        call(2, Status::Failed, Reason::NoAnswer),
+        call(3, Status::Denied, Reason::FraudReported),
+        call(4, Status::Denied, Reason::WrongKey),
+        call(5, Status::Expired, Reason::NoInput),
+        call(6, Status::Failed, Reason::Rejected),
+        call(7, Status::Failed, Reason::HungUp),
+        call(8, Status::Failed, Reason::CarrierError),
+        call(9, Status::Failed, Reason::InvalidNumber),
+        call(11, Status::Failed, Reason::Voicemail),
+        text(0, None),
+        text(1, Some((Status::Failed, Reason::Undelivered))),
+        text(3, Some((Status::Denied, Reason::FraudReported))),
+        text(6, Some((Status::Failed, Reason::OptedOut))),
+        text(10, Some((Status::Approved, Reason::ReplyMatched))),
+    ];
+    let mut playing = tokio::task::JoinSet::new();
+    for (n, way, verdict) in parts {
+        let site = Arc::clone(&site);
+        playing.spawn(async move {
+            let to = format!("+120255501{n:02}");
+            let id = site.try_begin_to(&to, way, &[], "", None).await.unwrap();
+            match verdict {
+                Some(verdict) => assert_eq!(site.verdict(&id).await, verdict, "{n}"),
+                None => {
+                    site.until(&id, |it| it.attempts[0].state.as_str() == "delivered").await;
+                    let answer = AnswerOf { idempotency: None, render: render_checked };
+                    site.gateway.check(&site.tenant, &id, "123456", answer).await.unwrap();
+                    let approved = (Status::Approved, Reason::CodeMatched);
+                    assert_eq!(site.verdict(&id).await, approved);
+                }
+            }
+        });
+    }
+    while let Some(played) = playing.join_next().await {
+        played.unwrap();
+    }
+    let refused = site.try_begin(CALL, "", None).await.unwrap_err();
+    assert!(matches!(refused, BeginError::Refused(Refusal::NotReserved)));
+    assert!(site.world.0.lock().unwrap().placed.is_empty());
 }
 
 #[tokio::test]

@@ -121,9 +121,10 @@ impl Gateway {
             return Err(ResendError::Settled(now.status()));
         }
         let way = way_by(&now, channel);
-        let permit = policy::decide_channel(&now.request, way.channel, &tenant.rules)?;
-        let steps = self.0.routes.steps(&now.request, way, &permit)?;
-        if !self.must_be_willing_for(tenant, &now.request, &steps).await? {
+        let (rules, routes) = self.rules_for(tenant);
+        let permit = policy::decide_channel(&now.request, way.channel, &rules)?;
+        let steps = routes.steps(&now.request, way, &permit)?;
+        if !self.is_willing(&tenant.name, &now.request, &steps).await? {
             return Err(Refusal::OptedOut.into());
         }
         let signal = |it: &Verification| {

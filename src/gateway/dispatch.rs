@@ -18,6 +18,7 @@ use crate::store::{EffectId, Postponed};
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::AttemptNo;
 use crate::verify::number::PhoneNumber;
+use crate::verify::request::Channel;
 use crate::verify::signal::{Cause, Farewell, Reason, Signal};
 use crate::verify::{Verification, VerificationId};
 
@@ -240,6 +241,10 @@ impl<H: Hands> Dispatcher<H> {
         if self.gateway.tenant(&verification.tenant).is_some_and(|tenant| tenant.test) {
             return self.rehearse(&verification, attempt).await;
         }
+        if !self.is_wanted(&verification, attempt).await? {
+            let cause = Cause::plain(Reason::OptedOut);
+            return self.gateway.signal(id, Signal::Ended { attempt, cause }).await;
+        }
         let by_carrier = self.gateway.is_by_carrier(&verification, attempt);
         let signal = if orphaned && !by_carrier {
             let why = "the node that placed the call stopped before its end";
@@ -271,6 +276,21 @@ impl<H: Hands> Dispatcher<H> {
             self.hands.close(&after, attempt, handle.as_deref(), Farewell::Silent).await;
         }
         Ok(())
+    }
+
+    /// Whether the phone still wants texts of this sender, where the attempt is one.
+    async fn is_wanted(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+    ) -> Result<bool, Fault> {
+        let (tenant, request) = (&verification.tenant, &verification.request);
+        match verification.find(attempt) {
+            Some(attempt) if attempt.channel == Channel::Sms => {
+                self.gateway.may_write(tenant, request, &attempt.route).await
+            }
+            Some(_) | None => Ok(true),
+        }
     }
 
     /// Plays an attempt of a test tenant: nothing leaves this node.

@@ -18,6 +18,7 @@
 //!
 //! Every code is `123456` (as many of `1234567890` as it has digits), unless the caller chose one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::hearing;
@@ -27,7 +28,10 @@ use crate::carrier::Receipt;
 use crate::verify::Verification;
 use crate::verify::attempt::{Attempt, AttemptNo};
 use crate::verify::code::{Binding, Code};
+use crate::verify::number::Country;
+use crate::verify::policy::Rules;
 use crate::verify::request::Channel;
+use crate::verify::route::{Rule, Table};
 use crate::verify::signal::{Cause, Reason, Reply, Said, Says, Signal};
 
 /// The numbers that a test tenant may name: all of them are reserved for fiction, and none rings.
@@ -57,6 +61,19 @@ pub(super) fn knows(number: &str) -> bool {
 
 /// One thing that happens in a rehearsal, and how long after the one before.
 pub(super) type Cue = (Duration, Signal);
+
+/// What a test tenant may do: reach the test numbers, whatever is configured.
+pub(super) fn rules() -> Rules {
+    let us: BTreeSet<Country> = "US".parse().into_iter().collect();
+    Rules { voice_countries: us.clone(), sms_countries: us }
+}
+
+/// The routes of a test tenant: to nobody.
+pub(super) fn routes() -> Table {
+    let rule =
+        |channel| Rule { channel, prefix: "+".to_owned(), via: vec!["rehearsal".to_owned()] };
+    Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)])
+}
 
 /// What a carrier would answer to the order of this attempt.
 pub(super) fn receipt(verification: &Verification, attempt: &Attempt) -> Receipt {

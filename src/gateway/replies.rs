@@ -1,9 +1,12 @@
 //! What people write back: whose question it answers, what it means, and what they are told.
 
+use std::time::Duration;
+
 use super::dispatch::Job;
 use super::settings::{Provider, Tenant};
 use super::{BeginError, Fault, Gateway};
 use crate::carrier::{Body, Text};
+use crate::store::Answer;
 use crate::telemetry::{self, Event};
 use crate::verify::code::{Binding, Digest, SHORTEST, Vault};
 use crate::verify::number::PhoneNumber;
@@ -14,6 +17,9 @@ use crate::verify::route::{Route, RouteStep};
 use crate::verify::signal::{Reply, Says, Signal};
 use crate::verify::text::{Fill, Kind};
 use crate::verify::{Verification, VerificationId};
+
+/// How long a person who was told something is not told it again.
+const QUIET: Duration = Duration::from_secs(60 * 60);
 
 /// What a text turned out to be.
 enum Sense {
@@ -98,7 +104,8 @@ impl Gateway {
         }
     }
 
-    /// Tells the person something, in a text of its own.
+    /// Tells the person something, in a text of its own; the same thing once an hour at most,
+    /// however often they write. Each answer is paid.
     async fn tell(
         &self,
         provider: &Provider,
@@ -107,6 +114,13 @@ impl Gateway {
         locale: &str,
         about: Option<&Verification>,
     ) -> Result<(), Fault> {
+        let pair = self.0.orders.vault.pair("notice", &text.from, &provider.sender);
+        let key = format!("notice/{pair}/{}", kind.as_str());
+        let now = self.now();
+        let row = Answer { key, fingerprint: [0; 32], bytes: Vec::new(), expires: now + QUIET };
+        if kind != Kind::Wrong && !self.remember(row).await? {
+            return Ok(());
+        }
         let brand = about.and_then(|about| about.request.brand.as_ref());
         let fill = Fill { brand: brand.map(|brand| brand.as_str()), ..Fill::default() };
         let body = Body::from(self.0.orders.texts.render(locale, kind, &fill));
@@ -145,37 +159,47 @@ impl Gateway {
         format!("choice/{tenant}/{}", self.0.orders.vault.pair("choice", phone, sender))
     }
 
-    /// Refuses a request whose first carrier by text may not write to this phone.
+    /// Refuses a request whose first way is a text that its phone does not want. A fallback is
+    /// looked at when its turn comes.
     pub(super) async fn must_be_willing(
         &self,
         tenant: &Tenant,
         request: &Request,
         route: &Route,
     ) -> Result<(), BeginError> {
-        if tenant.test && !super::rehearsal::knows(request.to.expose()) {
-            return Err(Refusal::NotReserved.into());
-        }
-        match self.must_be_willing_for(tenant, request, route.steps()).await? {
+        let first = route.next_stage(0).unwrap_or(route.steps().len());
+        let steps = route.steps().get(..first).unwrap_or_default();
+        match self.is_willing(&tenant.name, request, steps).await? {
             true => Ok(()),
             false => Err(Refusal::OptedOut.into()),
         }
     }
 
     /// Whether every carrier of these steps may write to this phone.
-    pub(super) async fn must_be_willing_for(
+    pub(super) async fn is_willing(
         &self,
-        tenant: &Tenant,
+        tenant: &str,
         request: &Request,
         steps: &[RouteStep],
     ) -> Result<bool, Fault> {
         for step in steps.iter().filter(|step| step.channel == Channel::Sms) {
-            let Some(provider) = self.0.orders.carrier(&step.via) else { continue };
-            let id = self.choice_of(&tenant.name, &request.to, &provider.sender);
-            if self.has_opted_out(&id).await? {
+            if !self.may_write(tenant, request, &step.via).await? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether a carrier may write to this phone.
+    pub(super) async fn may_write(
+        &self,
+        tenant: &str,
+        request: &Request,
+        carrier: &str,
+    ) -> Result<bool, Fault> {
+        let Some(provider) = self.0.orders.carrier(carrier) else { return Ok(true) };
+        let choice = self.choice_of(tenant, &request.to, &provider.sender);
+        Ok(!self.has_opted_out(&choice).await?)
     }
 }
 

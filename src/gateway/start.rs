@@ -99,6 +99,12 @@ pub struct Turns<H> {
 }
 
 impl<H: Hands> Turns<H> {
+    /// Takes turns by the real time, many effects at once, until the gateway is gone.
+    pub async fn run(self) {
+        let dispatcher = Arc::new(self.dispatcher);
+        tokio::join!(Arc::clone(&dispatcher).claim(self.wakes), dispatcher.work(self.to_do));
+    }
+
     /// Claims what is due by the gateway's clock, and carries out everything there is to do;
     /// when something will be due next.
     ///
@@ -169,9 +175,7 @@ impl Gateway {
         for (name, smsc) in &smscs {
             tasks.spawn(watch(name.clone(), smsc.clone()));
         }
-        let dispatcher = Arc::new(turns.dispatcher);
-        tasks.spawn(Arc::clone(&dispatcher).claim(turns.wakes));
-        tasks.spawn(dispatcher.work(turns.to_do));
+        tasks.spawn(turns.run());
         let smscs = smscs.into_values().collect();
         let running = Running { gateway: gateway.clone(), calls, sip, smscs, tasks, engines };
         Ok((gateway, running))
