@@ -4,11 +4,11 @@
 //! given by `--config`; the environment. The environment reaches the plain keys of `[server]`,
 //! `[store]`, `[sip]`, `[call]` and `[log]`: `OCTOTHORPE_`, the section, two underscores, the key,
 //! all in capitals, as `OCTOTHORPE_SERVER__API_LISTEN`. A variable that is empty counts as not set.
-//! Lists, trunks, routes and tenants are written in the file only.
+//! Lists, trunks, carriers, routes, texts and tenants are written in the file only.
 //!
-//! Secrets (`password`, `api_keys`, `secret`) are written `env:NAME`, `file:PATH` (relative to the
-//! configuration's folder) or, with a warning, as they are. Nothing here shows one: not `Debug`,
-//! not a complaint.
+//! Secrets (`password`, `token`, `api_keys`, `secret` and their like) are written `env:NAME`,
+//! `file:PATH` (relative to the configuration's folder) or, with a warning, as they are. Nothing
+//! here shows one: not `Debug`, not a complaint.
 //!
 //! Each [`Complaint`] names the file, the line, the key, the value and what would be right, and
 //! all of them are reported at once.
@@ -32,10 +32,12 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub use self::address::{Target, sip_listener, sip_target};
+pub use self::carriers::CarrierBrief;
 pub use self::complaint::{Complaint, Complaints};
 use self::raw::Raw;
 use self::reader::Reader;
 pub use self::secret::read as read_secret;
+pub use self::texts::Sample;
 use crate::gateway::settings::{ApiKey, Settings};
 use crate::http;
 use crate::verify::route::{Rule, Table};
@@ -43,7 +45,7 @@ use crate::verify::route::{Rule, Table};
 /// The first layer, which documents every key.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
 
-/// What the name of a trunk or tenant is made of.
+/// What the name of a trunk, carrier or tenant is made of.
 pub const NAME_RULE: &str = "a name is 1 to 64 letters, digits, \".\", \"_\" and \"-\", and begins \
                              with a letter or digit";
 
@@ -95,6 +97,10 @@ pub struct Loaded {
     pub keys: Vec<KeyOrigin>,
     /// The rows of the route table, as written or as implied.
     pub routes: Vec<Rule>,
+    /// The carriers, in short.
+    pub carriers: Vec<CarrierBrief>,
+    /// What texts look like.
+    pub samples: Vec<Sample>,
 }
 
 /// Where an API key comes from.
@@ -167,15 +173,21 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let store = network::store(reader, written, defaults);
     let log = network::log(reader, written, defaults);
     let trunks = routing::trunks(reader, &written.trunks);
-    let carriers = carriers::carriers(reader, &written.carriers, server.public_url.as_deref());
-    let names = routing::Names::of(&written.trunks, &carriers);
+    let public = server.public_url.as_ref();
+    let carriers = carriers::carriers(reader, &written.carriers, &written.trunks, public);
+    if written.trunks.is_empty() && written.carriers.is_empty() {
+        let message = "there is no [[trunks]] entry, and no [[carriers]] entry: nobody can be \
+                       called, and no text sent";
+        reader.warn_of_file("trunks", message);
+    }
+    let names = routing::Names::of(&written.trunks, &carriers.providers, &carriers.broken);
     let routes = routing::routes(reader, &written.routes, &names);
-    let secret = written.store.secret.as_ref().and_then(|secret| {
-        let place = reader.place(secret);
-        routing::secret(reader, place, "store.secret", secret.get_ref().expose())
-    });
+    let secret = network::store_secret(reader, written);
     let texts = texts::texts(reader, &written.texts);
     let (tenants, keys) = tenants::tenants(reader, &written.tenants, &server.api_listen);
+    tenants::unreached(reader, &written.tenants, &tenants, &routes);
+    let samples = texts::samples(reader, &texts, written, &tenants);
+    let public_url = server.public_url.map(|url| url.value.url);
     let gateway = Settings {
         store,
         secret,
@@ -186,8 +198,8 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         ring_timeout: call.ring_timeout,
         call_limit: call.limit,
         trunks,
-        carriers,
-        public_url: server.public_url.clone(),
+        carriers: carriers.providers,
+        public_url: public_url.clone(),
         texts: Arc::new(texts),
         routes: Table::new(routes.clone()),
         tenants,
@@ -197,11 +209,12 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         admin_listen: server.admin_listen,
         ..http::Settings::default()
     };
-    let config = Config { gateway, http, public_url: server.public_url, log };
-    Loaded { config, warnings: Vec::new(), keys, routes }
+    let config = Config { gateway, http, public_url, log };
+    let carriers = carriers.briefs;
+    Loaded { config, warnings: Vec::new(), keys, routes, carriers, samples }
 }
 
-/// Whether a trunk or tenant can have this name; see [`NAME_RULE`].
+/// Whether a trunk, carrier or tenant can have this name; see [`NAME_RULE`].
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
@@ -212,7 +225,7 @@ pub fn is_name(text: &str) -> bool {
 /// What `serve` says when it is started without a configuration.
 #[must_use]
 pub const fn what_to_write() -> &'static str {
-    "No configuration: a gateway needs one [[trunks]] entry to call by and one [[tenants]] entry with a key and countries.
+    "No configuration: a gateway needs one [[trunks]] or [[carriers]] entry to call by and one [[tenants]] entry with a key and countries.
 To try it here: `octothorpe phone --listen udp:127.0.0.1:5080`, then `octothorpe serve --config config/lab.toml`.
 To write your own: copy config/production.toml, make a key with `octothorpe key new`, test it with `octothorpe check --config FILE`."
 }

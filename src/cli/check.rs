@@ -1,5 +1,6 @@
 //! `octothorpe check`: what a configuration means, or everything that is wrong with it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -7,8 +8,10 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::config::{self, Complaint, Complaints, Loaded};
-use crate::gateway::settings::{StoreSettings, Tenant, Trunk};
+use crate::config::{self, CarrierBrief, Complaint, Complaints, Loaded, Sample};
+use crate::gateway::settings::{Provider, StoreSettings, Tenant, Trunk};
+use crate::verify::number::Country;
+use crate::verify::policy::Rules;
 
 /// Exit code of wrong usage or configuration.
 const WRONG: u8 = 2;
@@ -19,6 +22,7 @@ const WRONG: u8 = 2;
 Examples:
   octothorpe check --config config/lab.toml
   octothorpe check --config /etc/octothorpe.toml --json | tail -1 | jq .tenants
+  TWILIO_TOKEN=… ACME_API_KEY=… octothorpe check --config config/twilio.toml
   OCTOTHORPE_SERVER__API_LISTEN=127.0.0.1:9000 octothorpe check --config config/lab.toml
 
 Exit codes: 0 the configuration can be run (warnings included), 2 it cannot.")]
@@ -125,21 +129,44 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
     let pairs = (u32::from(last) + 1).saturating_sub(u32::from(first)) / 2;
     line("rtp", format!("ports {first} to {last}, {pairs} calls at once"));
     line("store", store(&gateway.store));
+    if let Some(url) = &loaded.config.public_url {
+        line("public", format!("{url} (carriers call back below /hooks/)"));
+    }
     for trunk in &gateway.trunks {
         line("trunk", format!("{} -> {}{}", trunk.name, target(trunk), authenticated(trunk)));
+    }
+    for carrier in &loaded.carriers {
+        let CarrierBrief { name, kind, at, inbound } = carrier;
+        line("carrier", format!("{name} -> {at} ({kind}; {})", carries(loaded, name).join(", ")));
+        if let Some(address) = inbound {
+            line("", format!("texts that people send to {name}: have them sent to {address}"));
+        }
     }
     for rule in &loaded.routes {
         let (channel, via) = (rule.channel.as_str(), rule.via.join(", then "));
         line("route", format!("{channel} {} via {via}", rule.prefix));
     }
     for tenant in &gateway.tenants {
-        let (keys, countries) = (keys(tenant).join(" "), countries(tenant).join(" "));
-        let countries = if countries.is_empty() { "none".to_owned() } else { countries };
-        let webhooks = tenant.webhooks.len();
+        let listed = |countries: Vec<&str>| match countries.as_slice() {
+            [] => "none".to_owned(),
+            [_, ..] => countries.join(" "),
+        };
+        let Rules { voice_countries, sms_countries } = &tenant.rules;
+        let (calls, texts) = (listed(countries(voice_countries)), listed(countries(sms_countries)));
+        let (keys, webhooks) = (keys(tenant).join(" "), tenant.webhooks.len());
+        let test = if tenant.test { "; a test: nothing is sent" } else { "" };
         line(
             "tenant",
-            format!("{}: keys {keys}; calls {countries}; webhooks {webhooks}", tenant.name),
+            format!(
+                "{}: keys {keys}; calls {calls}; texts {texts}; webhooks {webhooks}{test}",
+                tenant.name
+            ),
         );
+    }
+    for Sample { locale, tenant, text, encoding, segments } in &loaded.samples {
+        let whose = tenant.as_ref().map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+        let parts = if *segments == 1 { "segment" } else { "segments" };
+        line("text", format!("{locale}{whose} ({encoding}, {segments} {parts}): {text:?}"));
     }
     for warning in &loaded.warnings {
         let _ = writeln!(text, "warning: {warning}");
@@ -154,6 +181,32 @@ fn summary_json(path: &Path, loaded: &Loaded) -> Value {
         .iter()
         .map(|trunk| json!({ "name": trunk.name, "target": target(trunk) }))
         .collect();
+    let carriers: Vec<Value> = loaded
+        .carriers
+        .iter()
+        .map(|CarrierBrief { name, kind, at, inbound }| {
+            json!({
+                "name": name,
+                "kind": kind,
+                "address": at,
+                "carries": carries(loaded, name),
+                "inbound": inbound,
+            })
+        })
+        .collect();
+    let texts: Vec<Value> = loaded
+        .samples
+        .iter()
+        .map(|Sample { locale, tenant, text, encoding, segments }| {
+            json!({
+                "locale": locale,
+                "tenant": tenant,
+                "text": text,
+                "encoding": encoding,
+                "segments": segments,
+            })
+        })
+        .collect();
     let routes: Vec<Value> = loaded
         .routes
         .iter()
@@ -166,7 +219,9 @@ fn summary_json(path: &Path, loaded: &Loaded) -> Value {
             json!({
                 "name": tenant.name,
                 "keys": keys(tenant),
-                "voice_countries": countries(tenant),
+                "voice_countries": countries(&tenant.rules.voice_countries),
+                "sms_countries": countries(&tenant.rules.sms_countries),
+                "test": tenant.test,
                 "webhooks": tenant.webhooks.len(),
             })
         })
@@ -179,9 +234,12 @@ fn summary_json(path: &Path, loaded: &Loaded) -> Value {
         "sip_listen": sip(loaded),
         "rtp_ports": [gateway.rtp_ports.0, gateway.rtp_ports.1],
         "store": store(&gateway.store),
+        "public_url": loaded.config.public_url,
         "trunks": trunks,
+        "carriers": carriers,
         "routes": routes,
         "tenants": tenants,
+        "texts": texts,
         "warnings": loaded.warnings,
     })
 }
@@ -216,8 +274,21 @@ fn keys(tenant: &Tenant) -> Vec<String> {
     tenant.keys.iter().map(|key| key.fingerprint()).collect()
 }
 
-fn countries(tenant: &Tenant) -> Vec<&str> {
-    tenant.rules.voice_countries.iter().map(|country| country.as_str()).collect()
+fn countries(countries: &BTreeSet<Country>) -> Vec<&str> {
+    countries.iter().map(|country| country.as_str()).collect()
+}
+
+/// What a carrier carries, and what it tells back.
+fn carries(loaded: &Loaded, name: &str) -> Vec<&'static str> {
+    let carrier = loaded.config.gateway.carriers.iter().find(|carrier| carrier.name == name);
+    let reach = carrier.map(Provider::reach).unwrap_or_default();
+    let all = [
+        (reach.voice, "calls"),
+        (reach.sms, "texts"),
+        (reach.receipts, "receipts"),
+        (reach.replies, "replies"),
+    ];
+    all.into_iter().filter(|(has, _)| *has).map(|(_, what)| what).collect()
 }
 
 #[cfg(test)]
@@ -248,7 +319,7 @@ mod tests {
             "trunk    a -> sip:[::1]:5080;transport=udp",
             "route    voice + via a",
             "tenant   acme: keys ",
-            "; calls DE US; webhooks 0",
+            "; calls DE US; texts none; webhooks 0",
             "octothorpe.toml:6: tenants[0].api_keys[0]: the secret stands in",
         ] {
             assert!(report.out.contains(part), "{part:?} is missing in:\n{}", report.out);
@@ -263,6 +334,44 @@ mod tests {
         assert_eq!(object["ok"], true);
         assert_eq!(object["trunks"][0]["target"], "sip:[::1]:5080;transport=udp");
         assert_eq!(object["warnings"][0]["line"], 6);
+        assert!(!report.out.contains("canary"));
+    }
+
+    const TEXTING: &str = "[server]\npublic_url = 'https://v.example'\n\
+        [[carriers]]\nname = 'tw'\nkind = 'twilio'\naccount = 'AC0'\ntoken = 'canary'\n\
+        from = '+12025550100'\n\
+        [[carriers]]\nname = 'smsc'\nkind = 'smpp'\naddress = 'smsc.example'\n\
+        system_id = 'acme'\npassword = 'canary'\nfrom = 'Acme'\n\
+        [[tenants]]\nname = 'acme'\napi_keys = ['canary_0123456789012345678901234567']\n\
+        sms_countries = ['US']\nbrand = 'Acme'\n";
+
+    #[test]
+    fn carriers_and_texts_are_shown_with_what_they_take() {
+        let report = checked(TEXTING, false);
+        assert_eq!((report.code, report.err.as_str()), (0, ""));
+        for part in [
+            "public   https://v.example (carriers call back below /hooks/)",
+            "carrier  tw -> https://api.twilio.com (twilio; calls, texts, receipts, replies)",
+            "texts that people send to tw: have them sent to https://v.example/hooks/tw/inbound",
+            "carrier  smsc -> smsc.example:2775 (smpp; texts, receipts, replies)",
+            "route    sms + via tw, then smsc",
+            "; calls none; texts US; webhooks 0",
+            "text     en-US of acme (GSM-7, 1 segment): \"123456 is your Acme code.",
+        ] {
+            assert!(report.out.contains(part), "{part:?} is missing in:\n{}", report.out);
+        }
+        assert!(!report.out.contains("canary"));
+        let report = checked(TEXTING, true);
+        let object: Value = serde_json::from_str(report.out.lines().last().unwrap()).unwrap();
+        assert_eq!(object["public_url"], "https://v.example");
+        assert_eq!(object["carriers"][0]["kind"], "twilio");
+        assert_eq!(object["carriers"][1]["address"], "smsc.example:2775");
+        assert_eq!(object["carriers"][1]["carries"], json!(["texts", "receipts", "replies"]));
+        assert_eq!(object["routes"][1]["channel"], "sms");
+        assert_eq!(object["tenants"][0]["sms_countries"], json!(["US"]));
+        let text = &object["texts"][0];
+        assert_eq!((&text["locale"], &text["segments"]), (&json!("en-US"), &json!(1)));
+        assert_eq!((&text["tenant"], &text["encoding"]), (&json!("acme"), &json!("GSM-7")));
         assert!(!report.out.contains("canary"));
     }
 

@@ -141,6 +141,27 @@ pub(super) fn is_private(host: &Host) -> bool {
     }
 }
 
+/// Whether this host is, by its own text, this machine.
+pub(super) fn is_loopback(host: &Host) -> bool {
+    match host {
+        Host::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+        Host::Ip(ip) => ip.to_canonical().is_loopback(),
+    }
+}
+
+/// Reads where a server listens: `host:port`, with this port when none is written.
+pub(super) fn peer(text: &str, port: u16) -> Result<Target, String> {
+    let (host, written) = host_and_port(text)?;
+    let host = match host {
+        Host::Name(name) => name,
+        Host::Ip(ip) if ip.is_unspecified() || ip.is_multicast() => {
+            return Err(format!("no server has the address {ip}"));
+        }
+        Host::Ip(ip) => ip.to_string(),
+    };
+    Ok(Target { host, port: written.unwrap_or(port) })
+}
+
 const fn is_private_v4(ip: Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
     let shared = a == 100 && b & 0xc0 == 64;

@@ -4,10 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::{overlap, shown, sip_listener, web};
+use zeroize::Zeroizing;
+
+use super::address::{is_loopback, overlap, shown, sip_listener, web};
 use super::complaint::{did_you_mean, quoted};
 use super::raw::Raw;
 use super::reader::{At, Place, Reader};
+use super::routing::secret;
 use super::{Log, LogFormat};
 use crate::gateway::settings::StoreSettings;
 use crate::verify::{RING_MOST, TALK_MOST};
@@ -16,7 +19,16 @@ use crate::verify::{RING_MOST, TALK_MOST};
 pub(super) struct Server {
     pub(super) api_listen: At<SocketAddr>,
     pub(super) admin_listen: Option<SocketAddr>,
-    pub(super) public_url: Option<String>,
+    /// Without a slash at its end.
+    pub(super) public_url: Option<At<PublicUrl>>,
+}
+
+/// Where providers call back.
+pub(super) struct PublicUrl {
+    pub(super) url: String,
+    pub(super) encrypted: bool,
+    /// Only this machine can call it.
+    pub(super) loopback: bool,
 }
 
 /// `[sip]`.
@@ -65,7 +77,7 @@ pub(super) fn server(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> 
     }
     let public_url =
         reader.text("server.public_url", raw.public_url.as_ref(), default.public_url.as_ref());
-    let public_url = public_url.and_then(|url| public(reader, &url));
+    let public_url = public_url.map(|url| public(reader, &url));
     // Port 0 stands in for an address that could not be read: it is in nobody's way.
     let nowhere = At { value: SocketAddr::from(([127, 0, 0, 1], 0)), place: Place::Default(1) };
     Server {
@@ -92,26 +104,33 @@ fn listener(
     None
 }
 
-fn public(reader: &mut Reader<'_>, url: &At<String>) -> Option<String> {
+fn public(reader: &mut Reader<'_>, url: &At<String>) -> At<PublicUrl> {
     let key = "server.public_url";
-    match web(&url.value) {
+    // What stands in for an address that could not be read is nothing that more could be said of.
+    let stand_in = PublicUrl { url: String::new(), encrypted: true, loopback: false };
+    let value = match web(&url.value) {
         Ok(web) if web.has_query => {
             let message = "leave out \"?\" and what follows: paths are added to this address";
             reader.complain(url.place, key, Some(shown(&url.value)), message);
-            None
+            stand_in
         }
         Ok(web) => {
             if !web.encrypted {
                 let message = "providers will call back without encryption: write https://";
                 reader.warn(url.place, key, Some(shown(&url.value)), message);
             }
-            Some(url.value.trim_end_matches('/').to_owned())
+            PublicUrl {
+                url: url.value.trim_end_matches('/').to_owned(),
+                encrypted: web.encrypted,
+                loopback: is_loopback(&web.host),
+            }
         }
         Err(why) => {
             reader.complain(url.place, key, Some(shown(&url.value)), why);
-            None
+            stand_in
         }
-    }
+    };
+    At { value, place: url.place }
 }
 
 pub(super) fn store(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> StoreSettings {
@@ -141,6 +160,24 @@ pub(super) fn store(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> S
         _ => reader.complain(place, key, Some(shown(&url)), fitting),
     }
     StoreSettings::Memory
+}
+
+/// What codes are derived from. Who has a code and a copy of the store can try secrets at leisure.
+pub(super) fn store_secret(reader: &mut Reader<'_>, written: &Raw) -> Option<Zeroizing<String>> {
+    const SHORTEST: usize = 32;
+    let (key, written) = ("store.secret", written.store.secret.as_ref()?);
+    let place = reader.place(written);
+    let text = secret(reader, place, key, written.get_ref().expose())?;
+    let length = text.chars().count();
+    if length < SHORTEST {
+        let shown = super::secret::shown(written.get_ref().expose());
+        let message = format!(
+            "it has {length} characters, and could be guessed below {SHORTEST}: make one with \
+             `openssl rand -hex 32`"
+        );
+        reader.complain(place, key, shown, message);
+    }
+    Some(text)
 }
 
 pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip {

@@ -78,6 +78,7 @@ pub(super) struct Trunk {
     pub(super) srtp: Option<Spanned<String>>,
 }
 
+/// A carrier of whatever kind: which of these keys it may have depends on its kind.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct Carrier {
@@ -91,8 +92,9 @@ pub(super) struct Carrier {
     pub(super) signing_key: Option<Spanned<Hidden>>,
     pub(super) messaging_service: Option<Spanned<String>>,
     pub(super) application: Option<Spanned<String>>,
-    pub(super) machine_detection: bool,
+    pub(super) machine_detection: Option<Spanned<bool>>,
     pub(super) prompt: Option<Spanned<String>>,
+    pub(super) audio_url: Option<Spanned<String>>,
     pub(super) api_key: Option<Spanned<Hidden>>,
     pub(super) public_key: Option<Spanned<String>>,
     pub(super) connection_id: Option<Spanned<String>>,
@@ -100,6 +102,108 @@ pub(super) struct Carrier {
     pub(super) application_id: Option<Spanned<String>>,
     pub(super) private_key: Option<Spanned<Hidden>>,
     pub(super) signature_secret: Option<Spanned<Hidden>>,
+    pub(super) address: Option<Spanned<String>>,
+    pub(super) system_id: Option<Spanned<String>>,
+    pub(super) password: Option<Spanned<Hidden>>,
+    pub(super) system_type: Option<Spanned<String>>,
+    pub(super) window: Option<Spanned<i64>>,
+    pub(super) per_second: Option<Spanned<i64>>,
+    pub(super) alphabet: Option<Spanned<String>>,
+    pub(super) ids: Option<Spanned<String>>,
+    pub(super) source_ton: Option<Spanned<i64>>,
+    pub(super) source_npi: Option<Spanned<i64>>,
+    pub(super) enquire_secs: Option<Spanned<i64>>,
+    pub(super) answer_secs: Option<Spanned<i64>>,
+    pub(super) patience_secs: Option<Spanned<i64>>,
+    pub(super) url: Option<Spanned<Hidden>>,
+    pub(super) method: Option<Spanned<String>>,
+    pub(super) secrets: Option<Spanned<Named>>,
+    pub(super) basic: Option<Spanned<Basic>>,
+    pub(super) headers: Option<Spanned<Named>>,
+    pub(super) body: Option<Spanned<Body>>,
+    pub(super) success: Option<Spanned<Success>>,
+    pub(super) unclear: Option<Spanned<Vec<i64>>>,
+    pub(super) handle: Option<Spanned<Handle>>,
+    pub(super) receipts: Option<Spanned<Receipts>>,
+    pub(super) inbound: Option<Spanned<Inbound>>,
+    pub(super) guard: Option<Spanned<Guard>>,
+    pub(super) answer: Option<Spanned<String>>,
+}
+
+/// Texts by name, any of which may hold a secret.
+pub(super) type Named = BTreeMap<String, Spanned<Hidden>>;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table { user = \"…\", password = \"…\" }")]
+pub(super) struct Basic {
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) password: Option<Spanned<Hidden>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table with one of form, json, text and xml")]
+pub(super) struct Body {
+    pub(super) form: Option<Spanned<Named>>,
+    pub(super) json: Option<Spanned<serde_json::Value>>,
+    pub(super) text: Option<Spanned<Hidden>>,
+    pub(super) xml: Option<Spanned<Hidden>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table of status, contains, pointer and equals"
+)]
+pub(super) struct Success {
+    pub(super) status: Option<Spanned<Vec<i64>>>,
+    pub(super) contains: Option<String>,
+    pub(super) pointer: Option<Spanned<String>>,
+    pub(super) equals: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table with one of pointer, after and body")]
+pub(super) struct Handle {
+    pub(super) pointer: Option<String>,
+    pub(super) after: Option<String>,
+    pub(super) body: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table of id, status, delivered and others")]
+pub(super) struct Receipts {
+    pub(super) batch: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) sent: Vec<String>,
+    pub(super) delivered: Vec<String>,
+    pub(super) undelivered: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table of id, from, to, text and batch")]
+pub(super) struct Inbound {
+    pub(super) batch: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+    pub(super) text: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table of header and secret, of user and password, or of hmac and secret"
+)]
+pub(super) struct Guard {
+    pub(super) header: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) hmac: Option<Spanned<String>>,
+    pub(super) secret: Option<Spanned<Hidden>>,
+    pub(super) password: Option<Spanned<Hidden>>,
+    pub(super) encoding: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,7 +258,7 @@ impl<'de> Deserialize<'de> for Hidden {
 
 /// One stop of a route.
 pub(super) enum Via {
-    /// A trunk's name.
+    /// The name of a trunk or carrier.
     Name(String),
     /// `{ name = "…", weight = 3 }`.
     Share,
@@ -168,7 +272,7 @@ impl<'de> Deserialize<'de> for Via {
             type Value = Via;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a trunk's name in quotes")
+                f.write_str("the name of a trunk or carrier, in quotes")
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Via, E> {

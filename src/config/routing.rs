@@ -14,9 +14,6 @@ use crate::verify::request::Channel;
 use crate::verify::route::Rule;
 
 pub(super) fn trunks(reader: &mut Reader<'_>, written: &[Spanned<raw::Trunk>]) -> Vec<Trunk> {
-    if written.is_empty() {
-        reader.warn_of_file("trunks", "there is no [[trunks]] entry: nobody can be called");
-    }
     names(reader, "trunks", written.iter().map(|it| (table_of(it), it.get_ref().name.as_ref())));
     written.iter().enumerate().map(|(i, trunk)| one_trunk(reader, i, trunk)).collect()
 }
@@ -151,7 +148,18 @@ pub(super) fn secret(
     key: &str,
     written: &str,
 ) -> Option<Zeroizing<String>> {
-    match super::secret::read(written, reader.dir, reader.env) {
+    secret_by(reader, place, key, written, super::secret::read)
+}
+
+/// The same, read in one of the ways there are.
+pub(super) fn secret_by(
+    reader: &mut Reader<'_>,
+    place: Place,
+    key: &str,
+    written: &str,
+    read: super::secret::Read,
+) -> Option<Zeroizing<String>> {
+    match read(written, reader.dir, reader.env) {
         Ok((text, source)) => {
             if source == SecretSource::Literal {
                 warn_of_literal(reader, place, key);
@@ -179,12 +187,18 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// The trunks, and the carriers by what they reach.
-    pub(super) fn of(trunks: &'a [Spanned<raw::Trunk>], carriers: &'a [Provider]) -> Self {
+    /// The trunks, and the carriers by what they reach. A carrier of `broken` was complained of,
+    /// and a route may name it.
+    pub(super) fn of(
+        trunks: &'a [Spanned<raw::Trunk>],
+        carriers: &'a [Provider],
+        broken: &'a [String],
+    ) -> Self {
         let trunks = trunks.iter().filter_map(|trunk| trunk.get_ref().name.as_ref());
         let trunks = trunks.map(|name| name.get_ref().as_str());
         let by = |reaches: fn(Reach) -> bool| {
-            carriers.iter().filter(move |it| reaches(it.reach())).map(|it| it.name.as_str())
+            let carriers = carriers.iter().filter(move |it| reaches(it.reach()));
+            carriers.map(|it| it.name.as_str()).chain(broken.iter().map(String::as_str))
         };
         Self {
             voice: trunks.chain(by(|reach| reach.voice)).collect(),
@@ -223,8 +237,8 @@ pub(super) fn routes(
         };
         if let Some((_, first)) = rules.iter().find(same) {
             let message = format!(
-                "the route on line {first} has this channel and prefix already: put all trunks \
-                 into one via"
+                "the route on line {first} has this channel and prefix already: put all of \
+                 them into one via"
             );
             let place = route
                 .get_ref()
@@ -283,7 +297,7 @@ fn one_route(
         Some(list) if !list.get_ref().is_empty() => list.get_ref(),
         empty => {
             let place = empty.as_ref().map_or(table, |list| reader.place(list));
-            let message = "write the trunks to try, in order: via = [\"NAME\"]";
+            let message = "write the trunks or carriers to try, in order: via = [\"NAME\"]";
             reader.complain(place, &key("via"), empty.as_ref().map(|_| "[]".to_owned()), message);
             return None;
         }
@@ -297,7 +311,7 @@ fn one_route(
                 place,
                 &key,
                 None,
-                "shares by weight are not supported by this version yet: write the trunk's name \
+                "shares by weight are not supported by this version yet: write the name \
                  alone, in quotes",
             ),
             Via::Name(name) if channel.is_some() && !known.contains(&name.as_str()) => {
@@ -313,7 +327,7 @@ fn one_route(
                 reader.complain(place, &key, Some(quoted(name)), message);
             }
             Via::Name(name) if via.contains(name) => {
-                let message = "this route tries the trunk already: write it once";
+                let message = "this route tries it already: write it once";
                 reader.complain(place, &key, Some(quoted(name)), message);
             }
             Via::Name(name) => via.push(name.clone()),

@@ -12,12 +12,42 @@ use super::complaint::quoted;
 /// The longest secret read from a file, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
+/// How a secret is read.
+pub(super) type Read = fn(
+    &str,
+    &Path,
+    &dyn Fn(&str) -> Option<String>,
+) -> Result<(Zeroizing<String>, SecretSource), String>;
+
 /// Reads a secret written as `env:NAME`, as `file:PATH` (relative to `dir`; one line end at its
 /// end is left out) or as it is.
 ///
 /// # Errors
 /// What is wrong and what would be right; never the secret.
 pub fn read(
+    written: &str,
+    dir: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Zeroizing<String>, SecretSource), String> {
+    let (text, source) = find(written, dir, env)?;
+    if text.chars().any(char::is_control) {
+        return Err(
+            "the secret holds a line end or another control character: take it out".to_owned()
+        );
+    }
+    Ok((text, source))
+}
+
+/// The same for a secret that has several lines, as a key in PEM.
+pub(super) fn read_lines(
+    written: &str,
+    dir: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Zeroizing<String>, SecretSource), String> {
+    find(written, dir, env)
+}
+
+fn find(
     written: &str,
     dir: &Path,
     env: &dyn Fn(&str) -> Option<String>,
@@ -40,11 +70,6 @@ pub fn read(
     };
     if text.is_empty() {
         return Err("the secret is empty: write env:NAME or file:PATH, and put it there".to_owned());
-    }
-    if text.chars().any(char::is_control) {
-        return Err(
-            "the secret holds a line end or another control character: take it out".to_owned()
-        );
     }
     if text.starts_with("change-me") {
         return Err(

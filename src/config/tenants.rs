@@ -20,7 +20,8 @@ use crate::gateway::settings::{ApiKey, Endpoint, Tenant, Texting, WebhookSecret}
 use crate::verify::code::{LONGEST, SHORTEST};
 use crate::verify::number::Country;
 use crate::verify::policy::Rules;
-use crate::verify::request::Brand;
+use crate::verify::request::{Brand, Channel};
+use crate::verify::route::Rule;
 
 /// The shortest API key, in characters.
 const SHORTEST_KEY: usize = 32;
@@ -63,6 +64,28 @@ pub(super) fn tenants(
     (tenants, origins)
 }
 
+/// Warns of countries that a tenant may reach and nothing reaches.
+pub(super) fn unreached(
+    reader: &mut Reader<'_>,
+    written: &[Spanned<raw::Tenant>],
+    tenants: &[Tenant],
+    routes: &[Rule],
+) {
+    let routed = |channel| routes.iter().any(|rule| rule.channel == channel);
+    for (i, (tenant, raw)) in tenants.iter().zip(written).enumerate() {
+        let Rules { voice_countries, sms_countries } = &tenant.rules;
+        for (key, countries, channel, means) in [
+            ("voice_countries", voice_countries, Channel::Voice, "trunk or carrier places calls"),
+            ("sms_countries", sms_countries, Channel::Sms, "carrier sends texts"),
+        ] {
+            if !countries.is_empty() && !routed(channel) && !tenant.test {
+                let message = format!("no {means}: write one, and a route if there are routes");
+                reader.warn(reader.place(raw), &format!("tenants[{i}].{key}"), None, message);
+            }
+        }
+    }
+}
+
 fn one_tenant(
     reader: &mut Reader<'_>,
     i: usize,
@@ -75,9 +98,10 @@ fn one_tenant(
     let keys = api_keys(reader, i, written, &name, api_listen, origins);
     let voice_countries =
         countries(reader, &format!("tenants[{i}].voice_countries"), &tenant.voice_countries);
-    if tenant.voice_countries.is_empty() {
+    if tenant.voice_countries.is_empty() && tenant.sms_countries.is_empty() {
         let key = format!("tenants[{i}].voice_countries");
-        let message = "no country is written, so every call is refused: write them, as [\"US\"]";
+        let message = "no country is written, nor one in sms_countries, so everything is refused: \
+                       write them, as [\"US\"]";
         reader.warn(reader.place(written), &key, None, message);
     }
     let sms_countries =

@@ -1,5 +1,9 @@
 //! Bad configurations and what is said of them; examples; layers; canaries.
 
+mod carriers;
+mod mistakes;
+mod texts;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -246,21 +250,20 @@ const MISTAKES: &[(&str, &[&str])] = &[
         &["o.toml:11: trunks[1].password: this is of type integer: write a string, in quotes"],
     ),
     ("[trunks.x]\nname = 'x'", &["o.toml:8: trunks[0].x: no such key (known here: name, target"]),
+    ("[[routes]]", &["o.toml:8: routes[0].via: write the trunks or carriers to try, in order"]),
     (
-        "[[carriers]]\nname = 'twilio-main'\ntoken = 'canary'",
-        &["o.toml:8: carriers: carriers are not supported by this version yet"],
+        "[[routes]]\nvia = []",
+        &["o.toml:9: routes[0].via = []: write the trunks or carriers to try"],
     ),
-    ("[[routes]]", &["o.toml:8: routes[0].via: write the trunks to try, in order"]),
-    ("[[routes]]\nvia = []", &["o.toml:9: routes[0].via = []: write the trunks to try"]),
     (
         "[[routes]]\nvia = ['ome']",
         &[
-            "o.toml:9: routes[0].via[0] = \"ome\": there is no trunk of this name; did you mean \"one\"? (trunks: one)",
+            "o.toml:9: routes[0].via[0] = \"ome\": there is no trunk or carrier that places calls of this name; did you mean \"one\"? (there are: one)",
         ],
     ),
     (
         "[[routes]]\nvia = ['one', 'one']",
-        &["o.toml:9: routes[0].via[1] = \"one\": this route tries the trunk already"],
+        &["o.toml:9: routes[0].via[1] = \"one\": this route tries it already"],
     ),
     (
         "[[routes]]\nvia = [{ name = 'one', weight = 3 }]",
@@ -269,19 +272,23 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "[[routes]]\nvia = [3]",
         &[
-            "o.toml:9: routes[0].via[0] = 3: this is of type integer: write a trunk's name in quotes",
+            "o.toml:9: routes[0].via[0] = 3: this is of type integer: write the name of a trunk or carrier, in quotes",
         ],
     ),
     (
         "[[routes]]\nchannel = 'sms'\nvia = ['one']",
         &[
-            "o.toml:9: routes[0].channel = \"sms\": the channel sms is not supported by this version yet",
+            "o.toml:10: routes[0].via[0] = \"one\": there is no carrier that sends texts of this name (there are: none)",
         ],
+    ),
+    (
+        "[[routes]]\nchannel = 'push'\nvia = ['one']",
+        &["o.toml:9: routes[0].channel = \"push\": the channel push is not supported by this"],
     ),
     (
         "[[routes]]\nchannel = 'vocie'\nvia = ['one']",
         &[
-            "o.toml:9: routes[0].channel = \"vocie\": there is no such channel: write voice; did you mean \"voice\"?",
+            "o.toml:9: routes[0].channel = \"vocie\": there is no such channel: write voice or sms; did you mean \"voice\"?",
         ],
     ),
     (
@@ -339,6 +346,22 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "locale = 'English'",
         &["o.toml:8: tenants[0].locale = \"English\": write a language and a region"],
+    ),
+    ("code_digits = 5", &["o.toml:8: tenants[0].code_digits = 5: write 6 to 10"]),
+    ("code_digits = 11", &["o.toml:8: tenants[0].code_digits = 11: write 6 to 10"]),
+    (
+        "resend_code = 'nwe'",
+        &["tenants[0].resend_code = \"nwe\": write \"same\" or \"new\"; did you mean \"new\"?"],
+    ),
+    (
+        "otp_domain = 'https://login.example.com'",
+        &["o.toml:8: tenants[0].otp_domain = ", "write the sign-in page's host alone"],
+    ),
+    ("otp_domain = 'login'", &["tenants[0].otp_domain = \"login\": write the sign-in page's host"]),
+    ("android_hash = 'short'", &["o.toml:8: tenants[0].android_hash = \"short\": write the 11"]),
+    (
+        "[store]\nsecret = 'canary'",
+        &["o.toml:9: store.secret: it has 6 characters, and could be guessed below 32: make one"],
     ),
     ("brand = '<b>'", &["o.toml:8: tenants[0].brand = \"<b>\": a brand is 1 to 32 letters"]),
     (
@@ -453,7 +476,7 @@ fn what_is_allowed_and_unwise_is_warned_of() {
         "o.toml:13: tenants[0].webhooks[0].secret: the secret stands in",
         "o.toml:13: tenants[0].webhooks[0].secret: the secret has 6 bytes",
         "o.toml:18: trunks[1].password: the secret stands in",
-        "o.toml:19: tenants[1].voice_countries: no country is written",
+        "o.toml:19: tenants[1].voice_countries: no country is written, nor one in sms_countries",
     ];
     for (said, expected) in spoken.lines().zip(expected) {
         assert!(said.starts_with(expected), "{said}\n{expected}");
@@ -569,19 +592,40 @@ fn the_lab_loads_and_its_key_opens_loopback_listeners_only() {
     assert!(spoken.contains("tenants[0].api_keys[0]"));
 }
 
-#[test]
-fn the_production_example_loads_with_its_variables() {
-    let set = |name: &str| match name {
-        "CARRIER_A_PASSWORD" | "CARRIER_B_PASSWORD" => Some("a password".to_owned()),
-        "ACME_API_KEY" => Some(KEY.to_owned()),
-        "ACME_HOOK_SECRET" => Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned()),
-        _ => None,
+/// What the examples take from the environment.
+fn example_secrets(name: &str) -> Option<String> {
+    let text = match name {
+        "CARRIER_A_PASSWORD" | "CARRIER_B_PASSWORD" | "SMSC_PASSWORD" => "canary 1",
+        "ACME_API_KEY" => KEY,
+        "ACME_HOOK_SECRET" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
+        "STORE_SECRET" => "canary-0123456789-0123456789-0123456789",
+        "TWILIO_TOKEN" | "TWILIO_SIGNING_KEY" | "TWILIO_INBOUND_TOKEN" => "canary-canary-canary",
+        "TELNYX_API_KEY" => "KEYcanary",
+        "VONAGE_PRIVATE_KEY" => include_str!("../carrier/vonage/tests/key.pem"),
+        "VONAGE_SIGNATURE_SECRET" => "canary-canary-canary",
+        "GATEWAY_KEY" | "GATEWAY_PASSWORD" | "GATEWAY_SIGNING_KEY" => "canary{ &",
+        _ => return None,
     };
-    let loaded = load(&example("production.toml"), set).unwrap();
-    assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.keys[0].source, SecretSource::Variable("ACME_API_KEY".to_owned()));
-    let spoken = load(&example("production.toml"), |_| None).unwrap_err().to_string();
-    assert_eq!(spoken.lines().count(), 4, "{spoken}");
+    Some(text.to_owned())
+}
+
+#[test]
+fn every_example_loads_with_its_variables_and_names_those_that_are_missing() {
+    for (name, variables) in [
+        ("production.toml", 4),
+        ("twilio.toml", 2),
+        ("telnyx.toml", 2),
+        ("vonage.toml", 3),
+        ("http.toml", 4),
+        ("smpp.toml", 2),
+    ] {
+        let loaded = load(&example(name), example_secrets).unwrap();
+        assert_eq!(loaded.warnings, [], "{name}");
+        assert_eq!(loaded.keys[0].source, SecretSource::Variable("ACME_API_KEY".to_owned()));
+        let spoken = load(&example(name), |_| None).unwrap_err().to_string();
+        assert_eq!(spoken.lines().count(), variables, "{name}:\n{spoken}");
+        assert!(spoken.lines().all(|line| line.contains("is not set")), "{name}:\n{spoken}");
+    }
 }
 
 /// `config/default.toml` with its examples uncommented.
@@ -595,17 +639,16 @@ fn defaults_in_full() -> String {
 
 #[test]
 fn the_defaults_examples_load() {
-    let set = |name: &str| match name {
-        "CARRIER_A_PASSWORD" => Some("a password".to_owned()),
-        "ACME_API_KEY" => Some(KEY.to_owned()),
-        "ACME_HOOK_SECRET" => Some("0123456789012345678901234567".to_owned()),
-        _ => None,
-    };
-    let loaded = parse(&defaults_in_full(), "default.toml", Path::new("."), set).unwrap();
+    let text = defaults_in_full();
+    let loaded = parse(&text, "default.toml", Path::new("."), example_secrets).unwrap();
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.gateway.rtp_ports, (20000, 29999));
     assert_eq!(loaded.config.gateway.engines, None);
-    assert_eq!(loaded.config.gateway.tenants[0].locale, "en-US");
+    assert_eq!(loaded.config.gateway.carriers.len(), 6);
+    let tenant = &loaded.config.gateway.tenants[0];
+    assert_eq!((tenant.locale.as_str(), tenant.texting.code_digits), ("en-US", 6));
+    let shown = seen(&Ok(loaded));
+    assert!(!shown.contains("canary") && !shown.contains("PRIVATE KEY"), "{shown}");
 }
 
 #[test]
@@ -618,15 +661,19 @@ fn the_defaults_document_every_key() {
         ("call", "[call]"),
         ("log", "[log]"),
         ("trunks", "[[trunks]]"),
+        ("carriers", "[[carriers]]"),
         ("routes", "[[routes]]"),
         ("tenants", "[[tenants]]"),
     ] {
         let spoken = complaints(&format!("{header}\nzzzzzzzzzz = 1\n"));
         let (_, known) = spoken.split_once("(known here: ").unwrap();
-        let (_, written) = full.split_once(&format!("\n{header}\n")).unwrap();
-        let written = written.split("\n[").next().unwrap();
+        // A carrier of each kind stands there.
+        let header = format!("\n{header}\n");
+        let written = full.split(&header).skip(1);
+        let written: Vec<&str> =
+            written.flat_map(|it| it.split("\n[").next().unwrap().lines()).collect();
         for key in known.trim_end_matches(')').split(", ") {
-            let documented = written.lines().any(|line| line.starts_with(&format!("{key} = ")));
+            let documented = written.iter().any(|line| line.starts_with(&format!("{key} = ")));
             assert!(documented, "config/default.toml does not document {section}.{key}");
         }
     }

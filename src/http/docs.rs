@@ -164,8 +164,10 @@ fn contract() -> Value {
         .build();
     components.add_security_scheme("key", SecurityScheme::Http(key));
     // Fields that are not named here are refused.
-    if let Some(RefOr::T(Schema::Object(start))) = components.schemas.get_mut("Start") {
-        start.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    for name in ["Start", "Check", "Resend", "Fallback", "Payment"] {
+        if let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut(name) {
+            body.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
     }
     let paths = contract.paths.paths.values_mut();
     for operation in paths.flat_map(|path| [&mut path.get, &mut path.post]).flatten() {

@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+mod codes;
+
 use super::*;
 use crate::ambient::{Clock, Entropy};
 use crate::carrier::Receipt;
@@ -37,7 +39,7 @@ fn gateway() -> Gateway {
         keys: vec![ApiKey::of(key)],
         rules: Rules {
             voice_countries: BTreeSet::from(["US".parse().unwrap(), "DE".parse().unwrap()]),
-            ..Rules::default()
+            sms_countries: BTreeSet::from(["US".parse().unwrap()]),
         },
         webhooks: vec![Endpoint {
             url: "https://idp.example.com/hooks".to_owned(),
@@ -47,9 +49,9 @@ fn gateway() -> Gateway {
         ..Tenant::new(name)
     };
     let tenants = vec![tenant("acme", ACME), tenant("globex", GLOBEX)];
-    let via = vec!["carrier-a".to_owned()];
-    let rule = Rule { channel: Channel::Voice, prefix: "+1".to_owned(), via };
-    let routes = Table::new(vec![rule]);
+    let rule =
+        |channel| Rule { channel, prefix: "+1".to_owned(), via: vec!["carrier-a".to_owned()] };
+    let routes = Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)]);
     let settings = settings::Settings { tenants, routes, ..settings::Settings::bare() };
     let (clock, entropy, vault) = (Clock::system(), Entropy::system(), Vault::of("tests"));
     let (gateway, turns) =

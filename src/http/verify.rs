@@ -165,7 +165,6 @@ pub(super) async fn cancel(
 
 /// What is checked.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Check {
     /// The code, as it was typed: spaces and dashes are passed over.
     #[schema(value_type = String, required, example = "123456")]
