@@ -92,8 +92,8 @@ pub struct Reach {
     pub calls_back: bool,
 }
 
-/// An attempt as a carrier needs it.
-#[derive(Clone, Copy, Debug)]
+/// An attempt as a carrier needs it. It holds an address that is a secret, and shows its name only.
+#[derive(Clone, Copy)]
 pub struct Order<'a> {
     /// Our name for the attempt; the same whenever the order is written, never a secret.
     pub id: &'a str,
@@ -106,6 +106,12 @@ pub struct Order<'a> {
     pub since: Timestamp,
     /// What is to be carried.
     pub what: What<'a>,
+}
+
+impl fmt::Debug for Order<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Order({})", self.id)
+    }
 }
 
 /// What is to be carried.
@@ -194,8 +200,8 @@ pub enum Receipt {
     Unclear,
 }
 
-/// A request of a carrier to us.
-#[derive(Clone, Copy, Debug)]
+/// A request of a carrier to us. It holds tokens, numbers and codes, and shows none.
+#[derive(Clone, Copy)]
 pub struct Hook<'a> {
     /// The URL as the carrier knows it: the configured public base, path and query, never `Host`.
     pub url: &'a str,
@@ -213,6 +219,12 @@ pub struct Hook<'a> {
     pub scene: Option<Scene<'a>>,
 }
 
+impl fmt::Debug for Hook<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hook({:?}, {} bytes)", self.part, self.body.len())
+    }
+}
+
 impl Hook<'_> {
     /// The first value of a header, by its name in lower case.
     #[must_use]
@@ -221,8 +233,8 @@ impl Hook<'_> {
     }
 }
 
-/// The attempt that a hook is about.
-#[derive(Clone, Copy, Debug)]
+/// The attempt that a hook is about. It holds an address that is a secret, and does not show it.
+#[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// As in [`Order::hooks`].
     pub hooks: &'a str,
@@ -232,6 +244,12 @@ pub struct Scene<'a> {
     pub ask: Ask<'a>,
     /// The attempt has ended: nothing is asked any more, a call that is still up is ended.
     pub over: bool,
+}
+
+impl fmt::Debug for Scene<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scene({}, over: {})", self.channel.as_str(), self.over)
+    }
 }
 
 /// What a carrier said.

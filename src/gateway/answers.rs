@@ -73,6 +73,7 @@ impl Gateway {
         if self.read(tenant, id).await?.is_none() {
             return Ok(None);
         }
+        let answer = self.keyed(answer);
         let vault = &self.0.orders.vault;
         let guess = |it: &Verification| Signal::Guess(vault.of_code(Binding::of(it), code));
         let scope = format!("check/{}/{id}", tenant.name);
@@ -110,6 +111,7 @@ impl Gateway {
         answer: AnswerOf,
     ) -> Result<Option<Answered>, ResendError> {
         let Some(now) = self.read(tenant, id).await? else { return Ok(None) };
+        let answer = self.keyed(answer);
         let scope = format!("resend/{}/{id}", tenant.name);
         if let Some(answered) = self.answered_before(&scope, &answer).await? {
             return Ok(Some(answered));
@@ -138,6 +140,10 @@ impl Gateway {
                 Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone() })
             }
             Some(Applied::Ignored(same, because)) => {
+                // Another request of the same key may have been faster.
+                if let Some(answered) = self.answered_before(&scope, &answer).await? {
+                    return Ok(Some(answered));
+                }
                 let at = same.next_send_at();
                 return Err(match (because, at) {
                     (Because::TooSoon, Some(at)) => {

@@ -214,7 +214,7 @@ impl<H: Hands> Dispatcher<H> {
         let Some(verification) = VerificationId::parse(&id.record) else { return };
         let outcome = match duty {
             Duty::Dial { attempt } | Duty::Send { attempt } => {
-                self.place(&verification, attempt, orphaned).await
+                self.place_firmly(&verification, attempt, orphaned).await
             }
             Duty::HangUp { attempt, farewell } => {
                 self.hang_up(&verification, attempt, farewell, id).await
@@ -224,6 +224,24 @@ impl<H: Hands> Dispatcher<H> {
         if let Err(fault) = outcome {
             report("carry out an effect", &fault);
         }
+    }
+
+    /// As [`place`](Self::place), and again while the store cannot be read: until then nothing has
+    /// been sent.
+    async fn place_firmly(
+        &self,
+        id: &VerificationId,
+        attempt: AttemptNo,
+        orphaned: bool,
+    ) -> Result<(), Fault> {
+        for _ in 0..120 {
+            match self.gateway.load(id).await {
+                Ok(_) => break,
+                Err(fault) => report("read what is to be placed", &fault),
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        self.place(id, attempt, orphaned).await
     }
 
     /// Places a call or sends a text, unless the attempt has ended meanwhile. At most once: what
@@ -245,37 +263,66 @@ impl<H: Hands> Dispatcher<H> {
             let cause = Cause::plain(Reason::OptedOut);
             return self.gateway.signal(id, Signal::Ended { attempt, cause }).await;
         }
-        let by_carrier = self.gateway.is_by_carrier(&verification, attempt);
-        let signal = if orphaned && !by_carrier {
-            let why = "the node that placed the call stopped before its end";
-            Signal::Ended { attempt, cause: Cause::because(Reason::NodeLost, why) }
-        } else {
-            let first = match orphaned {
-                true => Receipt::Unclear,
-                false => self.hands.place(&verification, attempt).await,
-            };
-            let known = match first {
-                Receipt::Unclear if by_carrier => {
-                    tokio::time::sleep(RECONCILE_AFTER).await;
-                    self.hands.reconcile(&verification, attempt).await
-                }
-                clear @ (Receipt::Taken(_) | Receipt::Refused(_) | Receipt::Unclear) => clear,
-            };
-            match known {
-                Receipt::Taken(handle) => Signal::Placed { attempt, handle },
-                Receipt::Refused(cause) => Signal::Ended { attempt, cause },
-                Receipt::Unclear => Signal::Lost { attempt },
-            }
+        let signal = match self.carried(&verification, attempt, orphaned).await {
+            Receipt::Taken(handle) => Signal::Placed { attempt, handle },
+            Receipt::Refused(cause) => Signal::Ended { attempt, cause },
+            Receipt::Unclear => Signal::Lost { attempt },
         };
         let handle =
             if let Signal::Placed { handle, .. } = &signal { Some(handle.clone()) } else { None };
-        self.gateway.signal(id, signal).await?;
+        self.told(id, signal).await?;
         // Whoever ended the attempt before its call had a name found nobody to tell.
         let Some(after) = self.gateway.load(id).await? else { return Ok(()) };
         if handle.is_some() && !is_running(&after, attempt) && !says_goodbye(&after, attempt) {
             self.hands.close(&after, attempt, handle.as_deref(), Farewell::Silent).await;
         }
         Ok(())
+    }
+
+    /// What became of an order, as far as anybody can tell.
+    async fn carried(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+        orphaned: bool,
+    ) -> Receipt {
+        let by_carrier = self.gateway.is_by_carrier(verification, attempt);
+        if orphaned && !by_carrier {
+            let why = "the node that placed the call stopped before its end";
+            return Receipt::Refused(Cause::because(Reason::NodeLost, why));
+        }
+        let first = match orphaned {
+            true => Receipt::Unclear,
+            false => self.hands.place(verification, attempt).await,
+        };
+        if first != Receipt::Unclear || !by_carrier {
+            return first;
+        }
+        tokio::time::sleep(RECONCILE_AFTER).await;
+        let found = self.hands.reconcile(verification, attempt).await;
+        if let Receipt::Taken(handle) = &found {
+            let route = verification.find(attempt).map(|attempt| attempt.route.as_str());
+            let id = &verification.id;
+            let anothers = self.gateway.is_anothers(id, route.unwrap_or_default(), handle).await;
+            if !matches!(anothers, Ok(false)) {
+                return Receipt::Unclear;
+            }
+        }
+        found
+    }
+
+    /// Applies what became of an order. It was carried out once and will not be again, so a store
+    /// that cannot be written for a while must not make it forgotten: this is tried for as long as
+    /// a verification can live.
+    async fn told(&self, id: &VerificationId, signal: Signal) -> Result<(), Fault> {
+        for _ in 0..120 {
+            match self.gateway.signal(id, signal.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => report("write what became of an order", &fault),
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        self.gateway.signal(id, signal).await
     }
 
     /// Whether the phone still wants texts of this sender, where the attempt is one.

@@ -94,7 +94,8 @@ impl Hands for Trunks {
         if let Some(carrier) = carrier {
             // A carrier that told us of the answer says goodbye by itself.
             let handle = handle.or_else(|| found?.call_id.as_deref());
-            let goodbye = found.is_some_and(|attempt| attempt.press.is_some());
+            let goodbye = found.is_some_and(|attempt| attempt.press.is_some())
+                || farewell == Farewell::NoInput;
             let request = handle
                 .filter(|_| !goodbye)
                 .and_then(|handle| carrier.end(handle, self.shared.clock.now()));

@@ -1,11 +1,16 @@
 //! What carriers tell by calling us: from a request to signals.
 
+use std::fmt;
+use std::time::Duration;
+
+use subtle::ConstantTimeEq as _;
+
 use super::dispatch::Job;
 use super::orders::Orders;
 use super::{Fault, Gateway, handle_alias, hearing};
 use crate::ambient::Timestamp;
 use crate::carrier::wire::HttpAnswer;
-use crate::carrier::{About, Forged, Hook, News, Scene};
+use crate::carrier::{About, Forged, Hook, News, Scene, Text};
 use crate::store::Answer;
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
@@ -13,14 +18,25 @@ use crate::verify::attempt::AttemptNo;
 use crate::verify::signal::{Said, Status};
 
 /// How long an event of a carrier is remembered, so that a second one is a repeat.
-const ONCE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+const ONCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often, and after which pause, a receipt is looked at again that came before the answer to
-/// its order.
-const EARLY: (usize, std::time::Duration) = (10, std::time::Duration::from_millis(100));
+/// How long a text of a person is remembered. Most carriers sign no time, so a request that was
+/// kept somewhere could be sent again whenever it suits.
+const ONCE_TEXT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// A request of a carrier, as it came.
-#[derive(Clone, Copy, Debug)]
+/// For how long, and after which pauses, receipts are looked at again that came before the answer
+/// to their order; for all receipts of one request together.
+const EARLY: Duration = Duration::from_secs(1);
+const EARLY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often news of a session are taken that the store could not take.
+const TOLD_TRIES: u32 = 10;
+
+/// How the names of answers to people begin, where attempts have theirs.
+pub(super) const NOTICE: &str = "notice-";
+
+/// A request of a carrier, as it came. It holds tokens, numbers and codes, and shows none.
+#[derive(Clone, Copy)]
 pub struct Call<'a> {
     /// The carrier's name in the path.
     pub carrier: &'a str,
@@ -36,8 +52,14 @@ pub struct Call<'a> {
     pub body: &'a [u8],
 }
 
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({}, {} bytes)", self.carrier, self.body.len())
+    }
+}
+
 /// Where a request of a carrier went.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Address<'a> {
     /// To an attempt.
     Attempt {
@@ -53,6 +75,15 @@ pub enum Address<'a> {
         /// What only the carrier was told, where it signs nothing.
         token: Option<&'a str>,
     },
+}
+
+impl fmt::Debug for Address<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attempt { .. } => "Attempt(•)",
+            Self::Inbound { .. } => "Inbound(•)",
+        })
+    }
 }
 
 /// Why a request of a carrier is not taken.
@@ -88,10 +119,16 @@ impl Gateway {
                 if !orders.vault.is_hook_token(call.carrier, attempt, token) {
                     return Err(self.forged(call.carrier, "token"));
                 }
+                if attempt.starts_with(NOTICE) {
+                    // Receipts for what we told a person; nobody waits for them.
+                    return Ok(HttpAnswer::default());
+                }
                 (Some(Orders::attempt_of(attempt).ok_or(HookError::Unknown)?), part)
             }
             Address::Inbound { token } => {
-                if carrier.inbound_token.as_deref().map(String::as_str) != token {
+                let wanted = carrier.inbound_token.as_deref().map_or("", String::as_str);
+                let given = token.unwrap_or_default();
+                if !bool::from(wanted.as_bytes().ct_eq(given.as_bytes())) {
                     return Err(self.forged(call.carrier, "token"));
                 }
                 (None, None)
@@ -143,8 +180,9 @@ impl Gateway {
             .news
             .iter()
             .any(|(_, news)| matches!(news, News::Said { said: Said::Confirmed, .. }));
+        let until = now + EARLY;
         for (about, news) in heard.news {
-            self.learn(call.carrier, attempt.as_ref(), about, news).await?;
+            self.learn(call.carrier, attempt.as_ref(), about, news, until).await?;
         }
         for request in heard.then {
             self.hand_over(Job::Ask(request));
@@ -180,22 +218,33 @@ impl Gateway {
 
     /// Takes what a carrier says on a line of its own.
     pub(super) async fn told(&self, carrier: &str, news: Vec<(About, News)>) {
+        let until = self.now() + EARLY;
         for (about, news) in news {
-            if let Err(fault) = self.learn(carrier, None, about, news).await {
+            for try_no in 1..=TOLD_TRIES {
+                let (about, news) = (about.clone(), news.clone());
+                let Err(fault) = self.learn(carrier, None, about, news, until).await else { break };
                 super::dispatch::report("take a carrier's news", &fault);
+                tokio::time::sleep(Duration::from_secs(1) * try_no).await;
             }
         }
     }
 
-    /// Whether this event is seen for the first time; it is from now on not.
-    async fn first_time(&self, carrier: &str, once: &str, now: Timestamp) -> Result<bool, Fault> {
-        self.remember(Answer {
-            key: format!("hook/{carrier}/{once}"),
-            fingerprint: [0; 32],
-            bytes: Vec::new(),
-            expires: now + ONCE,
-        })
-        .await
+    /// Takes a text of a person, once, whatever the carrier calls the request that brings it. It is
+    /// remembered after it is taken: what could not be taken comes again.
+    async fn written(&self, carrier: &str, mut text: Text) -> Result<(), Fault> {
+        let orders = &self.0.orders;
+        if orders.adapter(carrier).is_none() {
+            // A name that is made of what the text says must not tell it.
+            text.id = orders.vault.hook_token(carrier, &text.id);
+        }
+        let (key, now) = (format!("text/{carrier}/{}", text.id), self.now());
+        if self.0.store.answered(now, &key).await?.is_some() {
+            return Ok(());
+        }
+        self.replied(carrier, text).await?;
+        let (fingerprint, bytes) = ([0; 32], Vec::new());
+        self.remember(Answer { key, fingerprint, bytes, expires: now + ONCE_TEXT }).await?;
+        Ok(())
     }
 
     fn forged(&self, carrier: &str, why: &'static str) -> HookError {
@@ -209,18 +258,14 @@ impl Gateway {
         this: Option<&(VerificationId, AttemptNo)>,
         about: About,
         news: News,
+        until: Timestamp,
     ) -> Result<(), Fault> {
         if let News::Text(text) = news {
-            // Once, whatever the carrier calls the request that brings it.
-            let once = format!("text/{}", text.id);
-            if self.first_time(carrier, &once, self.now()).await? {
-                return self.replied(carrier, text).await;
-            }
-            return Ok(());
+            return self.written(carrier, text).await;
         }
         let found = match about {
             About::This => this.cloned(),
-            About::Handle(handle) => self.by_handle(carrier, &handle).await?,
+            About::Handle(handle) => self.by_handle(carrier, &handle, until).await?,
             About::Nobody => None,
         };
         let Some((id, attempt)) = found else { return Ok(()) };
@@ -236,9 +281,9 @@ impl Gateway {
         &self,
         carrier: &str,
         handle: &str,
+        until: Timestamp,
     ) -> Result<Option<(VerificationId, AttemptNo)>, Fault> {
-        let (tries, pause) = EARLY;
-        for _ in 0..tries {
+        loop {
             for id in self.0.store.find(&handle_alias(carrier, handle)).await? {
                 let Some(id) = VerificationId::parse(&id) else { continue };
                 let Some(found) = self.load(&id).await? else { continue };
@@ -249,8 +294,10 @@ impl Gateway {
                     return Ok(Some((id, attempt.no)));
                 }
             }
-            tokio::time::sleep(pause).await;
+            if self.now() >= until {
+                return Ok(None);
+            }
+            tokio::time::sleep(EARLY_PAUSE).await;
         }
-        Ok(None)
     }
 }

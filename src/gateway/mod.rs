@@ -236,6 +236,7 @@ impl Gateway {
         asked: Asked,
         answer: AnswerOf,
     ) -> Result<Answered, BeginError> {
+        let answer = self.keyed(answer);
         // A repeat gets the answer of then, whatever has changed since.
         let scope = format!("start/{}", tenant.name);
         if let Some(answered) = self.answered_before(&scope, &answer).await? {
@@ -315,6 +316,7 @@ impl Gateway {
         if self.read(tenant, id).await?.is_none() {
             return Ok(None);
         }
+        let answer = self.keyed(answer);
         let scope = format!("cancel/{}/{id}", tenant.name);
         let answering = Answering { scope: &scope, answer: &answer, even_ignored: true };
         let signal = |_: &Verification| Signal::Withdrawn(By::Caller);
@@ -567,6 +569,17 @@ impl Gateway {
         self.0.orders.tenant(name)
     }
 
+    /// Whether a carrier's name for something is that of another verification's attempt.
+    async fn is_anothers(
+        &self,
+        id: &VerificationId,
+        carrier: &str,
+        handle: &str,
+    ) -> Result<bool, Fault> {
+        let found = self.0.store.find(&handle_alias(carrier, handle)).await?;
+        Ok(found.iter().any(|found| found != id.as_str()))
+    }
+
     /// Whether an attempt goes by a carrier: it then lives on without this node.
     fn is_by_carrier(&self, verification: &Verification, attempt: AttemptNo) -> bool {
         let attempt = verification.find(attempt);
@@ -603,10 +616,10 @@ impl Gateway {
         let named = |alias| Alias { alias, record: next.id.to_string(), expires };
         let earlier = |no| before.and_then(|before| before.find(no));
         let mut aliases = Vec::new();
-        for attempt in next.attempts.iter().filter(|attempt| attempt.channel == Channel::Sms) {
+        for attempt in &next.attempts {
             let known = earlier(attempt.no);
             let Some(carrier) = self.0.orders.carrier(&attempt.route) else { continue };
-            if known.is_none() {
+            if known.is_none() && attempt.channel == Channel::Sms {
                 let vault = &self.0.orders.vault;
                 aliases.push(named(vault.pair("reply", &next.request.to, &carrier.sender)));
             }
@@ -617,6 +630,15 @@ impl Gateway {
             }
         }
         aliases
+    }
+
+    /// The same, with a fingerprint that tells nothing without the gateway's key.
+    fn keyed(&self, answer: AnswerOf) -> AnswerOf {
+        let idempotency = answer.idempotency.map(|it| Idempotency {
+            fingerprint: self.0.orders.vault.fingerprint(&it.fingerprint),
+            ..it
+        });
+        AnswerOf { idempotency, ..answer }
     }
 
     /// Whether a phone's choice is to get no texts.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::dispatch::Job;
+use super::hooks::NOTICE;
 use super::settings::{Provider, Tenant};
 use super::{BeginError, Fault, Gateway};
 use crate::carrier::{Body, Text};
@@ -10,13 +11,19 @@ use crate::store::Answer;
 use crate::telemetry::{self, Event};
 use crate::verify::code::{Binding, Digest, SHORTEST, Vault};
 use crate::verify::number::PhoneNumber;
-use crate::verify::policy::Refusal;
+use crate::verify::policy::{self, Refusal};
 use crate::verify::reply::{self, Meaning};
 use crate::verify::request::{Channel, Request};
 use crate::verify::route::{Route, RouteStep};
 use crate::verify::signal::{Reply, Says, Signal};
 use crate::verify::text::{Fill, Kind};
 use crate::verify::{Verification, VerificationId};
+
+/// Stands for all tenants; no tenant can have this name.
+const EVERYBODY: &str = "*";
+
+/// How long a question may still be answered by a yes that was on its way.
+const RECENT: Duration = Duration::from_secs(20 * 60);
 
 /// How long a person who was told something is not told it again.
 const QUIET: Duration = Duration::from_secs(60 * 60);
@@ -45,7 +52,9 @@ impl Gateway {
             .iter()
             .filter(|it| it.verdict().is_none() && it.expires_at > self.now())
             .collect();
-        let sense = sense(&orders.vault, meaning, &open, known.is_empty());
+        let young = |it: &&Verification| it.created_at + RECENT > self.now();
+        let recent = known.iter().filter(young).count();
+        let sense = sense(&orders.vault, meaning, &open, Known { any: !known.is_empty(), recent });
         telemetry::observe(&Event::Written { carrier, sense: sense.word() });
         match sense {
             Sense::Answers(all) => self.answer(provider, &text, all, &locale).await,
@@ -114,6 +123,9 @@ impl Gateway {
         locale: &str,
         about: Option<&Verification>,
     ) -> Result<(), Fault> {
+        if !self.may_tell(kind, text, about) {
+            return Ok(());
+        }
         let pair = self.0.orders.vault.pair("notice", &text.from, &provider.sender);
         let key = format!("notice/{pair}/{}", kind.as_str());
         let now = self.now();
@@ -128,13 +140,23 @@ impl Gateway {
             carrier: provider.name.clone(),
             to: text.from.clone(),
             body,
-            name: format!("notice-{}", text.id),
+            name: format!("{NOTICE}{pair}"),
         });
         Ok(())
     }
 
+    /// Whether a phone may be written to at all that was never asked anything: only where some
+    /// tenant may write. Otherwise whoever writes to us chooses whom we pay for.
+    fn may_tell(&self, kind: Kind, text: &Text, about: Option<&Verification>) -> bool {
+        let reached = || {
+            let mut tenants = self.0.orders.tenants.iter();
+            tenants.any(|it| policy::reaches(&text.from, Channel::Sms, &it.rules).is_ok())
+        };
+        kind == Kind::Wrong || about.is_some() || reached()
+    }
+
     /// Writes down that a phone wants no texts from this sender any more, or wants them again: for
-    /// each tenant that has texted it, or for all where none is known.
+    /// each tenant that has texted it, or for everybody where none is known.
     async fn choose(
         &self,
         provider: &Provider,
@@ -145,12 +167,18 @@ impl Gateway {
         let mut tenants: Vec<&str> = known.iter().map(|it| it.tenant.as_str()).collect();
         tenants.sort_unstable();
         tenants.dedup();
-        if tenants.is_empty() || !out {
+        if !out {
             tenants = self.0.orders.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+        }
+        if tenants.is_empty() || !out {
+            tenants.push(EVERYBODY);
         }
         for tenant in tenants {
             let id = self.choice_of(tenant, &text.from, &provider.sender);
-            self.write_choice(id, out).await?;
+            // Who is not out need not come in: a row for each stranger would have no end.
+            if out || self.has_opted_out(&id).await? {
+                self.write_choice(id, out).await?;
+            }
         }
         Ok(())
     }
@@ -198,8 +226,13 @@ impl Gateway {
         carrier: &str,
     ) -> Result<bool, Fault> {
         let Some(provider) = self.0.orders.carrier(carrier) else { return Ok(true) };
-        let choice = self.choice_of(tenant, &request.to, &provider.sender);
-        Ok(!self.has_opted_out(&choice).await?)
+        for whose in [tenant, EVERYBODY] {
+            let choice = self.choice_of(whose, &request.to, &provider.sender);
+            if self.has_opted_out(&choice).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -222,9 +255,18 @@ impl Sense {
     }
 }
 
+/// What is known of a phone and a number of ours besides the open questions.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Whether it was ever asked anything.
+    any: bool,
+    /// How many questions it was asked lately, open or not.
+    recent: usize,
+}
+
 /// What a text means, given the questions that are open for its phone and number, the newest
 /// first.
-fn sense(vault: &Vault, meaning: Meaning, open: &[&Verification], unknown: bool) -> Sense {
+fn sense(vault: &Vault, meaning: Meaning, open: &[&Verification], known: Known) -> Sense {
     if open.is_empty() {
         return match meaning {
             Meaning::Stop => Sense::OptOut,
@@ -234,7 +276,7 @@ fn sense(vault: &Vault, meaning: Meaning, open: &[&Verification], unknown: bool)
             | Meaning::Yes { .. }
             | Meaning::No
             | Meaning::Fraud
-            | Meaning::Unclear => Sense::Told(if unknown { Kind::Unknown } else { Kind::Late }),
+            | Meaning::Unclear => Sense::Told(if known.any { Kind::Late } else { Kind::Unknown }),
         };
     }
     match meaning {
@@ -246,7 +288,7 @@ fn sense(vault: &Vault, meaning: Meaning, open: &[&Verification], unknown: bool)
         Meaning::Yes { reference: Some(code) } if code.len() >= usize::from(SHORTEST) => {
             digits_for(vault, &code, open)
         }
-        Meaning::Yes { reference } => yes_for(vault, reference.as_deref(), open),
+        Meaning::Yes { reference } => yes_for(vault, reference.as_deref(), open, known.recent == 1),
         Meaning::No => match open {
             [one] => Sense::Answers(vec![(one.id.clone(), Says::No)]),
             _ => Sense::Told(Kind::Unclear),
@@ -282,13 +324,14 @@ fn digits_for(vault: &Vault, digits: &str, open: &[&Verification]) -> Sense {
     })
 }
 
-/// Which question a plain yes answers: the only one there is, or the one whose reference it names.
-fn yes_for(vault: &Vault, reference: Option<&str>, open: &[&Verification]) -> Sense {
+/// Which question a plain yes answers: the `only` one that was asked lately, or the one whose
+/// reference it names. A yes that comes late must not answer the question after its own.
+fn yes_for(vault: &Vault, reference: Option<&str>, open: &[&Verification], only: bool) -> Sense {
     let named = |it: &&&Verification| {
         it.request.yes
             && match reference {
                 Some(reference) => vault.reference(Binding::of(it)) == reference,
-                None => open.len() == 1,
+                None => only,
             }
     };
     let fitting: Vec<_> = open.iter().filter(named).collect();

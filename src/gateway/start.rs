@@ -42,6 +42,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// The file beside the store that keeps the key codes are derived from.
 const KEY_FILE: &str = "octothorpe.key";
 
+/// The shortest text of a key: 32 bytes in base64.
+const KEY_LEAST: usize = 43;
+
 /// Signals are applied by this many workers; those of one verification by one, in order.
 const SIGNAL_WORKERS: usize = 64;
 
@@ -248,16 +251,29 @@ fn vault(settings: &Settings) -> Result<Vault, StartError> {
     };
     let path = dir.join(KEY_FILE);
     let failed = |source| StartError::Key { path: path.clone(), source };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => return Ok(Vault::of(Zeroizing::new(text).trim())),
+    match std::fs::read_to_string(&path).map(Zeroizing::new) {
+        Ok(text) if text.trim().len() >= KEY_LEAST => return Ok(Vault::of(text.trim())),
+        Ok(_) => {
+            let why = "it is shorter than a key: codes could be computed by anyone; restore it, or \
+                       remove it, and codes that are under way count no more";
+            return Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidData, why)));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
     let key = Zeroizing::new(URL_SAFE_NO_PAD.encode(ambient::secret::<32>()));
-    let mut options = std::fs::OpenOptions::new();
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.write(true).create_new(true).open(&path).map_err(failed)?;
-    file.write_all(key.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    // Whole or not at all: a key that was cut short would be one that can be guessed.
+    let half = path.with_extension("tmp");
+    let written = || {
+        let mut options = std::fs::OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.write(true).create(true).truncate(true).open(&half)?;
+        file.write_all(key.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&half, &path)?;
+        std::fs::File::open(dir)?.sync_all()
+    };
+    written().map_err(failed)?;
     Ok(Vault::of(&key))
 }
 

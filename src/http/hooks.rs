@@ -15,63 +15,41 @@ use crate::gateway::hooks::{Address, Call, HookError};
 /// The parts of the path, by name.
 type Parts = Result<Path<HashMap<String, String>>, PathRejection>;
 
-/// About one attempt.
-pub(super) async fn attempt(
+/// About one attempt, or what a person wrote.
+pub(super) async fn hook(
     State(app): State<App>,
     parts: Parts,
     request: Request,
 ) -> Result<Response, Problem> {
-    let parts = named(parts)?;
-    let part = |name: &str| parts.get(name).map(String::as_str);
-    let about = Address::Attempt {
-        attempt: part("attempt").unwrap_or_default(),
-        token: part("token").unwrap_or_default(),
-        part: part("part"),
-    };
-    take(app, part("carrier").unwrap_or_default(), about, request).await
-}
-
-/// What a person wrote.
-pub(super) async fn inbound(
-    State(app): State<App>,
-    parts: Parts,
-    request: Request,
-) -> Result<Response, Problem> {
-    let parts = named(parts)?;
-    let part = |name: &str| parts.get(name).map(String::as_str);
-    let about = Address::Inbound { token: part("token") };
-    take(app, part("carrier").unwrap_or_default(), about, request).await
-}
-
-fn named(parts: Parts) -> Result<HashMap<String, String>, Problem> {
-    parts.map(|Path(parts)| parts).map_err(|_| Problem::new(Code::NotFound))
-}
-
-async fn take(
-    app: App,
-    carrier: &str,
-    about: Address<'_>,
-    request: Request,
-) -> Result<Response, Problem> {
+    let Path(parts) = parts.map_err(|_| Problem::new(Code::NotFound))?;
     let (head, body) = request.into_parts();
     let body = body::read(&app.settings, &head.headers, body).await?;
-    let headers = lower(&head.headers);
-    let call = Call {
-        carrier,
-        about,
-        path: head.uri.path(),
-        query: head.uri.query().unwrap_or_default(),
-        headers: &headers,
-        body: &body,
-    };
-    match app.gateway.hook(call).await {
+    // A carrier that hangs up meanwhile must not cut what it began.
+    let heard = verify::carried_out(async move {
+        let part = |name: &str| parts.get(name).map(String::as_str);
+        let about = match part("attempt") {
+            Some(attempt) => Address::Attempt {
+                attempt,
+                token: part("token").unwrap_or_default(),
+                part: part("part"),
+            },
+            None => Address::Inbound { token: part("token") },
+        };
+        let headers = lower(&head.headers);
+        let call = Call {
+            carrier: part("carrier").unwrap_or_default(),
+            about,
+            path: head.uri.path(),
+            query: head.uri.query().unwrap_or_default(),
+            headers: &headers,
+            body: &body,
+        };
+        app.gateway.hook(call).await
+    });
+    match heard.await {
         Ok(HttpAnswer { status, content_type, body }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-            let mut response = written(status, content_type, body);
-            if status == StatusCode::NO_CONTENT {
-                response.headers_mut().insert("content-length", HeaderValue::from_static("0"));
-            }
-            Ok(response)
+            Ok(written(status, content_type, body))
         }
         Err(HookError::Unknown) => Err(Problem::new(Code::NotFound)),
         Err(HookError::Forged) => Err(Problem::new(Code::HookRefused)),

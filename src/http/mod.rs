@@ -226,11 +226,10 @@ fn api_routes() -> Vec<Route> {
 
 /// Every address that carriers call. They are no part of the documented API.
 fn hook_routes() -> Vec<Route> {
-    let hook = || get(hooks::attempt).post(hooks::attempt);
-    let inbound = || get(hooks::inbound).post(hooks::inbound);
+    let hook = || get(hooks::hook).post(hooks::hook);
     vec![
-        ("hook", "/hooks/{carrier}/inbound", inbound()),
-        ("hook", "/hooks/{carrier}/inbound/{token}", inbound()),
+        ("hook", "/hooks/{carrier}/inbound", hook()),
+        ("hook", "/hooks/{carrier}/inbound/{token}", hook()),
         ("hook", "/hooks/{carrier}/{attempt}/{token}", hook()),
         ("hook", "/hooks/{carrier}/{attempt}/{token}/{part}", hook()),
     ]

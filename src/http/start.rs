@@ -1,6 +1,6 @@
 //! The body that starts a verification: from JSON to a checked [`Request`], or every bad field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use reqwest::Url;
 use serde::Deserialize;
@@ -172,6 +172,10 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
     let way = way(channel, mode);
     if way.is_none() {
         checks.refuse("mode", invalid("voice asks to confirm; sms asks for a code or a reply"));
+    }
+    let all: Vec<Way> = way.into_iter().chain(fallback.iter().copied()).collect();
+    if all.iter().collect::<HashSet<_>>().len() < all.len() {
+        checks.refuse("fallback", invalid("each way once: a second call is a resend"));
     }
     let ways = || way.into_iter().chain(fallback.iter().copied());
     if code.is_some() && !ways().any(|way| way.mode.has_code()) {

@@ -377,7 +377,9 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
 
 /// Carries something out to its end even if the client goes away: what was asked for is not left
 /// half done.
-async fn carried_out<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub(super) async fn carried_out<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
     match tokio::spawn(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

@@ -47,10 +47,14 @@ impl Verification {
     }
 
     /// The person answered the text.
-    pub(super) fn replied(self, now: Timestamp, Reply { message, says }: &Reply) -> Step {
+    pub(super) fn replied(mut self, now: Timestamp, Reply { message, says }: &Reply) -> Step {
+        if self.last_reply.as_ref() == Some(message) {
+            return self.ignored(Because::Duplicate);
+        }
         if !self.attempts.iter().any(|attempt| attempt.channel == Channel::Sms) {
             return self.ignored(Because::Unrelated);
         }
+        self.last_reply = Some(message.clone());
         let denied = |reason| Verdict::Denied(reason);
         match says {
             Says::Code { code, pin } => {

@@ -108,6 +108,9 @@ pub struct Attempt {
     pub detail: Option<String>,
     /// The other side's name for it: the Call-ID, or the carrier's name of the call or message.
     pub call_id: Option<String>,
+    /// Whether it may have reached the person although it ended: the carrier's answer was lost, or
+    /// another attempt took its place.
+    pub may_have_arrived: bool,
     /// The press that decided.
     pub press: Option<Press>,
     /// When it was begun.
@@ -133,6 +136,7 @@ impl Attempt {
             q850: None,
             detail: None,
             call_id: None,
+            may_have_arrived: false,
             press: None,
             started_at: now,
             answered_at: None,
@@ -142,6 +146,7 @@ impl Attempt {
 
     /// Closes it because another one takes its place: nothing went wrong.
     pub const fn supersede(&mut self, now: Timestamp) {
+        self.may_have_arrived = true;
         self.state = AttemptState::Ended;
         self.ended_at = Some(now);
     }

@@ -283,6 +283,13 @@ impl Vault {
         BASE64.encode(self.mac(purpose, &[phone.expose(), sender]))
     }
 
+    /// What is kept of the fingerprint of a request: a body holds codes and PINs, of which a plain
+    /// hash would tell too much.
+    #[must_use]
+    pub fn fingerprint(&self, of: &[u8; 32]) -> [u8; 32] {
+        self.mac("fingerprint", &[&BASE64.encode(of)])
+    }
+
     /// A uniform code: words of 64 bits, of which those are passed over that would make some codes
     /// likelier than others.
     fn derive(&self, binding: Binding<'_>, generation: u32, digits: u8) -> Code {

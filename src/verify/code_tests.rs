@@ -51,7 +51,11 @@ fn ended(attempt: AttemptNo, reason: Reason) -> Signal {
 }
 
 fn reply(says: Says) -> Signal {
-    Signal::Replied(Reply { message: "SM1".to_owned(), says })
+    named("SM1", says)
+}
+
+fn named(message: &str, says: Says) -> Signal {
+    Signal::Replied(Reply { message: message.to_owned(), says })
 }
 
 fn reason(it: &Verification) -> Reason {
@@ -161,9 +165,11 @@ fn a_reply_needs_the_pin_where_one_is_asked_for() {
     assert_eq!(verification.assurance(), Assurance::TransferredSecretAndKnowledge);
     let code = right(&verification);
     let without = reply(Says::Code { code: code.clone(), pin: None });
-    let (verification, _) = moved(verification.apply(NOW, without));
+    let (verification, _) = moved(verification.apply(NOW, without.clone()));
+    // The carrier brings it twice.
+    assert_eq!(ignored(verification.clone().apply(NOW, without)), Because::Duplicate);
     assert_eq!(verification.secret.as_ref().unwrap().checks_left, CHECKS - 1);
-    let with = reply(Says::Code { code, pin: Some(pin) });
+    let with = named("SM2", Says::Code { code, pin: Some(pin) });
     let (settled, _) = moved(verification.apply(NOW, with));
     assert_eq!(settled.assurance(), Assurance::TransferredSecretAndKnowledge);
 }
@@ -227,6 +233,22 @@ fn an_answer_that_was_lost_is_not_repeated_by_another_carrier() {
     // The text may have come after all.
     let guess = Signal::Guess(right(&waiting));
     assert_eq!(reason(&moved(waiting.apply(NOW, guess)).0), Reason::CodeMatched);
+}
+
+#[test]
+fn a_call_that_fails_does_not_take_a_code_out_of_the_hand_that_holds_it() {
+    let delivered = Signal::Delivered { attempt: FIRST };
+    let (text, _) = moved(texted(SMS).apply(NOW, delivered));
+    let via = "trunk".to_owned();
+    let step = route::RouteStep { channel: Channel::Voice, mode: Mode::Confirm, via, stage: 0 };
+    let resend = Signal::Resend(Resend { steps: vec![step], secret: None });
+    let (call, _) = moved(text.apply(NOW + Duration::from_secs(60), resend));
+    for why in [Reason::Busy, Reason::HungUp, Reason::NoInput] {
+        let (waiting, effects) = moved(call.clone().apply(NOW, ended(FIRST.next(), why)));
+        assert_eq!((effects.as_slice(), waiting.status()), ([].as_slice(), Status::Pending));
+        let guess = Signal::Guess(right(&waiting));
+        assert_eq!(reason(&moved(waiting.apply(NOW, guess)).0), Reason::CodeMatched);
+    }
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub struct Verification {
     pub attempts: Vec<Attempt>,
     /// What must come back, where a code is sent.
     pub secret: Option<Secret>,
+    /// The carrier's name for the last reply that was judged: it may bring it twice.
+    pub last_reply: Option<String>,
     /// How often the person, or the caller for them, asked for an attempt.
     pub sends: u8,
     /// When they last did.
@@ -202,6 +204,7 @@ impl Verification {
             phase: Phase::Attempting { step: 0 },
             attempts: Vec::new(),
             secret,
+            last_reply: None,
             sends: 1,
             sent_at: now,
             created_at: now,
@@ -412,6 +415,7 @@ impl Verification {
         }
         let why = "the carrier's answer was lost, so nobody can tell whether it was carried out";
         running.end(now, &Cause::because(Reason::CarrierError, why));
+        running.may_have_arrived = true;
         let channel = running.channel;
         let elsewhere = self
             .route
@@ -488,20 +492,42 @@ impl Verification {
         {
             return self.attempt(now, next);
         }
+        if self.is_answerable() {
+            self.phase = Phase::Waiting { step };
+            return self.moved(Vec::new());
+        }
         if cause.reason == Reason::NoInput {
             return self.settled(now, Verdict::Expired(Expiry::NoInput), Farewell::NoInput);
         }
         self.settled(now, Verdict::Failed(cause), Farewell::Silent)
     }
 
-    fn lapsed(self, now: Timestamp) -> Step {
-        match self.deadline() {
-            Some((at, Timer::Attempt)) if now >= at => {
+    /// Whether a code that an earlier text brought may still come back: an attempt that fails must
+    /// not take it out of the person's hand.
+    fn is_answerable(&self) -> bool {
+        let text = |it: &Attempt| it.channel == Channel::Sms && it.may_have_arrived;
+        self.attempts.iter().any(text)
+    }
+
+    fn lapsed(mut self, now: Timestamp) -> Step {
+        match (self.deadline(), &self.phase) {
+            (Some((at, Timer::Attempt)), &Phase::Attempting { step }) if now >= at => {
                 // Should the call still be there after all, it is hung up.
                 let cause = Cause::because(Reason::NodeLost, "the call was lost track of");
-                self.settled(now, Verdict::Failed(cause), Farewell::Silent)
+                if !self.is_answerable() {
+                    return self.settled(now, Verdict::Failed(cause), Farewell::Silent);
+                }
+                let Some(running) = self.attempts.last_mut() else {
+                    return self.ignored(Because::Unrelated);
+                };
+                running.end(now, &cause);
+                let hang_up = Effect::HangUp { attempt: running.no, farewell: Farewell::Silent };
+                self.phase = Phase::Waiting { step };
+                self.moved(vec![hang_up])
             }
-            Some((_, Timer::Attempt | Timer::Expiry)) | None => self.ignored(Because::Unrelated),
+            (Some((_, Timer::Attempt | Timer::Expiry)) | None, _) => {
+                self.ignored(Because::Unrelated)
+            }
         }
     }
 

@@ -119,7 +119,11 @@ pub fn decide_channel(
     reaches(&request.to, channel, rules).map(|()| Permit(()))
 }
 
-fn reaches(to: &PhoneNumber, channel: Channel, rules: &Rules) -> Result<(), Refusal> {
+/// Whether this number may be reached by this channel under these rules.
+///
+/// # Errors
+/// The first rule that refuses.
+pub fn reaches(to: &PhoneNumber, channel: Channel, rules: &Rules) -> Result<(), Refusal> {
     let kind = to.kind();
     if !kind.reaches_a_person() {
         return Err(Refusal::Kind { kind });

@@ -22,6 +22,7 @@ use super::plan::Part;
 use super::report::{Ledger, Report};
 use super::{Answer, Settings, refusal, status};
 use crate::ambient::{Entropy, Timestamp};
+use crate::carrier::signature::sha256_hex;
 use crate::carrier::{About, News};
 use crate::verify::number::PhoneNumber;
 use crate::verify::signal::{Cause, Reason};
@@ -446,7 +447,11 @@ impl Link {
             let heard = news.and_then(|news| self.ledger.hear(id, news));
             return heard.map(|(id, news)| (About::Handle(id), news)).into_iter().collect();
         }
-        let id = format!("{:x}-{:x}", self.now.as_micros(), frame.sequence);
+        // A centre that did not get our answer delivers the same again: its name is made of what it
+        // is, within ten minutes, so that it counts once.
+        let window = self.now.as_secs() / 600;
+        let parts = [window.to_be_bytes().as_slice(), &frame.body].concat();
+        let id = sha256_hex(&parts);
         match self.inbox.take(&self.settings, &deliver, id, self.now) {
             Post::Whole(text) => vec![(About::Nobody, News::Text(text))],
             Post::Part => Vec::new(),
