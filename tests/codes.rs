@@ -418,6 +418,9 @@ async fn what_is_not_the_carriers_changes_nothing() {
         let refused = site.hook_signed(path, &fields, signature).await;
         assert!(matches!(refused, Err(HookError::Forged)), "{path}");
     }
+    // Signed by the carrier, at an address that nobody was told.
+    let refused = site.hook(&guessed, &fields).await;
+    assert!(matches!(refused, Err(HookError::Forged)));
     assert_eq!(site.read(&id).await.status(), Status::Pending);
 }
 
