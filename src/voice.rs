@@ -64,6 +64,8 @@ pub struct Order {
     pub credentials: Option<Credentials>,
     /// How long it may ring.
     pub ring_timeout: Duration,
+    /// How long the trunk may say nothing at all, where another one could be tried instead.
+    pub first_response: Option<Duration>,
     /// The name to greet with, if there is a recording of it.
     pub brand: Option<String>,
 }
@@ -268,6 +270,7 @@ impl Leg {
             credentials: order.credentials,
             offer: media.offer(),
             ring_timeout: order.ring_timeout,
+            first_response: order.first_response,
         };
         Self {
             call: Call::new(signalling, entropy.fork(), settings.sip.clone()),

@@ -159,6 +159,7 @@ fn order(display: &str) -> Order {
         credentials: Some(Credentials::new("user", "password")),
         offer: b"v=0\r\n".to_vec(),
         ring_timeout: Duration::from_secs(45),
+        first_response: None,
     }
 }
 

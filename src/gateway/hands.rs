@@ -30,6 +30,9 @@ use crate::voice::{self, Leg};
 /// How long an answer to what a person wrote is worth delivering.
 const NOTICE_LIFE: Duration = Duration::from_secs(600);
 
+/// How long a trunk may say nothing at all before the next one is tried.
+const FIRST_RESPONSE: Duration = Duration::from_secs(4);
+
 /// How long a trunk's name may take to be resolved.
 const RESOLVE: Duration = Duration::from_secs(2);
 
@@ -272,6 +275,7 @@ fn order(
             .as_ref()
             .map(|it| Credentials::new(&it.username, &it.password)),
         ring_timeout: settings.ring_timeout,
+        first_response: verification.has_another_way().then_some(FIRST_RESPONSE),
         brand: request.brand.as_ref().map(|brand| brand.as_str().to_owned()),
     }
 }

@@ -149,6 +149,8 @@ pub enum Timer {
     Accept,
     /// It has rung long enough.
     Ring,
+    /// The next hop has said nothing for too long.
+    Silence,
     /// Nobody answers for the INVITE that was canceled.
     Cancel,
 }

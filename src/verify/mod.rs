@@ -340,6 +340,15 @@ impl Verification {
         self.verdict().map_or(Status::Pending, Verdict::status)
     }
 
+    /// Whether the plan has another step behind the one that is being tried.
+    #[must_use]
+    pub fn has_another_way(&self) -> bool {
+        match self.phase {
+            Phase::Attempting { step } => self.route.step(step + 1).is_some(),
+            Phase::Waiting { .. } | Phase::Settled { .. } => false,
+        }
+    }
+
     /// The attempt that is not over, if one is.
     #[must_use]
     pub fn running(&self) -> Option<&Attempt> {

@@ -90,7 +90,7 @@ impl Judge {
 
     /// Looks at everything that a step can have changed; at the records when the gateway ran.
     pub(crate) fn look(&mut self, state: &mut State, health: Health, gateway_ran: bool) {
-        calls(state);
+        self.calls(state);
         if health.up_since.is_some() {
             forgotten(state);
         }
@@ -195,6 +195,32 @@ impl Judge {
         state.facts.deliveries = deliveries;
     }
 
+    /// At most one call of a verification lives, on our side and on theirs; but for a phone whose
+    /// every answer was lost, so that its trunk was left for the next one. What it answers at last
+    /// ends it.
+    fn calls(&self, state: &mut State) {
+        let mut legs: Vec<&VerificationId> =
+            state.legs.iter().filter(|seat| !seat.ended).map(|seat| &seat.of.0).collect();
+        let was_left = |call: &String| {
+            let Some(((id, no), _)) = state.facts.calls.get(call) else { return false };
+            let attempt = self.watched.get(id).and_then(|it| it.last.find(*no));
+            attempt.is_some_and(|it| {
+                it.reason == Some(Reason::CarrierError) && it.sip_status.is_none()
+            })
+        };
+        let mut people: Vec<usize> = state
+            .phones
+            .iter()
+            .filter(|(call, phone)| phone.is_live() && !was_left(call))
+            .map(|(_, phone)| phone.person)
+            .collect();
+        legs.sort_unstable();
+        people.sort_unstable();
+        if has_pair(&legs) || has_pair(&people) {
+            state.accuse("two calls of one verification at once");
+        }
+    }
+
     /// A call ends soon after its verdict.
     fn overlong(&self, state: &mut State, health: Health) {
         let Some(up_since) = health.up_since else { return };
@@ -234,19 +260,6 @@ impl Judge {
                 return state.accuse(format!("nobody works on {id}"));
             }
         }
-    }
-}
-
-/// At most one call of a verification lives, on our side and on theirs.
-fn calls(state: &mut State) {
-    let mut legs: Vec<&VerificationId> =
-        state.legs.iter().filter(|seat| !seat.ended).map(|seat| &seat.of.0).collect();
-    let mut people: Vec<usize> =
-        state.phones.values().filter(|phone| phone.is_live()).map(|phone| phone.person).collect();
-    legs.sort_unstable();
-    people.sort_unstable();
-    if has_pair(&legs) || has_pair(&people) {
-        state.accuse("two calls of one verification at once");
     }
 }
 

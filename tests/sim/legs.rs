@@ -260,6 +260,7 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
         from: NameAddr::new(Uri::sip("anonymous", &host, None)),
         credentials: None,
         ring_timeout: Duration::from_secs(45),
+        first_response: verification.has_another_way().then_some(Duration::from_secs(4)),
         brand: None,
     }
 }

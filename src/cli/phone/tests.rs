@@ -50,6 +50,7 @@ impl Caller {
             credentials,
             offer: media.offer(),
             ring_timeout: Duration::from_secs(45),
+            first_response: None,
         };
         let call = sip::Call::new(order, Entropy::system(), sip::Settings::default());
         let mut caller = Self {

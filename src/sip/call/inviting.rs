@@ -120,6 +120,13 @@ impl Call {
         }
     }
 
+    /// No more copies of the INVITE; an answer to one that is on its way still finds the call.
+    pub(super) fn hush(&mut self) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.machine.hush();
+        }
+    }
+
     pub(super) fn attempt_unreachable(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let mut acts = Vec::new();
         if let Some(attempt) = self.attempts.last_mut() {
@@ -184,7 +191,7 @@ impl Call {
         out: &mut Vec<Output>,
     ) {
         match self.state {
-            State::Inviting { ring_until } => self.state = State::Early { ring_until },
+            State::Inviting { ring_until, .. } => self.state = State::Early { ring_until },
             // RFC 3261 § 9.1: "If no provisional response has been received, the CANCEL request
             // MUST NOT be sent; rather, the client MUST wait for the arrival of a provisional
             // response before sending the request."
@@ -218,12 +225,12 @@ impl Call {
 
     fn failure(&mut self, now: Timestamp, message: &Message, status: u16, out: &mut Vec<Output>) {
         match self.state {
-            State::Inviting { ring_until } | State::Early { ring_until } => {
+            State::Inviting { ring_until, .. } | State::Early { ring_until } => {
                 if !matches!(status, 401 | 407) {
                     self.rejected(message, status, out);
                 } else if self.authentication.challenged(message.challenges()).is_ok() {
                     self.peers.clear();
-                    self.state = State::Inviting { ring_until };
+                    self.state = self.inviting(now, ring_until);
                     self.invite(now, out);
                 } else {
                     self.end(Ended::AuthenticationRefused { status }, out);

@@ -51,6 +51,8 @@ pub struct Call {
     contact: Uri,
     cseq: u32,
     state: State,
+    /// Whether the owner knows that it is over.
+    is_told: bool,
     /// Our INVITEs; the last one counts, those before it were challenged.
     attempts: Vec<Attempt>,
     cancel: Option<Cancel>,
@@ -113,6 +115,7 @@ impl Call {
             contact,
             cseq: 0,
             state: State::Ready,
+            is_told: false,
             attempts: Vec::new(),
             cancel: None,
             farewells: Vec::new(),
@@ -173,9 +176,14 @@ impl Call {
 
     fn start(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         if self.state == State::Ready {
-            self.state = State::Inviting { ring_until: now + self.order.ring_timeout };
+            self.state = self.inviting(now, now + self.order.ring_timeout);
             self.invite(now, out);
         }
+    }
+
+    fn inviting(&self, now: Timestamp, ring_until: Timestamp) -> State {
+        let silent_until = self.order.first_response.map(|silence| now + silence);
+        State::Inviting { ring_until, silent_until }
     }
 
     fn received(
@@ -218,8 +226,13 @@ impl Call {
         self.parting_lapsed(now, out);
         self.serving_lapsed(now, out);
         match self.state {
-            State::Inviting { ring_until } | State::Early { ring_until } if now >= ring_until => {
+            State::Inviting { ring_until, .. } | State::Early { ring_until }
+                if now >= ring_until =>
+            {
                 self.give_up(now, Ended::NoAnswer, out);
+            }
+            State::Inviting { silent_until: Some(silent), .. } if now >= silent => {
+                self.forsake(out);
             }
             State::Canceling { why, until } if now >= until => self.cancel_given_up(why, out),
             State::Ready
@@ -261,9 +274,28 @@ impl Call {
         }
     }
 
+    /// RFC 3263 § 4.3: "For SIP requests, failure occurs if the transaction layer reports a 503
+    /// error response or a transport failure of some sort [...]. Failure also occurs if the
+    /// transaction layer times out without ever having received any response, provisional or final".
+    /// The owner need not wait for timer B to try the next hop; whoever answers here after all is
+    /// told that it is over.
+    fn forsake(&mut self, out: &mut Vec<Output>) {
+        self.hush();
+        self.state = State::Abandoning { why: Ended::NoResponse };
+        self.tell(Ended::NoResponse, out);
+    }
+
     fn end(&mut self, why: Ended, out: &mut Vec<Output>) {
         self.state = State::Over(why);
-        out.push(Output::Over(why));
+        self.tell(why, out);
+    }
+
+    /// Tells the owner, once, that it need not wait any longer.
+    fn tell(&mut self, why: Ended, out: &mut Vec<Output>) {
+        if !self.is_told {
+            self.is_told = true;
+            out.push(Output::Over(why));
+        }
     }
 
     fn branch(&mut self) -> String {

@@ -102,7 +102,7 @@ impl Call {
             self.bye(now, peer, out);
         }
         self.state = State::Leaving { why };
-        out.push(Output::Over(why));
+        self.tell(why, out);
     }
 
     /// RFC 3261 § 15.1.1: "A BYE request is constructed as would any other request within a

@@ -45,6 +45,9 @@ pub struct Order {
     pub offer: Vec<u8>,
     /// How long it may ring; 45 s unless there is a reason.
     pub ring_timeout: Duration,
+    /// How long the next hop may say nothing at all, where another one could be tried instead;
+    /// `None` waits as long as RFC 3261 does (timer B, 32 s).
+    pub first_response: Option<Duration>,
 }
 
 impl fmt::Debug for Order {
@@ -66,6 +69,8 @@ pub enum State {
     Inviting {
         /// When it will have rung long enough.
         ring_until: Timestamp,
+        /// When the next hop will have been silent for too long.
+        silent_until: Option<Timestamp>,
     },
     /// It shall end, but nothing came back yet, so that CANCEL may not be sent.
     Abandoning {
@@ -102,7 +107,10 @@ impl State {
 
     pub(super) fn deadline(&self) -> Option<(Timestamp, Timer)> {
         match self {
-            Self::Inviting { ring_until } | Self::Early { ring_until } => {
+            Self::Inviting { ring_until, silent_until: Some(silent) } if silent < ring_until => {
+                Some((*silent, Timer::Silence))
+            }
+            Self::Inviting { ring_until, .. } | Self::Early { ring_until } => {
                 Some((*ring_until, Timer::Ring))
             }
             Self::Canceling { until, .. } => Some((*until, Timer::Cancel)),

@@ -83,6 +83,14 @@ impl InviteClient {
         self.state = Invite::Terminated;
     }
 
+    /// Sends no more copies: the user has turned to another server (RFC 3263 § 4.3), and this one
+    /// shall not begin to ring the phone after all. What it answers is still taken until timer B.
+    pub fn hush(&mut self) {
+        if let Invite::Calling(copies) = &mut self.state {
+            copies.hush();
+        }
+    }
+
     fn calling(
         &self,
         now: Timestamp,

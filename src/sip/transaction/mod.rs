@@ -73,6 +73,11 @@ impl Copies {
         true
     }
 
+    /// No more copies.
+    fn hush(&mut self) {
+        self.next = None;
+    }
+
     /// From the next copy on, the distance is this.
     fn slow_down(&mut self, gap: Duration) {
         self.gap = gap;

@@ -30,6 +30,7 @@ fn order() -> Order {
         credentials: Some(Credentials::new("user", "password")),
         offer: SDP.to_vec(),
         ring_timeout: Duration::from_secs(45),
+        first_response: None,
     }
 }
 

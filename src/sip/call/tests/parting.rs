@@ -169,6 +169,53 @@ fn a_short_ring_time_without_any_response_is_no_response() {
     assert_eq!(line.ended(), Some(Ended::NoResponse));
 }
 
+fn impatient() -> Line {
+    Line::with(Order { first_response: Some(Duration::from_secs(4)), ..order() })
+}
+
+#[test]
+fn a_silent_next_hop_is_left_after_four_seconds_and_its_late_answer_is_hung_up_on() {
+    let mut line = impatient();
+    assert_eq!(line.call.deadline().map(|(_, timer)| timer), Some(Timer::A));
+    line.wait(Duration::from_secs(4));
+    assert_eq!(line.ended(), Some(Ended::NoResponse));
+    assert!(!line.call.finished(), "somebody may answer yet");
+    let invites = line.sent_bytes(&Method::Invite).len();
+    line.wait(Duration::from_secs(6));
+    assert_eq!(line.sent_bytes(&Method::Invite).len(), invites, "no more copies");
+    line.take();
+    line.answer(200, "them");
+    assert_eq!(line.methods(), [Method::Ack, Method::Bye]);
+    line.dies_out();
+}
+
+#[test]
+fn a_silent_next_hop_that_begins_to_ring_is_canceled() {
+    let mut line = impatient();
+    line.wait(Duration::from_secs(5));
+    line.take();
+    line.answer(180, "them");
+    assert_eq!(line.methods(), [Method::Cancel]);
+    line.answer(487, "them");
+    line.dies_out();
+}
+
+#[test]
+fn a_next_hop_that_said_anything_is_not_left() {
+    let mut line = impatient();
+    line.wait(Duration::from_secs(3));
+    line.answer(100, "");
+    line.wait(Duration::from_secs(30));
+    assert_eq!(line.ended(), None);
+}
+
+#[test]
+fn a_silent_next_hop_dies_out_with_timer_b() {
+    let mut line = impatient();
+    line.wait(Duration::from_secs(32));
+    assert!(line.call.finished());
+}
+
 #[test]
 fn we_hang_up_with_bye_and_the_owner_knows_at_once() {
     // § 15.1.1: "A BYE request is constructed as would any other request within a dialog".
