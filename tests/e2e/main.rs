@@ -1,10 +1,10 @@
 //! End to end: the real binary against real phones (SIPp, baresip, one of our own) by SIP, RTP and
-//! HTTP on loopback.
+//! HTTP on loopback, and against carriers played by other people's programs (`tests/peers`).
 //!
-//! `cargo test --test e2e` runs all of it in about a minute. It needs `sipp` and `baresip`
+//! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp` and `baresip`
 //! (`apt-get install sip-tester baresip-core`), and the right to open raw sockets (root, or
-//! `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP. A missing program fails the
-//! test that needs it.
+//! `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP; and `node` and `python3` with
+//! the libraries that `tests/run peers` installs. A missing program fails the test that needs it.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 cargo test --test e2e kill`.
 //!
 //! Everything that the gateway prints is kept, at `RUST_LOG=trace`, and searched for the number
-//! that was called and for every key and password: see [`tools::Process`].
+//! that was called and for every key, password, code, PIN and text: see [`tools::Process`].
 
 #![expect(
     clippy::unwrap_used,
@@ -32,9 +32,14 @@ mod client;
 mod idempotency;
 mod inject;
 mod kill;
+mod lost;
 mod pcap;
+mod peers;
 mod phone;
 mod serve;
 mod sipp;
+mod smsc;
 mod tools;
+mod twilio;
+mod twiml;
 mod webhook;

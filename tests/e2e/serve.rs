@@ -25,31 +25,48 @@ impl Gateway {
     /// Starts a gateway whose one trunk is the phone at this port, and which tells its verdicts to
     /// the URL, if one is given.
     pub(crate) fn start(phone: u16, webhook: Option<&str>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let rtp = ports(256);
         let webhooks = webhook.map_or_else(String::new, |url| {
             format!("webhooks = [{{ url = {url:?}, secret = {:?} }}]", WEBHOOK_SECRET.0)
         });
+        let trunk = format!(
+            r#"
+            [[trunks]]
+            name = "phone"
+            target = "sip:127.0.0.1:{phone};transport=udp"
+            caller_id = "+12025550100"
+            "#
+        );
+        Self::of(&trunk, &webhooks)
+    }
+
+    /// Starts a gateway with these carriers and routes. They know it as [`PUBLIC`].
+    pub(crate) fn by_carriers(carriers: &str) -> Self {
+        // Long enough that no other number of a log is one by chance.
+        Self::of(carriers, "code_digits = 8")
+    }
+
+    fn of(ways: &str, tenant: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rtp = ports(256);
         let config = format!(
             r#"
             [server]
             api_listen = "127.0.0.1:0"
             admin_listen = "127.0.0.1:0"
+            public_url = "{PUBLIC}"
             [store]
             url = "file:{store}"
             [sip]
             listen = ["udp:127.0.0.1:0"]
             rtp_ports = [{rtp}, {rtp_last}]
-            [[trunks]]
-            name = "phone"
-            target = "sip:127.0.0.1:{phone};transport=udp"
-            caller_id = "+12025550100"
+            {ways}
             [[tenants]]
             name = "e2e"
             api_keys = ["{API_KEY}"]
             voice_countries = ["US"]
+            sms_countries = ["US"]
             allow_private_webhooks = true
-            {webhooks}
+            {tenant}
             "#,
             store = folder.path().join("data").display(),
             rtp_last = rtp + 255,
@@ -57,6 +74,11 @@ impl Gateway {
         std::fs::write(folder.path().join("octothorpe.toml"), config).unwrap();
         let (process, api, admin) = serve(folder.path());
         Self { process, folder, api, admin }
+    }
+
+    /// Searches what it prints for this, too: see [`Process::hide`].
+    pub(crate) fn hide(&self, secret: &str) {
+        self.process.hide(secret);
     }
 
     /// `kill -9`.
@@ -77,7 +99,12 @@ impl Gateway {
 
     /// Starts a verification of [`NUMBER`], and gives back its id.
     pub(crate) fn ask(&self) -> String {
-        let answer = self.post("/v1/verifications", &json!({"to": NUMBER}));
+        self.begin(&json!({"to": NUMBER}))
+    }
+
+    /// Starts a verification, and gives back its id.
+    pub(crate) fn begin(&self, body: &Value) -> String {
+        let answer = self.post("/v1/verifications", body);
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()["id"].as_str().unwrap().to_owned()
     }
@@ -121,6 +148,10 @@ impl Gateway {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 }
+
+/// Where carriers believe the gateway to be. Whoever plays one finds it at [`Gateway::api`], as a
+/// proxy would.
+pub(crate) const PUBLIC: &str = "https://gw.example.com";
 
 /// The header that opens the API.
 pub(crate) const BEARER: &str = "Bearer otk_e2e_canary_8c1f5d0b7a93e264f0";
