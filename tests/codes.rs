@@ -172,18 +172,9 @@ impl Site {
         pin: Option<&str>,
     ) -> Result<VerificationId, BeginError> {
         let request = Request {
-            to: to.parse().unwrap(),
-            way,
             fallback: fallback.to_vec(),
-            transaction: None,
-            locale: "en-US".to_owned(),
-            brand: None,
-            subject: None,
-            reference: None,
-            client_ip: None,
-            expires_in: 300,
             yes: self.tenant.texting.yes,
-            callback_url: None,
+            ..Request::new(to.parse().unwrap(), way)
         };
         let code = Code::parse(code);
         let pin = pin.and_then(Pin::parse);

@@ -95,18 +95,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let settings = settings(&args, &number)?;
     let request = Request {
-        to: number,
-        way: Way { channel: Channel::Voice, mode: Mode::Confirm },
-        fallback: Vec::new(),
-        transaction: None,
         locale: args.locale.clone(),
         brand,
-        subject: None,
-        reference: None,
-        client_ip: None,
         expires_in: args.expires_in,
-        yes: false,
-        callback_url: None,
+        ..Request::new(number, Way { channel: Channel::Voice, mode: Mode::Confirm })
     };
     let clock = Clock::system();
     let (tap, scenes) = Tap::new();

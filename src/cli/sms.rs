@@ -127,18 +127,10 @@ fn asked(args: &Args, to: PhoneNumber) -> anyhow::Result<Asked> {
     };
     let mode = if args.mode == "reply" { Mode::Reply } else { Mode::Code };
     let request = Request {
-        to,
-        way: Way { channel: Channel::Sms, mode },
-        fallback: Vec::new(),
-        transaction: None,
         locale: args.locale.clone(),
         brand,
-        subject: None,
-        reference: None,
-        client_ip: None,
         expires_in: args.expires_in,
-        yes: false,
-        callback_url: None,
+        ..Request::new(to, Way { channel: Channel::Sms, mode })
     };
     Ok(Asked { request, code, pin: None, dry_run: false })
 }

@@ -1,9 +1,9 @@
 //! Verifications: start, read, check, resend, cancel.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::LOCATION;
@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::problem::{Code, FieldCode, FieldError, Problem};
 use super::{App, auth, body, closes, json, query, report, start, written};
 use crate::gateway::resource::{Resource, render, render_checked, render_dry};
+use crate::gateway::settings::Tenant;
 use crate::gateway::{AnswerOf, Answered, BeginError, CheckError, Fault, Idempotency, ResendError};
 use crate::verify::policy::Refusal;
 use crate::verify::request::Channel;
@@ -150,13 +151,10 @@ pub(super) async fn cancel(
     id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let tenant = auth::tenant(&app, &parts.headers)?;
-    let id = known(id)?;
-    query::none(parts.uri.query())?;
-    let key = idempotency_key(&parts.headers)?;
-    let body = empty(&app, &parts, body).await?;
-    let answer = answer_of(&parts, &body, key, render);
+    let asked = asked(&app, id, request).await?;
+    empty(&asked)?;
+    let answer = asked.answer(render);
+    let Asked { tenant, id, .. } = asked;
     let gateway = app.gateway;
     let canceled = carried_out(async move { gateway.cancel(&tenant, &id, answer).await }).await;
     let canceled = canceled.map_err(fault)?.ok_or_else(|| Problem::new(Code::NotFound))?;
@@ -203,15 +201,10 @@ pub(super) async fn check(
     id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let tenant = auth::tenant(&app, &parts.headers)?;
-    let id = known(id)?;
-    query::none(parts.uri.query())?;
-    let key = idempotency_key(&parts.headers)?;
-    body::must_be_json(&parts.headers)?;
-    let body = body::read(&app.settings, &parts.headers, body).await?;
-    let code = typed(&body)?;
-    let answer = answer_of(&parts, &body, key, render_checked);
+    let asked = asked(&app, id, request).await?;
+    let code = typed(&asked)?;
+    let answer = asked.answer(render_checked);
+    let Asked { tenant, id, .. } = asked;
     let gateway = app.gateway;
     let work = async move { gateway.check(&tenant, &id, &code, answer).await };
     let checked = carried_out(work).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
@@ -220,8 +213,9 @@ pub(super) async fn check(
 
 /// The code of a check, without what people type between digits. What cannot be a code is not
 /// compared, and costs nothing.
-fn typed(body: &[u8]) -> Result<Zeroizing<String>, Problem> {
-    let object = json::object(body)?;
+fn typed(asked: &Asked) -> Result<Zeroizing<String>, Problem> {
+    body::must_be_json(&asked.parts.headers)?;
+    let object = json::object(&asked.body)?;
     let check: Check = serde_json::from_value(Value::Object(object))
         .map_err(|_| Problem::new(Code::InvalidJson))?;
     let mut checks = json::Checks::default();
@@ -289,32 +283,54 @@ pub(super) async fn resend(
     id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let tenant = auth::tenant(&app, &parts.headers)?;
-    let id = known(id)?;
-    query::none(parts.uri.query())?;
-    let key = idempotency_key(&parts.headers)?;
-    let body = body::read(&app.settings, &parts.headers, body).await?;
-    let channel = again_by(&parts, &body)?;
-    let answer = answer_of(&parts, &body, key, render);
+    let asked = asked(&app, id, request).await?;
+    let channel = again_by(&asked)?;
+    let answer = asked.answer(render);
+    let Asked { tenant, id, .. } = asked;
     let gateway = app.gateway;
     let work = async move { gateway.resend(&tenant, &id, channel, answer).await };
     let resent = carried_out(work).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     answered(StatusCode::OK, resent)
 }
 
-fn again_by(parts: &Parts, body: &[u8]) -> Result<Option<Channel>, Problem> {
-    if body.is_empty() {
+fn again_by(asked: &Asked) -> Result<Option<Channel>, Problem> {
+    if asked.body.is_empty() {
         return Ok(None);
     }
-    body::must_be_json(&parts.headers)?;
-    let object = json::object(body)?;
+    body::must_be_json(&asked.parts.headers)?;
+    let object = json::object(&asked.body)?;
     let resend: Resend = serde_json::from_value(Value::Object(object))
         .map_err(|_| Problem::new(Code::InvalidJson))?;
     let mut checks = json::Checks::default();
     let channel = checks.optional("channel", resend.channel, start::channel);
     checks.unknown(resend.unknown.keys());
     checks.done().map(|()| channel)
+}
+
+/// A request that asks something of a verification.
+struct Asked {
+    tenant: Arc<Tenant>,
+    id: VerificationId,
+    key: Option<String>,
+    parts: Parts,
+    body: Bytes,
+}
+
+impl Asked {
+    fn answer(&self, render: fn(&Verification) -> Vec<u8>) -> AnswerOf {
+        answer_of(&self.parts, &self.body, self.key.clone(), render)
+    }
+}
+
+/// Whose request it is, of which verification, and what it says.
+async fn asked(app: &App, id: Named, request: Request) -> Result<Asked, Problem> {
+    let (parts, body) = request.into_parts();
+    let tenant = auth::tenant(app, &parts.headers)?;
+    let id = known(id)?;
+    query::none(parts.uri.query())?;
+    let key = idempotency_key(&parts.headers)?;
+    let body = body::read(&app.settings, &parts.headers, body).await?;
+    Ok(Asked { tenant, id, key, parts, body })
 }
 
 /// The name in the path. One that cannot be one is as unknown as any other.
@@ -325,15 +341,14 @@ fn known(id: Named) -> Result<VerificationId, Problem> {
 }
 
 /// A body that says nothing: no byte, or `{}`.
-async fn empty(app: &App, parts: &Parts, body: Body) -> Result<Bytes, Problem> {
-    let body = body::read(&app.settings, &parts.headers, body).await?;
-    if body.is_empty() {
-        return Ok(body);
+fn empty(asked: &Asked) -> Result<(), Problem> {
+    if asked.body.is_empty() {
+        return Ok(());
     }
-    body::must_be_json(&parts.headers)?;
+    body::must_be_json(&asked.parts.headers)?;
     let mut checks = json::Checks::default();
-    checks.unknown(json::object(&body)?.keys());
-    checks.done().map(|()| body)
+    checks.unknown(json::object(&asked.body)?.keys());
+    checks.done()
 }
 
 /// The key of the one `Idempotency-Key` header, where there is one.

@@ -133,6 +133,25 @@ pub struct Request {
 }
 
 impl Request {
+    /// A question in English that stands for 300 seconds, with nothing else to it.
+    #[must_use]
+    pub fn new(to: PhoneNumber, way: Way) -> Self {
+        Self {
+            to,
+            way,
+            fallback: Vec::new(),
+            transaction: None,
+            locale: "en-US".to_owned(),
+            brand: None,
+            subject: None,
+            reference: None,
+            client_ip: None,
+            expires_in: 300,
+            yes: false,
+            callback_url: None,
+        }
+    }
+
     /// Every way to reach the person, the first choice first.
     pub fn ways(&self) -> impl Iterator<Item = Way> + '_ {
         std::iter::once(self.way).chain(self.fallback.iter().copied())

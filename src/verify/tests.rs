@@ -14,20 +14,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_000);
 const FIRST: AttemptNo = AttemptNo::FIRST;
 
 pub(super) fn request(to: &str) -> Request {
-    Request {
-        to: to.parse().unwrap(),
-        way: Way { channel: Channel::Voice, mode: Mode::Confirm },
-        fallback: Vec::new(),
-        transaction: None,
-        locale: "en-US".to_owned(),
-        brand: None,
-        subject: None,
-        reference: None,
-        client_ip: None,
-        expires_in: 300,
-        yes: false,
-        callback_url: None,
-    }
+    Request::new(to.parse().unwrap(), Way { channel: Channel::Voice, mode: Mode::Confirm })
 }
 
 fn begun(trunks: &[&str]) -> Verification {

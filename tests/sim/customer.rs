@@ -152,18 +152,9 @@ pub(crate) fn endpoints(plan: &Plan, person: &Person) -> Vec<&'static str> {
 
 fn request(person: &Person) -> gateway::Asked {
     let request = Request {
-        to: person.number.clone(),
-        way: Way { channel: Channel::Voice, mode: Mode::Confirm },
-        fallback: Vec::new(),
-        transaction: None,
-        locale: "en-US".to_owned(),
-        brand: None,
-        subject: None,
-        reference: None,
-        client_ip: None,
         expires_in: person.expires_in,
-        yes: false,
         callback_url: person.callback.then(|| CALLBACK.to_owned()),
+        ..Request::new(person.number.clone(), Way { channel: Channel::Voice, mode: Mode::Confirm })
     };
     gateway::Asked { request, code: None, pin: None, dry_run: false }
 }
