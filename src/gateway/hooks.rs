@@ -7,10 +7,11 @@ use subtle::ConstantTimeEq as _;
 
 use super::dispatch::Job;
 use super::orders::Orders;
+use super::settings::Provider;
 use super::{Fault, Gateway, handle_alias, hearing};
 use crate::ambient::Timestamp;
 use crate::carrier::wire::HttpAnswer;
-use crate::carrier::{About, Forged, Hook, News, Scene, Text};
+use crate::carrier::{About, Carrier, Forged, Hook, News, Scene, Text};
 use crate::store::Answer;
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
@@ -86,6 +87,16 @@ impl fmt::Debug for Address<'_> {
     }
 }
 
+/// What a request is about that went to an address we gave.
+enum Admitted<'a> {
+    /// An attempt, and what stands behind the token.
+    Attempt(VerificationId, AttemptNo, Option<&'a str>),
+    /// What people write.
+    Inbound,
+    /// Something we told a person; nobody waits for its receipt.
+    Notice,
+}
+
 /// Why a request of a carrier is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
@@ -100,12 +111,6 @@ pub enum HookError {
     Fault(#[from] Fault),
 }
 
-impl From<crate::store::StoreError> for HookError {
-    fn from(error: crate::store::StoreError) -> Self {
-        Self::Fault(error.into())
-    }
-}
-
 impl Gateway {
     /// Takes a request of a carrier: is it believed, what does it say, what is answered.
     ///
@@ -114,27 +119,13 @@ impl Gateway {
     pub async fn hook(&self, call: Call<'_>) -> Result<HttpAnswer, HookError> {
         let orders = &self.0.orders;
         let carrier = orders.carrier(call.carrier).ok_or(HookError::Unknown)?;
-        let (attempt, part) = match call.about {
-            Address::Attempt { attempt, token, part } => {
-                if !orders.vault.is_hook_token(call.carrier, attempt, token) {
-                    return Err(self.forged(call.carrier, "token"));
-                }
-                if attempt.starts_with(NOTICE) {
-                    // Receipts for what we told a person; nobody waits for them.
-                    return Ok(HttpAnswer::default());
-                }
-                (Some(Orders::attempt_of(attempt).ok_or(HookError::Unknown)?), part)
-            }
-            Address::Inbound { token } => {
-                let wanted = carrier.inbound_token.as_deref().map_or("", String::as_str);
-                let given = token.unwrap_or_default();
-                if !bool::from(wanted.as_bytes().ct_eq(given.as_bytes())) {
-                    return Err(self.forged(call.carrier, "token"));
-                }
-                (None, None)
-            }
+        let adapter = carrier.carrier().ok_or(HookError::Unknown)?;
+        let (this, part) = match self.admit(carrier, &call)? {
+            Admitted::Attempt(id, no, part) => (Some((id, no)), part),
+            Admitted::Inbound => (None, None),
+            Admitted::Notice => return Ok(HttpAnswer::default()),
         };
-        let verification = match &attempt {
+        let verification = match &this {
             Some((id, _)) => Some(self.load(id).await?.ok_or(HookError::Unknown)?),
             None => None,
         };
@@ -142,8 +133,8 @@ impl Gateway {
             Address::Attempt { attempt, .. } => orders.hooks(call.carrier, attempt),
             Address::Inbound { .. } => String::new(),
         };
-        let scene = verification.as_ref().zip(attempt.as_ref()).and_then(|(verification, it)| {
-            verification.find(it.1).map(|attempt| Orders::scene(verification, attempt, &hooks))
+        let scene = verification.as_ref().zip(this.as_ref()).and_then(|(verification, (_, no))| {
+            verification.find(*no).map(|attempt| Orders::scene(verification, attempt, &hooks))
         });
         let base = orders.public_url.as_deref().unwrap_or_default();
         let url = match call.query {
@@ -151,57 +142,82 @@ impl Gateway {
             query => format!("{base}{}?{query}", call.path),
         };
         let now = self.now();
-        let hook = Hook {
-            url: &url,
-            part,
-            query: call.query,
-            headers: call.headers,
-            body: call.body,
-            now,
-            scene,
+        let Call { query, headers, body, .. } = call;
+        let hook = Hook { url: &url, part, query, headers, body, now, scene };
+        self.take(call.carrier, adapter, hook, this).await
+    }
+
+    /// Whether a request went to an address that was told to this carrier alone.
+    fn admit<'a>(&self, carrier: &Provider, call: &Call<'a>) -> Result<Admitted<'a>, HookError> {
+        match call.about {
+            Address::Attempt { attempt, token, part } => {
+                if !self.0.orders.vault.is_hook_token(call.carrier, attempt, token) {
+                    return Err(self.forged(call.carrier, "token"));
+                }
+                if attempt.starts_with(NOTICE) {
+                    return Ok(Admitted::Notice);
+                }
+                let (id, no) = Orders::attempt_of(attempt).ok_or(HookError::Unknown)?;
+                Ok(Admitted::Attempt(id, no, part))
+            }
+            Address::Inbound { token } => {
+                let wanted = carrier.inbound_token.as_deref().map_or("", String::as_str);
+                let given = token.unwrap_or_default();
+                if !bool::from(wanted.as_bytes().ct_eq(given.as_bytes())) {
+                    return Err(self.forged(call.carrier, "token"));
+                }
+                Ok(Admitted::Inbound)
+            }
+        }
+    }
+
+    /// Takes what an admitted request says, if its carrier says it, and if it is not a repeat.
+    async fn take(
+        &self,
+        carrier: &str,
+        adapter: &dyn Carrier,
+        hook: Hook<'_>,
+        this: Option<(VerificationId, AttemptNo)>,
+    ) -> Result<HttpAnswer, HookError> {
+        let as_if = |over| {
+            let scene = hook.scene.map(|scene| Scene { over, ..scene });
+            adapter.hear(&Hook { scene, ..hook })
         };
-        let adapter = carrier.carrier().ok_or(HookError::Unknown)?;
-        // What it says is the same whether the attempt is over or not, and so is its name.
-        let over = scene.filter(|scene| scene.over);
-        let scene = scene.map(|scene| Scene { over: false, ..scene });
-        let heard = match adapter.hear(&Hook { scene, ..hook }) {
+        // The name of an event is the same whether the attempt is over or not.
+        let mut heard = match as_if(false) {
             Ok(heard) => heard,
-            Err(forged) => return Err(self.forged(call.carrier, Forged::as_str(forged))),
+            Err(forged) => return Err(self.forged(carrier, Forged::as_str(forged))),
         };
-        let once = heard.once.as_ref().map(|once| format!("hook/{}/{once}", call.carrier));
+        let once = heard.once.as_ref().map(|once| format!("hook/{carrier}/{once}"));
         if let Some(before) = self.repeated(once.as_deref(), &heard.answer).await? {
             return Ok(before);
         }
-        let heard = match over {
-            Some(_) => adapter.hear(&Hook { scene: over, ..hook }).unwrap_or(heard),
-            None => heard,
-        };
-        let confirms = heard
-            .news
-            .iter()
-            .any(|(_, news)| matches!(news, News::Said { said: Said::Confirmed, .. }));
-        let until = now + EARLY;
-        for (about, news) in heard.news {
-            self.learn(call.carrier, attempt.as_ref(), about, news, until).await?;
+        if hook.scene.is_some_and(|scene| scene.over) {
+            heard = as_if(true).unwrap_or(heard);
+        }
+        let confirms =
+            |(_, news): &(About, News)| matches!(news, News::Said { said: Said::Confirmed, .. });
+        let confirms = heard.news.iter().any(confirms);
+        let until = hook.now + EARLY;
+        for (about, news) in std::mem::take(&mut heard.news) {
+            self.learn(carrier, this.as_ref(), about, news, until).await?;
+        }
+        if let (true, Some((id, _))) = (confirms, &this) {
+            // Thanks are for what counted: the deadline, or another's word, may have come first.
+            let after = self.load(id).await?;
+            if after.is_none_or(|after| after.status() != Status::Approved) {
+                heard = as_if(true).unwrap_or(heard);
+            }
         }
         for request in heard.then {
             self.hand_over(Job::Ask(request));
         }
-        let mut answer = heard.answer;
-        if let (true, Some((id, _))) = (confirms, &attempt) {
-            // Thanks are for what counted: the deadline, or another's word, may have come first.
-            let after = self.load(id).await?;
-            if after.is_none_or(|after| after.status() != Status::Approved) {
-                let scene = scene.map(|scene| Scene { over: true, ..scene });
-                let over = adapter.hear(&Hook { scene, ..hook });
-                answer = over.map_or(answer, |over| over.answer);
-            }
-        }
         if let Some(key) = once {
-            let (fingerprint, bytes) = ([0; 32], answer.body.clone().into_bytes());
-            self.remember(Answer { key, fingerprint, bytes, expires: now + ONCE }).await?;
+            let (fingerprint, bytes) = ([0; 32], heard.answer.body.clone().into_bytes());
+            let expires = hook.now + ONCE;
+            self.remember(Answer { key, fingerprint, bytes, expires }).await?;
         }
-        Ok(answer)
+        Ok(heard.answer)
     }
 
     /// What this very event was answered before; it is `alike` but for the body.
