@@ -1,6 +1,7 @@
 //! Any gateway that sends a text on one HTTP request: what it wants to be asked, how it answers
 //! and how it calls back is configuration.
 
+mod guard;
 mod reading;
 mod template;
 
@@ -13,7 +14,8 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-pub use self::reading::{At, Encoding, Guard, Inbound, Receipts};
+pub use self::guard::{Encoding, Guard};
+pub use self::reading::{At, Inbound, Receipts};
 use self::reading::{is_name, word};
 pub use self::template::{Field, JsonTemplate, Template, TemplateError};
 use self::template::{Place, Values};
@@ -141,7 +143,7 @@ pub enum SettingsError {
     )]
     Receipts,
     /// Everybody could speak for the gateway.
-    #[error("guard: its secret is empty")]
+    #[error("guard: its secret is empty, or a name in it")]
     Secret,
 }
 
@@ -255,13 +257,7 @@ impl Http {
                 return Err(SettingsError::Receipts);
             }
         }
-        let empty = match &settings.guard {
-            Guard::Path => false,
-            Guard::Header { name, secret } => name.is_empty() || secret.is_empty(),
-            Guard::Basic { password, .. } => password.is_empty(),
-            Guard::Hmac { header, secret, .. } => header.is_empty() || secret.is_empty(),
-        };
-        if empty {
+        if settings.guard.is_empty() {
             return Err(SettingsError::Secret);
         }
         Ok(Self(settings))

@@ -176,6 +176,39 @@ mod tests {
         })
     }
 
+    /// Each scheme of the vectors, the adapter that checks it, and the tests that show it.
+    const COVERED: [(&str, &str, &str); 9] = [
+        ("twilio", "twilio", include_str!("signature.rs")),
+        ("signalwire", "twilio", include_str!("signature.rs")),
+        ("telnyx_ed25519", "telnyx", include_str!("telnyx/tests/authentic.rs")),
+        ("vonage_jwt", "vonage", include_str!("vonage/tests/authentic.rs")),
+        ("plivo_v3", "http", include_str!("http/tests/authentic.rs")),
+        ("standard_webhooks", "http", include_str!("http/tests/authentic.rs")),
+        ("jambonz", "http", include_str!("http/tests/authentic.rs")),
+        ("zitadel", "http", include_str!("http/tests/authentic.rs")),
+        ("sinch_application", "http", include_str!("http/tests/authentic.rs")),
+    ];
+
+    /// The schemes by which identity providers sign what they ask of us; no carrier's.
+    const NO_CARRIERS: [&str; 1] = ["duo"];
+
+    #[test]
+    fn every_scheme_of_the_vectors_has_its_adapter_or_is_no_carriers() {
+        let all = vectors();
+        let mut schemes: Vec<&str> = all.as_object().unwrap().keys().map(String::as_str).collect();
+        schemes.retain(|&scheme| scheme != "note");
+        let mut known: Vec<&str> = COVERED.iter().map(|&(scheme, ..)| scheme).collect();
+        known.extend(NO_CARRIERS);
+        schemes.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(schemes, known);
+        for (scheme, adapter, tests) in COVERED {
+            let used = tests.contains(&format!("all[\"{scheme}\"]"))
+                || tests.contains(&format!("vectors[\"{scheme}\"]"));
+            assert!(used, "no test of {adapter} takes {scheme}");
+        }
+    }
+
     #[test]
     fn every_vector_of_twilio_and_signalwire_is_accepted_and_no_other_byte() {
         let all = vectors();

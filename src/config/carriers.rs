@@ -2,6 +2,7 @@
 
 mod entry;
 mod gateway;
+mod guard;
 mod providers;
 mod smsc;
 

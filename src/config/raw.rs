@@ -195,12 +195,16 @@ pub(super) struct Inbound {
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a table of header and secret, of user and password, or of hmac and secret"
+    expecting = "a table, as { hmac = \"X-…\", secret = \"env:…\" }"
 )]
 pub(super) struct Guard {
     pub(super) header: Option<Spanned<String>>,
     pub(super) user: Option<Spanned<String>>,
     pub(super) hmac: Option<Spanned<String>>,
+    pub(super) timestamped: Option<Spanned<String>>,
+    pub(super) sinch: Option<Spanned<String>>,
+    pub(super) plivo: Option<Spanned<Hidden>>,
+    pub(super) standard_webhooks: Option<Spanned<Hidden>>,
     pub(super) secret: Option<Spanned<Hidden>>,
     pub(super) password: Option<Spanned<Hidden>>,
     pub(super) encoding: Option<Spanned<String>>,

@@ -33,7 +33,7 @@ const SHORTEST_WEBHOOK_SECRET: usize = 24;
 const LOCALE: &str = "en-US";
 
 /// Base64 with or without its padding: both are seen behind `whsec_`.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );

@@ -1,13 +1,8 @@
 //! Where a gateway's requests say what: its receipts, and the texts that people send.
 
-use std::fmt;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
-use crate::carrier::signature::{self, Hash};
+use super::guard::Guard;
 use crate::carrier::{About, Forged, Heard, Hook, News, Text};
 use crate::verify::number::PhoneNumber;
 use crate::verify::request::Channel;
@@ -54,99 +49,6 @@ pub struct Inbound {
     pub to: Option<At>,
     /// What it says.
     pub text: At,
-}
-
-/// How a request proves that it comes from the gateway, beside the token in its address.
-#[derive(Clone)]
-pub enum Guard {
-    /// By nothing else.
-    Path,
-    /// By a header with a secret in it.
-    Header {
-        /// Its name.
-        name: String,
-        /// What it must be.
-        secret: Zeroizing<String>,
-    },
-    /// By HTTP Basic authentication (RFC 7617).
-    Basic {
-        /// The user.
-        user: String,
-        /// The password.
-        password: Zeroizing<String>,
-    },
-    /// By HMAC-SHA256 of the raw body in a header, with or without `sha256=` before it.
-    Hmac {
-        /// The header's name.
-        header: String,
-        /// The key.
-        secret: Zeroizing<String>,
-        /// How it is written.
-        encoding: Encoding,
-    },
-}
-
-/// How bytes are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// In hexadecimal digits, of either case.
-    Hex,
-    /// In base64.
-    Base64,
-}
-
-impl fmt::Debug for Guard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Path => f.write_str("Path"),
-            Self::Header { name, .. } => write!(f, "Header({name})"),
-            Self::Basic { .. } => f.write_str("Basic"),
-            Self::Hmac { header, .. } => write!(f, "Hmac({header})"),
-        }
-    }
-}
-
-impl Guard {
-    /// Whether the query is as authentic as the body.
-    const fn covers_query(&self) -> bool {
-        match self {
-            Self::Path | Self::Header { .. } | Self::Basic { .. } => true,
-            Self::Hmac { .. } => false,
-        }
-    }
-
-    fn check(&self, hook: &Hook<'_>) -> Result<(), Forged> {
-        let header = |name: &str| hook.header(&name.to_ascii_lowercase()).ok_or(Forged::Unsigned);
-        let right = match self {
-            Self::Path => true,
-            Self::Header { name, secret } => {
-                signature::same(header(name)?.as_bytes(), secret.as_bytes())
-            }
-            Self::Basic { user, password } => {
-                let given = header("authorization")?;
-                let scheme = given.get(..6).unwrap_or_default();
-                let given = given.get(6..).unwrap_or_default().trim();
-                let given = Zeroizing::new(BASE64.decode(given).unwrap_or_default());
-                let wanted = Zeroizing::new(format!("{user}:{}", password.as_str()));
-                scheme.eq_ignore_ascii_case("basic ") && signature::same(&given, wanted.as_bytes())
-            }
-            Self::Hmac { header: name, secret, encoding } => {
-                let given = header(name)?;
-                let given = given.strip_prefix("sha256=").unwrap_or(given);
-                let wanted = signature::hmac(Hash::Sha256, secret.as_bytes(), hook.body);
-                match encoding {
-                    Encoding::Hex => signature::same(
-                        given.to_ascii_lowercase().as_bytes(),
-                        signature::hex(&wanted).as_bytes(),
-                    ),
-                    Encoding::Base64 => {
-                        signature::same(given.as_bytes(), BASE64.encode(&wanted).as_bytes())
-                    }
-                }
-            }
-        };
-        if right { Ok(()) } else { Err(Forged::Signature) }
-    }
 }
 
 /// A request, taken apart.
@@ -295,7 +197,20 @@ pub(super) fn hear(
     ours: &str,
     hook: &Hook<'_>,
 ) -> Result<Heard, Forged> {
-    guard.check(hook)?;
+    let name = guard.check(hook)?;
+    let heard = read(guard, receipts, inbound, ours, hook)?;
+    // What is signed is a better name than what is said.
+    Ok(Heard { once: name.or(heard.once), ..heard })
+}
+
+/// Reads a request that is the gateway's.
+fn read(
+    guard: &Guard,
+    receipts: Option<&Receipts>,
+    inbound: Option<&Inbound>,
+    ours: &str,
+    hook: &Hook<'_>,
+) -> Result<Heard, Forged> {
     let source = Source::of(hook, guard.covers_query());
     if let Some(scene) = hook.scene {
         if scene.channel != Channel::Sms {

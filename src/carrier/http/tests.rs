@@ -1,5 +1,7 @@
 //! Gateways as they are found, and what is believed of them.
 
+mod authentic;
+
 use std::time::Duration;
 
 use base64::Engine as _;

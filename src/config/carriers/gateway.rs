@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 
 use super::Built;
 use super::entry::Entry;
+use super::guard::guard;
 use crate::carrier::Carrier as _;
 use crate::carrier::http::{
-    At, Encoding, Guard, Http, Inbound, JsonTemplate, Method, Naming, Payload, Receipts, Settings,
-    Success, Template, TemplateError,
+    At, Guard, Http, Inbound, JsonTemplate, Method, Naming, Payload, Receipts, Settings, Success,
+    Template, TemplateError,
 };
 use crate::config::raw::{self, Hidden};
 use crate::config::reader::{Place as Line, Reader};
@@ -449,53 +450,4 @@ fn inbound(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Inbound> {
         to: written.to.as_deref().map(at),
         text: text?,
     })
-}
-
-fn guard(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Guard> {
-    let Some(guard) = &entry.raw.guard else { return Some(Guard::Path) };
-    let text = |it: &Spanned<String>| it.get_ref().clone();
-    let secret = |reader: &mut Reader<'_>, name: &str, it: &Spanned<Hidden>| {
-        entry.secret(reader, &format!("guard.{name}"), Some(it))
-    };
-    match guard.get_ref() {
-        raw::Guard {
-            header: Some(name),
-            secret: Some(it),
-            user: None,
-            hmac: None,
-            password: None,
-            encoding: None,
-        } => Some(Guard::Header { name: text(name), secret: secret(reader, "secret", it)? }),
-        raw::Guard {
-            user: Some(user),
-            password: Some(it),
-            header: None,
-            hmac: None,
-            secret: None,
-            encoding: None,
-        } => Some(Guard::Basic { user: text(user), password: secret(reader, "password", it)? }),
-        raw::Guard {
-            hmac: Some(name),
-            secret: Some(it),
-            encoding,
-            header: None,
-            user: None,
-            password: None,
-        } => {
-            let words = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
-            let encoding = entry.word(reader, "guard.encoding", encoding.as_ref(), &words)?;
-            Some(Guard::Hmac {
-                header: text(name),
-                secret: secret(reader, "secret", it)?,
-                encoding,
-            })
-        }
-        raw::Guard { .. } => {
-            let message = "write how its requests prove where they come from: one of { header = \
-                           \"X-…\", secret = \"env:…\" }, { user = \"…\", password = \"env:…\" } \
-                           and { hmac = \"X-…\", secret = \"env:…\" }";
-            entry.complain(reader, "guard", message);
-            None
-        }
-    }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::*;
 use crate::ambient::Timestamp;
 use crate::carrier::smpp::{Alphabet, Ids, Numbering};
@@ -48,6 +51,8 @@ fn env(name: &str) -> Option<String> {
     match name {
         "T" => Some("canary-canary-canary".to_owned()),
         "P" => Some("canary".to_owned()),
+        "WHSEC" => Some("whsec_Y2FuYXJ5LWNhbmFyeQ".to_owned()),
+        "B64" => Some("Y2FuYXJ5LWNhbmFyeQ==".to_owned()),
         "BRACES" => Some("canary {&\"}".to_owned()),
         "PEM" => Some(include_str!("../../carrier/vonage/tests/key.pem").to_owned()),
         _ => None,
@@ -355,6 +360,57 @@ fn secrets_go_into_requests_as_their_place_wants_them() {
     );
     let header = basic.headers.iter().find(|(name, _)| name == "Authorization").unwrap();
     assert_eq!(header.1.as_str(), "Basic YWNtZTpjYW5hcnk=");
+}
+
+#[test]
+fn every_guard_is_read_and_shows_no_secret() {
+    for (guard, shown_as) in [
+        ("header = 'X-Token', secret = 'env:T'", "Header(X-Token)"),
+        ("user = 'acme', password = 'env:P'", "Basic"),
+        ("hmac = 'X-Sig', secret = 'env:T'", "Hmac(X-Sig)"),
+        ("hmac = 'X-Sig', secret = 'env:T', encoding = 'base64'", "Hmac(X-Sig)"),
+        ("timestamped = 'Jambonz-Signature', secret = 'env:T'", "Timestamped(Jambonz-Signature)"),
+        ("plivo = 'env:T'", "Plivo"),
+        ("standard_webhooks = 'env:WHSEC'", "StandardWebhooks"),
+        ("sinch = 'app-key', secret = 'env:B64'", "Sinch(app-key)"),
+    ] {
+        let keys = format!(
+            "{}from = '1234'\ninbound = {{ id = 'i', from = 'f', text = 't' }}\n\
+             guard = {{ {guard} }}\n",
+            least("http")
+        );
+        // None needs a secret in its address.
+        let loaded = read(&text(PUBLIC, "http", &keys)).unwrap();
+        assert_eq!(warnings(&loaded), "", "{guard}");
+        let shown = format!("{:?}", only(&loaded));
+        assert!(shown.contains(&format!("guard: {shown_as},")), "{guard}: {shown}");
+        assert!(!shown.contains("canary") && !shown.contains("Y2FuYXJ5"), "{guard}: {shown}");
+    }
+}
+
+#[test]
+fn a_key_in_base64_is_the_bytes_it_stands_for() {
+    use crate::carrier::signature::{Hash, hmac};
+    use crate::carrier::{Forged, Hook};
+    let keys = format!("{}guard = {{ standard_webhooks = 'env:WHSEC' }}\n", least("http"));
+    let loaded = read(&text(PUBLIC, "http", &keys)).unwrap();
+    let signature = BASE64.encode(hmac(Hash::Sha256, b"canary-canary", b"m-1.7.{}"));
+    let headers = [("id", "m-1"), ("timestamp", "7"), ("signature", &format!("v1,{signature}"))]
+        .map(|(name, value)| (format!("webhook-{name}"), value.to_owned()));
+    let heard = |headers| {
+        only(&loaded).carrier().unwrap().hear(&Hook {
+            url: PUBLIC,
+            part: None,
+            query: "",
+            headers,
+            body: b"{}",
+            now: Timestamp::from_secs(7),
+            scene: None,
+        })
+    };
+    // It is believed, and nothing says how it is to be read.
+    assert_eq!(heard(&headers), Err(Forged::Unreadable));
+    assert_eq!(heard(&[]), Err(Forged::Unsigned));
 }
 
 #[test]

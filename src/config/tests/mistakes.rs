@@ -367,6 +367,70 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "http",
+        "guard = { plivo = 'env:T', secret = 'env:T' }",
+        &["o.toml:13: carriers[0].guard: write how its requests prove where they come from"],
+    ),
+    (
+        "http",
+        "guard = { timestamped = 'X', secret = 'env:T', encoding = 'hex' }",
+        &["o.toml:13: carriers[0].guard: write how its requests prove where they come from"],
+    ),
+    (
+        "http",
+        "guard = { sinch = 'app-key' }",
+        &["o.toml:13: carriers[0].guard: write how its requests prove where they come from"],
+    ),
+    (
+        "http",
+        "guard = { plivo = 'env:T', standard_webhooks = 'env:T' }",
+        &["o.toml:13: carriers[0].guard: write how its requests prove where they come from"],
+    ),
+    ("http", "guard = {}", &["one of { header = \"X-…\", secret = \"env:…\" }, { user = "]),
+    (
+        "http",
+        "guard = 'canary'",
+        &["o.toml:13: carriers[0].guard: this is of type string: write a table, as { hmac = "],
+    ),
+    (
+        "http",
+        "guard = { plivo = 'env:NO' }",
+        &[
+            "o.toml:13: carriers[0].guard.plivo = \"env:NO\": the environment variable NO is not set",
+        ],
+    ),
+    (
+        "http",
+        "guard = { standard_webhooks = 'env:T' }",
+        &[
+            "o.toml:13: carriers[0].guard.standard_webhooks: the secret of Standard Webhooks is whsec_",
+        ],
+    ),
+    (
+        "http",
+        "guard = { standard_webhooks = 'whsec_canary!' }",
+        &[
+            "o.toml:13: carriers[0].guard.standard_webhooks: the secret of Standard Webhooks is whsec_",
+        ],
+    ),
+    (
+        "http",
+        "guard = { standard_webhooks = 'whsec_' }",
+        &[
+            "o.toml:13: carriers[0].guard.standard_webhooks: the secret of Standard Webhooks is whsec_",
+        ],
+    ),
+    (
+        "http",
+        "guard = { sinch = 'app-key', secret = 'env:T' }",
+        &["o.toml:13: carriers[0].guard.secret: the secret of an application of Sinch is base64"],
+    ),
+    (
+        "http",
+        "guard = { sinch = '', secret = 'Y2FuYXJ5' }\nurl = 'https://h/s?t={to}&b={body}'",
+        &["o.toml:13: carriers[0].guard: its secret is empty"],
+    ),
+    (
+        "http",
         "guard = { header = 'X', secrt = 'canary' }",
         &["o.toml:13: carriers[0].guard.secrt: no such key; did you mean \"secret\"?"],
     ),
