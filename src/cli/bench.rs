@@ -1,15 +1,23 @@
 //! `octothorpe bench`: what this build can do on this machine, in figures against their limits.
 
 mod calls;
+mod centre;
+mod checks;
 mod child;
 mod client;
+mod codes;
 mod farm;
 mod figures;
+mod hooks;
 mod load;
 mod machine;
 mod phone;
+mod starts;
+mod web;
 
 use std::process::ExitCode;
+
+use self::figures::Figure;
 
 /// Measure this build on this machine, against the limits it was built for.
 #[derive(Debug, clap::Args)]
@@ -22,11 +30,35 @@ pub(super) struct Args {
 enum What {
     /// Real calls over loopback: loss, lateness, latency and memory of a gateway of its own.
     Calls(calls::Args),
+    /// Codes by text and keys by carrier: checks, starts and hooks a second, and their latency.
+    Codes(codes::Args),
 }
 
 /// Carries the command out.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let What::Calls(args) = args.what;
     // One thread: the gateway runs in a process of its own, and the phones in a thread of theirs.
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(calls::run(args))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match args.what {
+        What::Calls(args) => runtime.block_on(calls::run(args)),
+        What::Codes(args) => runtime.block_on(codes::run(args)),
+    }
+}
+
+/// Says what kind of build this is, where that matters.
+fn warn_of_debug() {
+    if cfg!(debug_assertions) {
+        eprintln!("This is not a release build: its figures mean little.");
+    }
+}
+
+/// Prints the figures; the exit code says whether every limit was kept.
+fn report(figures: &[Figure], json: bool) -> ExitCode {
+    if !json {
+        println!("{}", figures::head());
+    }
+    for figure in figures {
+        println!("{}", if json { figure.json() } else { figure.row() });
+    }
+    eprintln!("load averages at the end: {}", machine::load());
+    ExitCode::from(u8::from(!figures.iter().all(Figure::is_met)))
 }

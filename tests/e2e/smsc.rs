@@ -212,7 +212,7 @@ fn nothing_is_sent_without_a_session() {
 fn a_centre_that_dies_and_comes_back_loses_nothing_and_gets_nothing_twice() {
     const STARTS: usize = 200;
     // Taken texts are unanswered for a while: some are when it dies.
-    let options = ["--delay", "0", "--latency", "30"];
+    let options = ["--delay", "0", "--latency", "100"];
     let first = centre(0, &options);
     let port = first.port();
     let gateway = gateway(port, &password());

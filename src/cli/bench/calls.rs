@@ -2,15 +2,16 @@
 //! for.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::child::{Folder, Gateway, Store};
+use super::child::{Folder, Gateway, SECRET, Store};
 use super::client::{Client, Outcome};
 use super::farm::{Farm, Plan};
-use super::figures::{Figure, Spread, head, number};
+use super::figures::{Figure, Spread, micros, number};
 use super::load::{Done, Load};
 use super::machine::{self, Cores, Used};
 use super::phone::Heard;
@@ -72,15 +73,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let cores = machine::divide();
     let syncs = machine::syncs(folder.path(), &clock)?;
     eprintln!("{}", machine::limits(cores, &syncs));
-    if cfg!(debug_assertions) {
-        eprintln!("This is not a release build: its figures mean little.");
-    }
-    let stores = match args.store.as_slice() {
-        [] => vec![Store::Memory, Store::Disk],
-        some => some.to_vec(),
-    };
+    super::warn_of_debug();
     let mut figures = Vec::new();
-    for store in stores {
+    for store in Store::chosen(&args.store) {
         let bench = Bench::start(&folder, store, cores, clock.clone()).await?;
         figures.extend(bench.at_once(&args).await?);
         figures.extend(bench.at_a_rate(&args).await);
@@ -91,14 +86,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             eprintln!("the gateway: {complaint}");
         }
     }
-    if !args.json {
-        println!("{}", head());
-    }
-    for figure in &figures {
-        println!("{}", if args.json { figure.json() } else { figure.row() });
-    }
-    eprintln!("load averages at the end: {}", machine::load());
-    Ok(ExitCode::from(u8::from(!figures.iter().all(Figure::is_met))))
+    Ok(super::report(&figures, args.json))
 }
 
 /// A gateway and the phones it calls.
@@ -118,14 +106,14 @@ impl Bench {
     ) -> anyhow::Result<Self> {
         let farm = Farm::start(plan(SOON), clock.clone())?;
         let key = format!("otk_{}", Entropy::from_seed(ambient::secret()).token(40));
-        let name = store.name();
-        let gateway = Gateway::start(folder.path(), name, store, farm.address, &key, cores).await?;
+        let rest = configuration(farm.address);
+        let gateway = Gateway::start(folder.path(), store, &rest, &key, cores).await?;
         let client = Rc::new(Client::new(gateway.api, &key, clock));
-        Ok(Self { store: name, gateway, farm, client })
+        Ok(Self { store: store.name(), gateway, farm, client })
     }
 
     fn figure(&self, name: &'static str, what: &str, value: f64, unit: &'static str) -> Figure {
-        Figure::new(self.store, name, what, value, unit)
+        Figure::new("calls", self.store, name, what, value, unit)
     }
 
     /// All at once: loss, lateness, memory, CPU.
@@ -238,6 +226,15 @@ impl Bench {
     }
 }
 
+/// The only trunk is the farm.
+fn configuration(trunk: SocketAddr) -> String {
+    format!(
+        "[[trunks]]\nname = \"phones\"\ntarget = \"sip:{trunk};transport=udp\"\n\
+         caller_id = \"+12025550100\"\n\
+         [[tenants]]\nname = \"bench\"\napi_keys = [{SECRET:?}]\nvoice_countries = [\"US\"]\n"
+    )
+}
+
 fn plan(press_after: Duration) -> Plan {
     Plan { answer_after: Duration::from_millis(100), press_after, talk: true }
 }
@@ -259,7 +256,6 @@ fn latencies(done: &Done) -> (Spread, Spread) {
     let phones: HashMap<&str, &Heard> =
         done.phones.iter().map(|phone| (phone.number.as_str(), phone)).collect();
     let both = |outcome: &Outcome| Some((*phones.get(outcome.number.as_str())?, outcome.asked));
-    let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
     let invites = done.outcomes.iter().filter_map(|outcome| {
         let (phone, asked) = both(outcome)?;
         Some(micros(phone.invited.since(asked)))

@@ -18,6 +18,14 @@ use super::machine::Cores;
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(20);
 
+/// The address by which it thinks that carriers reach it. Nothing is ever sent there: the bench
+/// signs with it, and calls the gateway where it listens.
+pub(super) const PUBLIC: &str = "https://gateway.bench.example";
+
+/// The variable that tells it the one secret of the bench: a secret in the configuration itself
+/// would be complained of.
+pub(super) const SECRET: &str = "env:BENCH_SECRET";
+
 /// How many of its complaints are kept.
 const COMPLAINTS: usize = 20;
 
@@ -31,6 +39,11 @@ pub(super) enum Store {
 }
 
 impl Store {
+    /// Those that were asked for; both when none was.
+    pub(super) fn chosen(asked: &[Self]) -> Vec<Self> {
+        if asked.is_empty() { vec![Self::Memory, Self::Disk] } else { asked.to_vec() }
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -73,22 +86,22 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one whose only trunk is at `trunk` and whose only tenant has `key`; one media
-    /// thread.
+    /// Starts one with one media thread; `rest` is what its configuration says of trunks,
+    /// carriers, routes and tenants, and `secret` what [`SECRET`] stands for in it.
     pub(super) async fn start(
         folder: &Path,
-        name: &str,
         store: Store,
-        trunk: SocketAddr,
-        key: &str,
+        rest: &str,
+        secret: &str,
         cores: Cores,
     ) -> anyhow::Result<Self> {
+        let name = store.name();
         let file = folder.join(format!("{name}.toml"));
         let records = match store {
             Store::Memory => "memory:".to_owned(),
             Store::Disk => format!("file:{}", folder.join(name).display()),
         };
-        fs::write(&file, configuration(&records, trunk, key))?;
+        fs::write(&file, configuration(&records, rest))?;
         let program = std::env::current_exe()?;
         let mut command = match cores {
             Cores::Apart { gateway, .. } => {
@@ -105,6 +118,7 @@ impl Gateway {
                 command.env_remove(&name);
             }
         }
+        command.env(SECRET.trim_start_matches("env:"), secret);
         command.arg("serve").arg("--config").arg(&file);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let process = command.spawn().context("cannot start the gateway")?;
@@ -144,15 +158,13 @@ impl Drop for Gateway {
     }
 }
 
-fn configuration(records: &str, trunk: SocketAddr, key: &str) -> String {
+fn configuration(records: &str, rest: &str) -> String {
     format!(
         "[server]\napi_listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
+         public_url = {PUBLIC:?}\n\
          [store]\nurl = {records:?}\n\
          [sip]\nlisten = [\"udp:127.0.0.1:0\"]\nrtp_ports = [10000, 31999]\nengines = 1\n\
-         [log]\nfilter = \"info\"\nformat = \"json\"\n\
-         [[trunks]]\nname = \"phones\"\ntarget = \"sip:{trunk};transport=udp\"\n\
-         caller_id = \"+12025550100\"\n\
-         [[tenants]]\nname = \"bench\"\napi_keys = [{key:?}]\nvoice_countries = [\"US\"]\n"
+         [log]\nfilter = \"info\"\nformat = \"json\"\n{rest}"
     )
 }
 

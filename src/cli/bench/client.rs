@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::ambient::{Clock, Timestamp};
+use crate::cli::text;
 
 /// How long one verification may take, whatever becomes of it.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -36,7 +37,18 @@ impl Outcome {
     }
 }
 
-/// A customer.
+/// What a request was answered.
+#[derive(Debug)]
+pub(super) struct Said<B> {
+    /// Just before the request was written.
+    pub(super) asked: Timestamp,
+    /// When the answer had been read.
+    pub(super) told: Timestamp,
+    /// Its body.
+    pub(super) body: B,
+}
+
+/// A customer, or a carrier with a hook to call.
 pub(super) struct Client {
     address: SocketAddr,
     key: String,
@@ -65,19 +77,49 @@ impl Client {
 
     async fn follow(&self, outcome: &mut Outcome) -> anyhow::Result<String> {
         let body = json!({ "to": outcome.number }).to_string();
-        let head = "POST /v1/verifications HTTP/1.1";
-        let mut connection = self.connection().await?;
-        outcome.asked = self.clock.now();
-        let mut seen = self.exchange(&mut connection, head, &body).await?;
-        while text(&seen, "status") == "pending" {
-            let id = text(&seen, "id");
-            let version = seen.get("version").and_then(Value::as_u64).unwrap_or_default();
-            let head = format!("GET /v1/verifications/{id}?wait=60&since={version} HTTP/1.1");
-            seen = self.exchange(&mut connection, &head, "").await?;
+        let mut said = self.ask("POST /v1/verifications", &body).await?;
+        outcome.asked = said.asked;
+        while text(&said.body, "status") == "pending" {
+            let id = text(&said.body, "id");
+            let version = said.body.get("version").and_then(Value::as_u64).unwrap_or_default();
+            let line = format!("GET /v1/verifications/{id}?wait=60&since={version}");
+            said = self.ask(&line, "").await?;
         }
-        outcome.told = Some(self.clock.now());
-        self.idle.borrow_mut().push((self.clock.now(), connection));
-        Ok(format!("{} {}", text(&seen, "status"), text(&seen, "reason")))
+        outcome.told = Some(said.told);
+        Ok(format!("{} {}", text(&said.body, "status"), text(&said.body, "reason")))
+    }
+
+    /// Asks the API: method and path, and a body of JSON, which may be empty.
+    pub(super) async fn ask(&self, line: &str, body: &str) -> anyhow::Result<Said<Value>> {
+        let mut headers = format!("Authorization: Bearer {}\r\n", self.key);
+        if !body.is_empty() {
+            headers.push_str("Content-Type: application/json\r\n");
+        }
+        let said = self.send(line, &headers, body).await?;
+        let body = serde_json::from_slice(&said.body)?;
+        Ok(Said { asked: said.asked, told: said.told, body })
+    }
+
+    /// Makes a request with these headers, each with its line end. What the answer is not good
+    /// for is an error.
+    pub(super) async fn send(
+        &self,
+        line: &str,
+        headers: &str,
+        body: &str,
+    ) -> anyhow::Result<Said<Vec<u8>>> {
+        let mut connection = self.connection().await?;
+        let length = match body.len() {
+            0 => String::new(),
+            length => format!("Content-Length: {length}\r\n"),
+        };
+        let host = self.address;
+        let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\n{headers}{length}\r\n{body}");
+        let asked = self.clock.now();
+        let body = talk(&mut connection, &request).await?;
+        let told = self.clock.now();
+        self.idle.borrow_mut().push((told, connection));
+        Ok(Said { asked, told, body })
     }
 
     async fn connection(&self) -> anyhow::Result<TcpStream> {
@@ -91,80 +133,48 @@ impl Client {
         connection.set_nodelay(true)?;
         Ok(connection)
     }
-
-    async fn exchange(
-        &self,
-        connection: &mut TcpStream,
-        head: &str,
-        body: &str,
-    ) -> anyhow::Result<Value> {
-        Ok(serde_json::from_slice(&self.talk(connection, head, body).await?)?)
-    }
-
-    /// One request, and the body of its answer.
-    async fn talk(
-        &self,
-        connection: &mut TcpStream,
-        head: &str,
-        body: &str,
-    ) -> anyhow::Result<Vec<u8>> {
-        let mut request =
-            format!("{head}\r\nHost: {}\r\nAuthorization: Bearer {}\r\n", self.address, self.key);
-        if !body.is_empty() {
-            request.push_str(&format!(
-                "Content-Type: application/json\r\nContent-Length: {}\r\n",
-                body.len()
-            ));
-        }
-        request.push_str("\r\n");
-        request.push_str(body);
-        connection.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::with_capacity(2_048);
-        let length = loop {
-            anyhow::ensure!(
-                connection.read_buf(&mut answer).await? > 0,
-                "the connection was closed"
-            );
-            if let Some(length) = length(&answer) {
-                break length?;
-            }
-        };
-        while answer.len() < length.whole {
-            anyhow::ensure!(
-                connection.read_buf(&mut answer).await? > 0,
-                "the answer was cut short"
-            );
-        }
-        let body = answer.split_off(length.head.min(answer.len()));
-        let said = String::from_utf8_lossy(&answer);
-        let status = said.split_whitespace().nth(1).unwrap_or_default();
-        anyhow::ensure!(
-            status.starts_with('2'),
-            "the API answered {status}: {}",
-            String::from_utf8_lossy(&body)
-        );
-        Ok(body)
-    }
 }
 
-/// How long an answer is.
-struct Length {
-    head: usize,
-    whole: usize,
+/// One request, and the body of its answer.
+async fn talk(connection: &mut TcpStream, request: &str) -> anyhow::Result<Vec<u8>> {
+    connection.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::with_capacity(2_048);
+    let length = loop {
+        anyhow::ensure!(connection.read_buf(&mut answer).await? > 0, "the connection was closed");
+        if let Some(length) = length(&answer) {
+            break length?;
+        }
+    };
+    while answer.len() < length.whole {
+        anyhow::ensure!(connection.read_buf(&mut answer).await? > 0, "the answer was cut short");
+    }
+    let body = answer.split_off(length.head.min(answer.len()));
+    let said = String::from_utf8_lossy(&answer);
+    let status = said.split_whitespace().nth(1).unwrap_or_default();
+    anyhow::ensure!(
+        status.starts_with('2'),
+        "the gateway answered {status}: {}",
+        String::from_utf8_lossy(&body)
+    );
+    Ok(body)
+}
+
+/// How long a message is.
+pub(super) struct Length {
+    /// Its head, with the empty line.
+    pub(super) head: usize,
+    /// All of it.
+    pub(super) whole: usize,
 }
 
 /// Once its head is there.
-fn length(answer: &[u8]) -> Option<anyhow::Result<Length>> {
+pub(super) fn length(answer: &[u8]) -> Option<anyhow::Result<Length>> {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let lines = String::from_utf8_lossy(answer.get(..head)?).to_ascii_lowercase();
     let length = lines.lines().find_map(|line| line.strip_prefix("content-length:"));
     let length = length.and_then(|length| length.trim().parse::<usize>().ok());
-    let length = length.context("the API gave no Content-Length");
+    let length = length.context("there is no Content-Length");
     Some(length.map(|length| Length { head, whole: head.saturating_add(length) }))
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

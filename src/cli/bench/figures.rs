@@ -1,5 +1,7 @@
 //! Figures: how values spread, and how a figure stands to its limit.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 /// How durations spread.
@@ -33,6 +35,11 @@ pub(super) fn millis(micros: u64) -> f64 {
     micros as f64 / 1_000.0
 }
 
+/// A duration in microseconds.
+pub(super) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// A count as a figure.
 #[expect(clippy::cast_precision_loss, reason = "nothing is counted up to 2^52 here")]
 pub(super) fn number(count: usize) -> f64 {
@@ -42,6 +49,8 @@ pub(super) fn number(count: usize) -> f64 {
 /// One thing that was measured.
 #[derive(Clone, Debug)]
 pub(super) struct Figure {
+    /// The command that measures it.
+    bench: &'static str,
     store: &'static str,
     /// Its name in JSON.
     name: &'static str,
@@ -49,43 +58,74 @@ pub(super) struct Figure {
     what: String,
     value: f64,
     unit: &'static str,
-    /// The largest value that is good.
-    limit: Option<f64>,
+    limit: Option<Limit>,
+}
+
+/// What is good.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    /// Up to this.
+    Most(f64),
+    /// From this.
+    Least(f64),
+}
+
+impl Limit {
+    const fn value(self) -> f64 {
+        match self {
+            Self::Most(limit) | Self::Least(limit) => limit,
+        }
+    }
 }
 
 impl Figure {
     pub(super) fn new(
+        bench: &'static str,
         store: &'static str,
         name: &'static str,
         what: impl Into<String>,
         value: f64,
         unit: &'static str,
     ) -> Self {
-        Self { store, name, what: what.into(), value, unit, limit: None }
+        Self { bench, store, name, what: what.into(), value, unit, limit: None }
     }
 
     /// Good up to this.
     pub(super) fn at_most(self, limit: f64) -> Self {
-        Self { limit: Some(limit), ..self }
+        Self { limit: Some(Limit::Most(limit)), ..self }
+    }
+
+    /// Good from this.
+    pub(super) fn at_least(self, limit: f64) -> Self {
+        Self { limit: Some(Limit::Least(limit)), ..self }
     }
 
     /// Whether it is within its limit. A value that could not be had is not.
     pub(super) fn is_met(&self) -> bool {
-        self.limit.is_none_or(|limit| self.value <= limit)
+        self.limit.is_none_or(|limit| match limit {
+            Limit::Most(limit) => self.value <= limit,
+            Limit::Least(limit) => self.value >= limit,
+        })
     }
 
     fn ratio(&self) -> Option<f64> {
-        self.limit.filter(|limit| *limit > 0.0).map(|limit| self.value / limit)
+        let limit = self.limit.map(Limit::value);
+        limit.filter(|limit| *limit > 0.0).map(|limit| self.value / limit)
     }
 
     /// On one line, as JSON.
     pub(super) fn json(&self) -> String {
         let mut line = json!({
-            "bench": "calls", "store": self.store, "measure": self.name, "what": self.what,
+            "bench": self.bench, "store": self.store, "measure": self.name, "what": self.what,
             "value": self.value, "unit": self.unit,
         });
         if let (Some(limit), Some(line)) = (self.limit, line.as_object_mut()) {
-            line.insert("limit".to_owned(), json!(limit));
+            let good = match limit {
+                Limit::Most(_) => "at most",
+                Limit::Least(_) => "at least",
+            };
+            line.insert("limit".to_owned(), json!(limit.value()));
+            line.insert("good".to_owned(), json!(good));
             line.insert("ratio".to_owned(), json!(self.ratio()));
             line.insert("met".to_owned(), json!(self.is_met()));
         }
@@ -95,7 +135,10 @@ impl Figure {
     /// On one line of a table, under the head.
     pub(super) fn row(&self) -> String {
         let value = format!("{} {}", short(self.value), self.unit);
-        let limit = self.limit.map_or(String::new(), short);
+        let limit = self.limit.map_or(String::new(), |limit| match limit {
+            Limit::Most(limit) => short(limit),
+            Limit::Least(limit) => format!(">={}", short(limit)),
+        });
         let ratio = self.ratio().map_or(String::new(), |ratio| format!("{ratio:.2}"));
         let judged = match self.limit {
             Some(_) if self.is_met() => "ok",
@@ -103,7 +146,7 @@ impl Figure {
             None => "",
         };
         let row = format!(
-            "{:<7}{:<46}{value:>14}{limit:>8}{ratio:>8}  {judged}",
+            "{:<7}{:<46}{value:>14}{limit:>9}{ratio:>8}  {judged}",
             self.store,
             self.what.as_str()
         );
@@ -113,7 +156,7 @@ impl Figure {
 
 /// The first line of a table.
 pub(super) fn head() -> String {
-    format!("{:<7}{:<46}{:>14}{:>8}{:>8}", "store", "measure", "figure", "limit", "ratio")
+    format!("{:<7}{:<46}{:>14}{:>9}{:>8}", "store", "measure", "figure", "limit", "ratio")
 }
 
 fn short(value: f64) -> String {
@@ -139,9 +182,13 @@ mod tests {
 
     #[test]
     fn a_figure_is_judged_by_its_limit_and_nothing_is_not_good() {
-        let figure = |value: f64| Figure::new("disk", "x", "X", value, "ms").at_most(5.0);
+        let bare = |value| Figure::new("calls", "disk", "x", "X", value, "ms");
+        let figure = |value: f64| bare(value).at_most(5.0);
         assert!(figure(5.0).is_met() && !figure(5.1).is_met() && !figure(f64::NAN).is_met());
         assert!(figure(10.0).row().ends_with("2.00  MISSED"));
         assert!(figure(10.0).json().contains("\"ratio\":2.0"));
+        let least = |value: f64| bare(value).at_least(5.0);
+        assert!(least(5.0).is_met() && !least(4.9).is_met() && !least(f64::NAN).is_met());
+        assert!(least(10.0).row().ends_with(">=5    2.00  ok"), "{}", least(10.0).row());
     }
 }

@@ -1,4 +1,4 @@
-//! A load: calls begun at a rate, each by a customer of its own, and what came of them.
+//! A load: things begun at a rate, each by a customer of its own, and what came of them.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -56,7 +56,11 @@ impl Load {
         // What the farm saw of an earlier load.
         farm.reports().for_each(drop);
         drop(farm.late());
-        let outcomes = LocalSet::new().run_until(self.place(client, settled)).await;
+        let call = |index| {
+            let (client, number) = (Rc::clone(&client), number(index));
+            async move { client.verify(number).await }
+        };
+        let outcomes = paced(self, call, settled).await;
         let mut phones: Vec<Heard> = farm.reports().collect();
         let rest = async {
             while phones.len() < outcomes.len() {
@@ -68,16 +72,28 @@ impl Load {
         let _ = timeout(PARTING, rest).await;
         Done { outcomes, phones, farm_late: Spread::of(farm.late()) }
     }
+}
 
-    async fn place(self, client: Rc<Client>, mut settled: impl FnMut(usize)) -> Vec<Outcome> {
-        let (mut begun, mut outcomes) = (0, Vec::with_capacity(self.calls));
+/// Begins things at a rate, whatever became of those before, and gathers what they come to;
+/// `settled` is told how many have, each time that one more has.
+pub(super) async fn paced<F>(
+    load: Load,
+    mut begin: impl FnMut(usize) -> F,
+    mut settled: impl FnMut(usize),
+) -> Vec<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let Load { calls, rate, most } = load;
+    let (mut begun, mut outcomes) = (0, Vec::with_capacity(calls));
+    let all = async {
         let mut running = JoinSet::new();
-        let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / self.rate));
+        let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
         loop {
             tokio::select! {
-                _ = pace.tick(), if begun < self.calls && running.len() < self.most => {
-                    let (client, number) = (Rc::clone(&client), number(begun));
-                    running.spawn_local(async move { client.verify(number).await });
+                _ = pace.tick(), if begun < calls && running.len() < most => {
+                    running.spawn_local(begin(begun));
                     begun += 1;
                 }
                 Some(done) = running.join_next() => {
@@ -87,7 +103,8 @@ impl Load {
                 else => return outcomes,
             }
         }
-    }
+    };
+    LocalSet::new().run_until(all).await
 }
 
 impl Done {
@@ -106,8 +123,8 @@ impl Done {
     }
 }
 
-/// The number of a call.
-fn number(index: usize) -> String {
+/// The number of a call or text.
+pub(super) fn number(index: usize) -> String {
     let area = AREAS.get(index / 10_000 % AREAS.len()).copied().unwrap_or_default();
     format!("+1{area}555{:04}", index % 10_000)
 }

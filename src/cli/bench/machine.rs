@@ -4,10 +4,14 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::figures::Spread;
+use super::figures::{Spread, micros};
 use crate::ambient::Clock;
 
 /// A CPU's number.
@@ -18,6 +22,9 @@ const TICKS: f64 = 100.0;
 
 /// How often the disk is asked to sync.
 const SYNCS: usize = 64;
+
+/// How often a canary wants to run.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Which cores the two sides have.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +191,37 @@ pub(super) fn resident(process: u32) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let words = field(&status, "VmRSS:").and_then(|value| value.split_whitespace().next());
     Ok(words.context("/proc names no VmRSS")?.parse()?)
+}
+
+/// A thread that wants to run every millisecond, and notes how late it was let: as much of a latency
+/// may be this side's.
+pub(super) struct Canary {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<u64>>,
+}
+
+impl Canary {
+    pub(super) fn start(clock: Clock) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let work = move || {
+            let mut late = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                let due = clock.now() + TICK;
+                std::thread::sleep(TICK);
+                late.push(micros(clock.now().since(due)));
+            }
+            late
+        };
+        let thread = std::thread::Builder::new().name("canary".to_owned()).spawn(work)?;
+        Ok(Self { stop, thread })
+    }
+
+    /// How late it was.
+    pub(super) fn stop(self) -> Spread {
+        self.stop.store(true, Ordering::Relaxed);
+        Spread::of(self.thread.join().unwrap_or_default())
+    }
 }
 
 /// Datagrams that this machine dropped because a socket's buffer was full.
