@@ -51,6 +51,9 @@ struct Seen {
     placed: Vec<String>,
     written: Vec<(String, String)>,
     delivered: Vec<Delivery>,
+    closed: usize,
+    /// How long a carrier takes to answer.
+    slow: Duration,
     receipt: Option<Receipt>,
 }
 
@@ -59,13 +62,20 @@ struct World(Arc<Mutex<Seen>>);
 
 impl Hands for World {
     async fn place(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
-        let mut seen = self.0.lock().unwrap();
         let name = format!("{}-{attempt}", verification.id);
-        seen.placed.push(name.clone());
+        let slow = {
+            let mut seen = self.0.lock().unwrap();
+            seen.placed.push(name.clone());
+            seen.slow
+        };
+        tokio::time::sleep(slow).await;
+        let seen = self.0.lock().unwrap();
         seen.receipt.clone().unwrap_or(Receipt::Taken(format!("SM-{name}")))
     }
 
-    async fn close(&self, _: &Verification, _: AttemptNo, _: Option<&str>, _: Farewell) {}
+    async fn close(&self, _: &Verification, _: AttemptNo, _: Option<&str>, _: Farewell) {
+        self.0.lock().unwrap().closed += 1;
+    }
 
     async fn write(&self, _: &str, to: &PhoneNumber, body: &Body, _: &str) {
         let written = (to.expose().to_owned(), body.expose().to_owned());
@@ -597,6 +607,31 @@ async fn test_numbers_play_their_parts_and_nothing_is_sent() {
     let refused = site.try_begin(CALL, "", None).await.unwrap_err();
     assert!(matches!(refused, BeginError::Refused(Refusal::NotReserved)));
     assert!(site.world.0.lock().unwrap().placed.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_taken_after_the_verdict_is_ended_if_it_is_a_call_and_left_if_it_is_a_text() {
+    for (way, closed) in [(CALL, 2), (SMS, 0)] {
+        let site = site();
+        site.world.0.lock().unwrap().slow = Duration::from_millis(300);
+        let cancel = async {
+            let placed = loop {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                let first = site.world.0.lock().unwrap().placed.first().cloned();
+                if let Some(first) = first {
+                    break first;
+                }
+            };
+            let id = VerificationId::parse(placed.rsplit_once('-').unwrap().0).unwrap();
+            let answer = AnswerOf { idempotency: None, render };
+            site.gateway.cancel(&site.tenant, &id, answer).await.unwrap();
+        };
+        let (begun, ()) = tokio::join!(site.try_begin(way, "111222", None), cancel);
+        begun.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Once for the verdict, which knows no name of the call yet, and once with its name.
+        assert_eq!(site.world.0.lock().unwrap().closed, closed);
+    }
 }
 
 #[tokio::test]

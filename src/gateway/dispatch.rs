@@ -273,7 +273,10 @@ impl<H: Hands> Dispatcher<H> {
         self.told(id, signal).await?;
         // Whoever ended the attempt before its call had a name found nobody to tell.
         let Some(after) = self.gateway.load(id).await? else { return Ok(()) };
-        if handle.is_some() && !is_running(&after, attempt) && !says_goodbye(&after, attempt) {
+        let called = after.find(attempt).is_some_and(|it| it.channel == Channel::Voice);
+        let unheard = !is_running(&after, attempt) && !says_goodbye(&after, attempt);
+        // A text that was sent cannot be taken back.
+        if handle.is_some() && called && unheard {
             self.hands.close(&after, attempt, handle.as_deref(), Farewell::Silent).await;
         }
         Ok(())

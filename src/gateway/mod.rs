@@ -180,6 +180,9 @@ pub enum Fault {
     /// A record was changed by others faster than we could, again and again.
     #[error("verification {0} did not hold still")]
     Contended(VerificationId),
+    /// So was the record of what a phone wants.
+    #[error("the record of a phone's choice did not hold still")]
+    Choice,
 }
 
 /// Whether this node takes new verifications.
@@ -665,7 +668,7 @@ impl Gateway {
                 return Ok(());
             }
         }
-        Ok(())
+        Err(Fault::Choice)
     }
 
     /// Writes down that something was answered; `false` when it had been already.

@@ -2,7 +2,7 @@
 //! reports each as delivered a second later.
 //!
 //! Its own reading and writing of SMPP 3.4, so that what it measures does not rest on the code
-//! that is measured. Section numbers are those of the specification, issue 1.2.
+//! that is measured. Section numbers are those of the specification.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
