@@ -13,11 +13,10 @@ use crate::ambient::{Entropy, Timestamp};
 use crate::media::player::Player;
 use crate::media::prompt::{Pack, PhraseId};
 use crate::media::script::{self, Answer, Close, Lines, Script};
-use crate::media::{self, FRAME_TIME, Law, MediaSession, Packet, Payload, Unusable};
+use crate::media::{self, FRAME_TIME, Law, MediaSession, Packet, Payload, Srtp, Unusable};
 pub use crate::media::{Key, Path, Quality};
 use crate::sip::call::{self, Call};
-use crate::sip::digest::Credentials;
-use crate::sip::{self, Message, NameAddr};
+use crate::sip::{self, Hop, Message};
 
 /// A frame this much later than planned starts a new schedule: the thread was away, and a burst
 /// of old frames would only fill the far end's jitter buffer.
@@ -50,22 +49,12 @@ impl Default for Settings {
 /// One call to make.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Who is called.
-    pub target: call::Target,
-    /// Where the INVITE is sent.
-    pub next_hop: SocketAddr,
-    /// Where we take SIP: Via and Contact.
-    pub local: SocketAddr,
+    /// Its signalling.
+    pub call: call::Order,
     /// Where we take RTP; RTCP is one port above.
     pub rtp: SocketAddr,
-    /// Who calls.
-    pub from: NameAddr,
-    /// What the trunk lets us in by.
-    pub credentials: Option<Credentials>,
-    /// How long it may ring.
-    pub ring_timeout: Duration,
-    /// How long the trunk may say nothing at all, where another one could be tried instead.
-    pub first_response: Option<Duration>,
+    /// Whether its media are encrypted.
+    pub srtp: Srtp,
     /// The name to greet with, if there is a recording of it.
     pub brand: Option<String>,
 }
@@ -77,7 +66,7 @@ pub enum Input<'a> {
     /// A SIP message with its Call-ID came in.
     Sip {
         /// From where.
-        from: SocketAddr,
+        from: Hop,
         /// What.
         message: &'a Message,
     },
@@ -101,8 +90,11 @@ pub enum Input<'a> {
     Close(Close),
     /// Hang up at once; a phone that still rings stops ringing.
     Stop,
-    /// The network says that what we sent did not arrive.
-    Unreachable,
+    /// The network says that what we sent there did not arrive, or cannot.
+    Unreachable {
+        /// Where.
+        hop: Hop,
+    },
 }
 
 /// What must now happen.
@@ -112,9 +104,9 @@ pub enum Output {
     /// Send a SIP message.
     Sip {
         /// Where to.
-        to: SocketAddr,
-        /// The bytes.
-        datagram: Vec<u8>,
+        to: Hop,
+        /// The message.
+        bytes: Vec<u8>,
     },
     /// Send a frame from the RTP port.
     Rtp {
@@ -262,18 +254,8 @@ impl Leg {
         settings: Settings,
     ) -> Self {
         let media = MediaSession::new(order.rtp, entropy.fork());
-        let signalling = call::Order {
-            target: order.target,
-            next_hop: order.next_hop,
-            local: order.local,
-            from: order.from,
-            credentials: order.credentials,
-            offer: media.offer(),
-            ring_timeout: order.ring_timeout,
-            first_response: order.first_response,
-        };
         Self {
-            call: Call::new(signalling, entropy.fork(), settings.sip.clone()),
+            call: Call::new(order.call, media.offer(), entropy.fork(), settings.sip.clone()),
             script: Script::new(settings.script, lines),
             media,
             settings,
@@ -366,7 +348,7 @@ impl Leg {
                 self.converse(now, script::Input::Conclude(close), out);
             }
             Input::Close(_) | Input::Stop => self.hang_up(now, out),
-            Input::Unreachable => self.signal(now, call::Input::Unreachable, out),
+            Input::Unreachable { hop } => self.signal(now, call::Input::Unreachable { hop }, out),
         }
         if self.done {
             self.done = false;
@@ -426,7 +408,7 @@ impl Leg {
         self.call.on(now, input, &mut said);
         for output in said {
             match output {
-                call::Output::Send { to, datagram } => out.push(Output::Sip { to, datagram }),
+                call::Output::Send { to, bytes } => out.push(Output::Sip { to, bytes }),
                 call::Output::Alerting { status, sdp } => {
                     // Early media is listened to for what it says of the line, never for a key.
                     if let Some(Err(unusable)) = sdp.map(|sdp| self.media.answered(now, &sdp)) {

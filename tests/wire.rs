@@ -15,7 +15,9 @@ use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::sip::call::{Call, Input, Order, Output, State, Target};
 use octothorpe::sip::digest::Credentials;
 use octothorpe::sip::message::{self, Incoming, Malformed, Message};
-use octothorpe::sip::{Method, NameAddr, Request, Response, Route, Settings, Uri, stateless};
+use octothorpe::sip::{
+    Hop, Method, NameAddr, Request, Response, Route, Settings, Uri, Way, stateless,
+};
 use proptest::prelude::*;
 
 /// Accepted, refused with this status (0: without an answer), or either.
@@ -152,20 +154,31 @@ fn readable(bytes: &[u8]) -> Message {
 fn order(display: &str) -> Order {
     let from = NameAddr::new(Uri::sip("+49307654321", "ours.example", None)).display(display);
     Order {
-        target: Target { user: "+49301234567".into(), host: "trunk.example".into(), port: None },
-        next_hop: address(TRUNK),
-        local: address("192.0.2.1:5060"),
+        target: Target {
+            user: "+49301234567".into(),
+            host: "trunk.example".into(),
+            port: None,
+            is_phone: false,
+        },
+        ways: vec![Way { local: address("192.0.2.1:5060"), ..way(TRUNK) }],
         from,
+        routes: Vec::new(),
+        headers: Vec::new(),
+        redirects: Vec::new(),
         credentials: Some(Credentials::new("user", "password")),
-        offer: b"v=0\r\n".to_vec(),
         ring_timeout: Duration::from_secs(45),
         first_response: None,
     }
 }
 
+fn way(text: &str) -> Way {
+    Way { hop: Hop::udp(address(text)), local: address(text) }
+}
+
 /// A call whose INVITE is out, and that INVITE.
 fn live() -> (Call, Message) {
-    let mut call = Call::new(order("Us"), Entropy::from_number(7), Settings::default());
+    let mut call =
+        Call::new(order("Us"), b"v=0\r\n".to_vec(), Entropy::from_number(7), Settings::default());
     let mut out = Vec::new();
     call.on(Timestamp::from_secs(1), Input::Start, &mut out);
     let invite = sent(&out).first().map(|bytes| readable(bytes)).unwrap();
@@ -174,8 +187,8 @@ fn live() -> (Call, Message) {
 
 fn sent(out: &[Output]) -> Vec<Vec<u8>> {
     let sends = out.iter().filter_map(|output| {
-        let Output::Send { datagram, .. } = output else { return None };
-        Some(datagram.clone())
+        let Output::Send { bytes, .. } = output else { return None };
+        Some(bytes.clone())
     });
     sends.collect()
 }
@@ -246,7 +259,11 @@ fn adopted(bytes: &[u8], invite: &Message) -> Vec<u8> {
 }
 
 fn feed(call: &mut Call, message: &Message, out: &mut Vec<Output>) {
-    call.on(Timestamp::from_secs(1), Input::Received { from: address(TRUNK), message }, out);
+    call.on(
+        Timestamp::from_secs(1),
+        Input::Received { from: Hop::udp(address(TRUNK)), message },
+        out,
+    );
 }
 
 #[test]
@@ -384,7 +401,8 @@ fn everything_a_call_says(display: &str) -> Vec<Vec<u8>> {
     let now = Timestamp::from_secs(1);
     let mut said = Vec::new();
     for with_answer in [true, false] {
-        let mut call = Call::new(order(display), Entropy::from_number(7), Settings::default());
+        let (offer, entropy) = (b"v=0\r\n".to_vec(), Entropy::from_number(7));
+        let mut call = Call::new(order(display), offer, entropy, Settings::default());
         let mut out = Vec::new();
         call.on(now, Input::Start, &mut out);
         let first = readable(&sent(&out)[0]);
@@ -403,7 +421,7 @@ fn everything_a_call_says(display: &str) -> Vec<Vec<u8>> {
                 let us = NameAddr::new(second.from_uri().unwrap().clone());
                 let them = NameAddr::new(second.to_uri().unwrap().clone());
                 let request = Request::new(method, contact.clone())
-                    .via("UDP", address(TRUNK), &format!("z9hG4bK{number}"))
+                    .via(&way(TRUNK), &format!("z9hG4bK{number}"))
                     .from(&them.tag("t"))
                     .to(&us.tag(second.from_tag().unwrap()))
                     .call_id(call.call_id())
@@ -473,7 +491,7 @@ proptest! {
         let routes: Vec<Route> = Route::read(&text[4]).into_iter().chain([Route::to(uri.clone())]).collect();
         let method = Method::parse(&text[5]).unwrap_or(Method::Invite);
         let request = Request::new(method, uri.clone())
-            .via(&text[6], "[::1]:5060".parse().unwrap(), &text[7])
+            .via(&way("[::1]:5060"), &text[7])
             .from(&address)
             .to(&address)
             .call_id(&text[8])

@@ -12,10 +12,11 @@ use super::{verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
 use crate::gateway::resource::render;
-use crate::gateway::settings::{Settings, Tenant, Trunk, TrunkCredentials};
+use crate::gateway::settings::{Identity, Settings, Target, Tenant, Trunk, TrunkCredentials};
 use crate::gateway::tap::Tap;
 use crate::gateway::{AnswerOf, Answered, Asked, BeginError, Gateway};
 use crate::media::prompt::Pack;
+use crate::sip::Hop;
 use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
 use crate::verify::request::{Brand, Channel, Mode, Request, Way};
@@ -201,7 +202,7 @@ fn settings(args: &Args, number: &PhoneNumber) -> anyhow::Result<Settings> {
     };
     let listen = match &args.sip_listen {
         Some(listen) => config::sip_listener(listen).map_err(wrong)?,
-        None => SocketAddr::new(listen_for(&trunk), 0),
+        None => Hop::udp(SocketAddr::new(listen_for(&trunk), 0)),
     };
     let via = vec![trunk.name.clone()];
     let rule = Rule { channel: Channel::Voice, prefix: "+".to_owned(), via };
@@ -225,16 +226,12 @@ fn trunk_via(args: &Args, via: &str) -> anyhow::Result<Trunk> {
             })
             .map_err(|error| wrong(format!("--password: {error}")))?
             .0,
+            realm: None,
         }),
         (_, _) => None,
     };
-    Ok(Trunk {
-        name: VIA.to_owned(),
-        host: target.host,
-        port: target.port,
-        caller_id: args.caller_id.clone(),
-        credentials,
-    })
+    let identity = Identity { caller_id: args.caller_id.clone(), ..Identity::default() };
+    Ok(Trunk { identity, credentials, ..Trunk::new(VIA, target) })
 }
 
 fn trunk_of(path: &Path, name: &str) -> anyhow::Result<Trunk> {
@@ -250,7 +247,8 @@ fn trunk_of(path: &Path, name: &str) -> anyhow::Result<Trunk> {
 
 /// Loopback for a peer on loopback; otherwise any address of the family that reaches the peer.
 fn listen_for(trunk: &Trunk) -> IpAddr {
-    let found = (trunk.host.as_str(), trunk.port).to_socket_addrs();
+    let Target { host, port, .. } = trunk.first_hop();
+    let found = (host.as_str(), port.unwrap_or(5060)).to_socket_addrs();
     match found.ok().and_then(|mut found| found.next()).map(|address| address.ip()) {
         Some(ip) if ip.is_loopback() => ip,
         Some(IpAddr::V6(_)) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::config::{self, CarrierBrief, Complaint, Complaints, Loaded, Sample};
 use crate::gateway::settings::{Provider, StoreSettings, Tenant, Trunk};
+use crate::sip::Hop;
 use crate::verify::number::Country;
 use crate::verify::policy::Rules;
 
@@ -249,7 +250,7 @@ fn admin(loaded: &Loaded) -> Option<String> {
 }
 
 fn sip(loaded: &Loaded) -> Vec<String> {
-    loaded.config.gateway.sip_listen.iter().map(|address| format!("udp:{address}")).collect()
+    loaded.config.gateway.sip_listen.iter().map(Hop::to_string).collect()
 }
 
 fn store(store: &StoreSettings) -> String {
@@ -260,9 +261,7 @@ fn store(store: &StoreSettings) -> String {
 }
 
 fn target(trunk: &Trunk) -> String {
-    let Trunk { host, port, .. } = trunk;
-    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    format!("sip:{host}:{port};transport=udp")
+    trunk.target.to_string()
 }
 
 fn authenticated(trunk: &Trunk) -> String {
@@ -316,7 +315,7 @@ mod tests {
             "sip      udp:127.0.0.1:5060",
             "rtp      ports 20000 to 29999, 5000 calls at once",
             "store    file:./data",
-            "trunk    a -> sip:[::1]:5080;transport=udp",
+            "trunk    a -> sip:[::1]:5080",
             "route    voice + via a",
             "tenant   acme: keys ",
             "; calls DE US; texts none; webhooks 0",
@@ -332,7 +331,7 @@ mod tests {
         let report = checked(GOOD, true);
         let object: Value = serde_json::from_str(report.out.lines().last().unwrap()).unwrap();
         assert_eq!(object["ok"], true);
-        assert_eq!(object["trunks"][0]["target"], "sip:[::1]:5080;transport=udp");
+        assert_eq!(object["trunks"][0]["target"], "sip:[::1]:5080");
         assert_eq!(object["warnings"][0]["line"], 6);
         assert!(!report.out.contains("canary"));
     }

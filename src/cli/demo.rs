@@ -14,7 +14,7 @@ use super::watch::{Keep, Watch};
 use super::{FAULT, text, verdict_code};
 use crate::ambient::{self, Clock, Entropy};
 use crate::gateway::Gateway;
-use crate::gateway::settings::{ApiKey, Settings, Tenant, Trunk};
+use crate::gateway::settings::{ApiKey, Identity, Settings, Target, Tenant, Trunk};
 use crate::gateway::tap::Tap;
 use crate::http::{self, Server};
 use crate::media::Law;
@@ -201,11 +201,11 @@ fn settings(phone: SocketAddr, key: &str, scenario: Scenario) -> anyhow::Result<
     Ok(Settings {
         ring_timeout,
         trunks: vec![Trunk {
-            name: lab.clone(),
-            host: phone.ip().to_string(),
-            port: phone.port(),
-            caller_id: Some("+12025550100".to_owned()),
-            credentials: None,
+            identity: Identity {
+                caller_id: Some("+12025550100".to_owned()),
+                ..Identity::default()
+            },
+            ..Trunk::new(&lab, Target::udp(phone))
         }],
         routes: Table::new(vec![Rule {
             channel: Channel::Voice,

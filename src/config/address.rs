@@ -3,7 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A SIP peer: where its requests go.
+use crate::gateway::settings::Target as SipTarget;
+use crate::sip::{Hop, Transport};
+
+/// A server: where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Host name or IP address; an IPv6 address without brackets.
@@ -27,34 +30,39 @@ pub(super) struct Web {
     pub(super) has_query: bool,
 }
 
-/// Reads where SIP is spoken: `udp:127.0.0.1:5060`, `udp:[::1]:5060`; port 0 lets the system
+/// Reads where SIP is spoken: `udp:127.0.0.1:5060`, `tls:[::1]:5061`; port 0 lets the system
 /// choose.
 ///
 /// # Errors
 /// What would be right.
-pub fn sip_listener(text: &str) -> Result<SocketAddr, String> {
-    let fitting = "write udp:ADDRESS:PORT, as udp:127.0.0.1:5060 or udp:[::1]:5060";
-    match text.split_once(':') {
-        Some(("udp", address)) => address.parse().map_err(|_| fitting.to_owned()),
-        Some((transport @ ("tcp" | "tls" | "ws" | "wss"), _)) => {
-            Err(format!("SIP over {transport} is not supported by this version yet: {fitting}"))
+pub fn sip_listener(text: &str) -> Result<Hop, String> {
+    let fitting = "write udp:ADDRESS:PORT (or tcp, or tls), as udp:127.0.0.1:5060 or \
+                   tls:[::1]:5061";
+    let (name, address) = text.split_once(':').ok_or(fitting)?;
+    let transport = match Transport::from_param(name) {
+        Some(transport) => transport,
+        None if matches!(name, "ws" | "wss" | "sctp") => {
+            return Err(format!("SIP over {name} is not supported: {fitting}"));
         }
-        _ => Err(fitting.to_owned()),
-    }
+        None => return Err(fitting.to_owned()),
+    };
+    let address = address.parse().map_err(|_| fitting.to_owned())?;
+    Ok(Hop { transport, address })
 }
 
-/// Reads where a trunk's requests go: `sip:host:port;transport=udp`. The port is 5060 when none
-/// is written, the transport UDP.
+/// Reads where a trunk's requests go: `sip:host:port;transport=udp`. What is not written is looked
+/// up (RFC 3263).
 ///
 /// # Errors
 /// What would be right.
-pub fn sip_target(text: &str) -> Result<Target, String> {
-    let fitting = "write sip:HOST:PORT;transport=udp, as sip:192.0.2.7:5060;transport=udp or \
-                   sip:[2001:db8::7];transport=udp";
-    if text.starts_with("sips:") {
-        return Err(format!("SIP over TLS is not supported by this version yet: {fitting}"));
-    }
-    let rest = text.strip_prefix("sip:").ok_or(fitting)?;
+pub fn sip_target(text: &str) -> Result<SipTarget, String> {
+    let fitting = "write sip:HOST:PORT;transport=udp (or tcp, or tls), as \
+                   sip:192.0.2.7:5060;transport=udp or sip:[2001:db8::7];transport=tls";
+    let (secure, rest) = match (text.strip_prefix("sip:"), text.strip_prefix("sips:")) {
+        (Some(rest), _) => (false, rest),
+        (None, Some(rest)) => (true, rest),
+        (None, None) => return Err(fitting.to_owned()),
+    };
     if rest.contains('@') {
         return Err(format!(
             "the target has no user part (the number called stands there; digest credentials are \
@@ -67,19 +75,25 @@ pub fn sip_target(text: &str) -> Result<Target, String> {
     let mut parts = rest.split(';');
     let authority = parts.next().unwrap_or_default();
     let parameters: Vec<&str> = parts.collect();
-    match parameters.as_slice() {
-        [] => {}
+    let written = match parameters.as_slice() {
+        [] => None,
         [parameter] => match parameter.split_once('=') {
-            Some(("transport", "udp")) => {}
-            Some(("transport", other @ ("tcp" | "tls" | "ws" | "wss" | "sctp"))) => {
-                return Err(format!(
-                    "SIP over {other} is not supported by this version yet: {fitting}"
-                ));
-            }
+            Some(("transport", name)) => Some(
+                Transport::from_param(name)
+                    .ok_or_else(|| format!("SIP over {name} is not supported: {fitting}"))?,
+            ),
             _ => return Err(format!("the only parameter is transport: {fitting}")),
         },
         [_, ..] => return Err(format!("the only parameter is transport, once: {fitting}")),
-    }
+    };
+    let transport = match (secure, written) {
+        // RFC 3261 section 26.2.2: sips is TLS, over TCP.
+        (true, None | Some(Transport::Tcp | Transport::Tls)) => Some(Transport::Tls),
+        (true, Some(Transport::Udp)) => {
+            return Err(format!("sips: is encrypted, and transport=udp is not: {fitting}"));
+        }
+        (false, written) => written,
+    };
     let (host, port) = host_and_port(authority).map_err(|why| format!("{why}: {fitting}"))?;
     let host = match host {
         Host::Name(name) => name,
@@ -88,7 +102,7 @@ pub fn sip_target(text: &str) -> Result<Target, String> {
         }
         Host::Ip(ip) => ip.to_string(),
     };
-    Ok(Target { host, port: port.unwrap_or(5060) })
+    Ok(SipTarget { host, port, transport })
 }
 
 /// Reads `http(s)://host[:port][/path][?query]`: no user, no fragment, visible ASCII only.
@@ -250,14 +264,16 @@ mod tests {
 
     #[test]
     fn sip_targets_are_read_strictly() {
-        for (text, host, port) in [
-            ("sip:127.0.0.1:5070;transport=udp", "127.0.0.1", 5070),
-            ("sip:Carrier.example.com", "carrier.example.com", 5060),
-            ("sip:[::1]:5080;transport=udp", "::1", 5080),
-            ("sip:[2001:db8::7];transport=udp", "2001:db8::7", 5060),
-            ("sip:peer:5060", "peer", 5060),
+        for (text, host, port, transport) in [
+            ("sip:127.0.0.1:5070;transport=udp", "127.0.0.1", Some(5070), Some(Transport::Udp)),
+            ("sip:Carrier.example.com", "carrier.example.com", None, None),
+            ("sip:[::1]:5080;transport=tcp", "::1", Some(5080), Some(Transport::Tcp)),
+            ("sip:[2001:db8::7];transport=tls", "2001:db8::7", None, Some(Transport::Tls)),
+            ("sip:peer:5060", "peer", Some(5060), None),
+            ("sips:peer", "peer", None, Some(Transport::Tls)),
+            ("sips:peer:5061;transport=tcp", "peer", Some(5061), Some(Transport::Tls)),
         ] {
-            let target = Target { host: host.to_owned(), port };
+            let target = SipTarget { host: host.to_owned(), port, transport };
             assert_eq!(sip_target(text), Ok(target), "{text}");
         }
         for (text, why) in [
@@ -277,8 +293,8 @@ mod tests {
             ("sip:0.0.0.0", "no peer has"),
             ("sip:acme@host", "no user part"),
             ("sip:host?Subject=x", "header fields"),
-            ("sip:host;transport=tcp", "tcp is not supported by this version yet"),
-            ("sips:host", "TLS is not supported by this version yet"),
+            ("sip:host;transport=sctp", "sctp is not supported"),
+            ("sips:host;transport=udp", "sips: is encrypted"),
             ("sip:host;lr", "only parameter is transport"),
             ("sip:host;transport=udp;transport=udp", "once"),
             ("sip:host\r\nX: 1", "neither a host name"),
@@ -290,13 +306,18 @@ mod tests {
 
     #[test]
     fn sip_listeners_are_read_strictly() {
-        assert_eq!(sip_listener("udp:127.0.0.1:0"), Ok("127.0.0.1:0".parse().unwrap()));
-        assert_eq!(sip_listener("udp:[::1]:5060"), Ok("[::1]:5060".parse().unwrap()));
+        let hop = |transport, address: &str| Hop { transport, address: address.parse().unwrap() };
+        for (text, expected) in [
+            ("udp:127.0.0.1:0", hop(Transport::Udp, "127.0.0.1:0")),
+            ("tcp:[::1]:5060", hop(Transport::Tcp, "[::1]:5060")),
+            ("tls:192.0.2.1:5061", hop(Transport::Tls, "192.0.2.1:5061")),
+        ] {
+            assert_eq!(sip_listener(text), Ok(expected), "{text}");
+        }
         for (text, why) in [
-            ("tcp:127.0.0.1:5060", "tcp is not supported by this version yet"),
-            ("tls:127.0.0.1:5061", "tls is not supported by this version yet"),
+            ("ws:127.0.0.1:5060", "ws is not supported"),
             ("127.0.0.1:5060", "write udp:ADDRESS:PORT"),
-            ("udp:::1:5060", "[::1]:5060"),
+            ("udp:::1:5060", "tls:[::1]:5061"),
             ("udp:localhost:5060", "write udp:ADDRESS:PORT"),
         ] {
             let complaint = sip_listener(text).unwrap_err();

@@ -13,6 +13,7 @@ use super::reader::{At, Place, Reader};
 use super::routing::secret;
 use super::{Log, LogFormat};
 use crate::gateway::settings::StoreSettings;
+use crate::sip::{Hop, Transport};
 use crate::verify::{RING_MOST, TALK_MOST};
 
 /// `[server]`.
@@ -33,7 +34,7 @@ pub(super) struct PublicUrl {
 
 /// `[sip]`.
 pub(super) struct Sip {
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Hop>,
     pub(super) rtp_ports: (u16, u16),
     pub(super) advertise: Option<IpAddr>,
     pub(super) engines: Option<usize>,
@@ -201,9 +202,10 @@ pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip
     };
     let (first, last) = rtp.value;
     for (i, address) in listen.iter().enumerate() {
-        if (first..=last).contains(&address.value.port()) {
+        let Hop { transport, address: at } = address.value;
+        if transport == Transport::Udp && (first..=last).contains(&at.port()) {
             let key = format!("sip.listen[{i}]");
-            let value = quoted(&format!("udp:{}", address.value));
+            let value = quoted(&address.value.to_string());
             let message =
                 format!("this port lies in rtp_ports ({first} to {last}): move one of them");
             reader.complain(address.place.or(rtp.place), &key, Some(value), message);
@@ -229,19 +231,19 @@ pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip
     }
 }
 
-fn listeners(reader: &mut Reader<'_>, list: Vec<At<String>>, place: Place) -> Vec<At<SocketAddr>> {
+fn listeners(reader: &mut Reader<'_>, list: Vec<At<String>>, place: Place) -> Vec<At<Hop>> {
     if list.is_empty() {
         let message = "SIP needs a place to listen: write [\"udp:127.0.0.1:5060\"]";
         reader.complain(place, "sip.listen", Some("[]".to_owned()), message);
     }
-    let mut listen: Vec<At<SocketAddr>> = Vec::new();
+    let mut listen: Vec<At<Hop>> = Vec::new();
     for (i, text) in list.into_iter().enumerate() {
         let key = format!("sip.listen[{i}]");
         let complaint = match sip_listener(&text.value) {
             Ok(value) => {
-                let other = listen.iter().find(|it| overlap(it.value, value));
+                let other = listen.iter().find(|it| clash(it.value, value));
                 let complaint = other.map(|it| {
-                    format!("udp:{} takes this port already: leave out one of them", it.value)
+                    format!("{} takes this port already: leave out one of them", it.value)
                 });
                 listen.push(At { value, place: text.place });
                 complaint
@@ -253,6 +255,11 @@ fn listeners(reader: &mut Reader<'_>, list: Vec<At<String>>, place: Place) -> Ve
         }
     }
     listen
+}
+
+/// Whether two listeners would take the same packets: UDP has ports of its own.
+fn clash(a: Hop, b: Hop) -> bool {
+    a.transport.is_reliable() == b.transport.is_reliable() && overlap(a.address, b.address)
 }
 
 fn rtp_ports(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> At<(u16, u16)> {

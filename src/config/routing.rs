@@ -9,7 +9,7 @@ use super::raw::{self, Via};
 use super::reader::{Place, Reader};
 use super::{NAME_RULE, SecretSource, is_name};
 use crate::carrier::Reach;
-use crate::gateway::settings::{Provider, Trunk, TrunkCredentials};
+use crate::gateway::settings::{Identity, Provider, Target, Trunk, TrunkCredentials};
 use crate::verify::request::Channel;
 use crate::verify::route::Rule;
 
@@ -51,14 +51,14 @@ pub(super) fn names<'a>(
 fn one_trunk(reader: &mut Reader<'_>, i: usize, trunk: &Spanned<raw::Trunk>) -> Trunk {
     let (table, trunk) = (reader.place(trunk), trunk.get_ref());
     let key = |name: &str| format!("trunks[{i}].{name}");
-    let (mut host, mut port) = (String::new(), 0);
+    let mut target = Target { host: String::new(), port: None, transport: None };
     match &trunk.target {
         None => {
             let message = "the target is missing: write target = \"sip:HOST:PORT;transport=udp\"";
             reader.complain(table, &key("target"), None, message);
         }
         Some(text) => match sip_target(text.get_ref()) {
-            Ok(target) => (host, port) = (target.host, target.port),
+            Ok(read) => target = read,
             Err(why) => {
                 let place = reader.place(text);
                 // What stands before an "@" may hold a password.
@@ -98,12 +98,12 @@ fn one_trunk(reader: &mut Reader<'_>, i: usize, trunk: &Spanned<raw::Trunk>) -> 
             reader.complain(place, &key("srtp"), Some(quoted(srtp.get_ref())), message);
         }
     }
+    let name = trunk.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default();
+    let caller_id = trunk.caller_id.as_ref().map(|number| number.get_ref().clone());
     Trunk {
-        name: trunk.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default(),
-        host,
-        port,
-        caller_id: trunk.caller_id.as_ref().map(|number| number.get_ref().clone()),
+        identity: Identity { caller_id, ..Identity::default() },
         credentials: credentials(reader, i, trunk),
+        ..Trunk::new(&name, target)
     }
 }
 
@@ -124,9 +124,11 @@ fn credentials(reader: &mut Reader<'_>, i: usize, trunk: &raw::Trunk) -> Option<
     });
     match (username, &trunk.password) {
         (None, None) => None,
-        (Some((_, name)), Some(_)) => {
-            password.map(|password| TrunkCredentials { username: name.clone(), password })
-        }
+        (Some((_, name)), Some(_)) => password.map(|password| TrunkCredentials {
+            username: name.clone(),
+            password,
+            realm: None,
+        }),
         (Some((place, _)), None) => {
             let message = "the password is missing that goes with username: write password = \
                            \"env:NAME\"";

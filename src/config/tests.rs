@@ -105,14 +105,14 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[store]\nurl = 'file:'", &["o.toml:9: store.url = \"file:\": write memory: or file:FOLDER"]),
     ("[store]\nurl = 'file://host/data'", &["o.toml:9: store.url = \"file://host/data\": write"]),
     (
-        "[sip]\nlisten = ['tcp:127.0.0.1:5060']",
+        "[sip]\nlisten = ['ws:127.0.0.1:5060']",
         &[
-            "o.toml:9: sip.listen[0] = \"tcp:127.0.0.1:5060\": SIP over tcp is not supported by this version yet",
+            "o.toml:9: sip.listen[0] = \"ws:127.0.0.1:5060\": SIP over ws is not supported",
         ],
     ),
     (
-        "[sip]\nlisten = ['udp:127.0.0.1:0',\n'tls:[::1]:5061']",
-        &["o.toml:10: sip.listen[1] = \"tls:[::1]:5061\": SIP over tls"],
+        "[sip]\nlisten = ['udp:127.0.0.1:0',\n'tls:::1:5061']",
+        &["o.toml:10: sip.listen[1] = \"tls:::1:5061\": write udp:"],
     ),
     ("[sip]\nlisten = []", &["o.toml:9: sip.listen = []: SIP needs a place to listen"]),
     (
@@ -196,9 +196,9 @@ const MISTAKES: &[(&str, &[&str])] = &[
         &["o.toml:10: trunks[1].target = \"host:5060\": write sip:HOST:PORT;transport=udp"],
     ),
     (
-        "[[trunks]]\nname = 'two'\ntarget = 'sip:h;transport=tls'",
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h;transport=sctp'",
         &[
-            "o.toml:10: trunks[1].target = \"sip:h;transport=tls\": SIP over tls is not supported by this version yet",
+            "o.toml:10: trunks[1].target = \"sip:h;transport=sctp\": SIP over sctp is not supported",
         ],
     ),
     (
@@ -583,7 +583,7 @@ fn the_lab_loads_and_its_key_opens_loopback_listeners_only() {
     let loaded = load(&example("lab.toml"), |_| None).unwrap();
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.gateway.store, StoreSettings::Memory);
-    assert_eq!(loaded.config.gateway.trunks[0].port, 5080);
+    assert_eq!(loaded.config.gateway.trunks[0].target.port, Some(5080));
     assert!(loaded.keys[0].key.matches(&ApiKey::of(LAB_KEY)));
     let wide =
         |name: &str| (name == "OCTOTHORPE_SERVER__API_LISTEN").then(|| "0.0.0.0:8080".to_owned());

@@ -19,7 +19,7 @@ use super::tap::{Act, Packet, Protocol, Scene, Tap};
 use crate::ambient::{Clock, Timestamp};
 use crate::media::prompt::Pack;
 use crate::media::script::Close;
-use crate::sip::Message;
+use crate::sip::{Hop, Message};
 use crate::telemetry;
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
@@ -52,7 +52,7 @@ pub(super) enum Command {
         /// The leg.
         leg: u64,
         /// Where it came from.
-        from: SocketAddr,
+        from: Hop,
         /// As it was on the wire.
         datagram: Vec<u8>,
         /// As it was read.
@@ -222,7 +222,7 @@ impl Engine {
                     let local = slot.exit.local;
                     let packet = Packet {
                         protocol: Protocol::Sip,
-                        from,
+                        from: from.address,
                         to: local,
                         sent: false,
                         bytes: datagram,
@@ -351,13 +351,13 @@ impl Engine {
         if survived.is_err() {
             return self.bury(leg);
         }
-        let mut stuck = false;
+        let mut stuck = None;
         for output in outbox.drain(..) {
-            stuck |= !carry_out(&self.shared, slot, now, output);
+            stuck = carry_out(&self.shared, slot, now, output).or(stuck);
         }
-        if stuck {
+        if let Some(hop) = stuck {
             // What comes of it may be stuck as well; that is not asked again.
-            slot.leg.on(now, Input::Unreachable, &mut outbox);
+            slot.leg.on(now, Input::Unreachable { hop }, &mut outbox);
             for output in outbox.drain(..) {
                 carry_out(&self.shared, slot, now, output);
             }
@@ -428,18 +428,18 @@ impl Engine {
     }
 }
 
-/// Does what a leg says. False: the system refuses to send its signalling.
-fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) -> bool {
+/// Does what a leg says; where the system refuses to send its signalling to.
+fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) -> Option<Hop> {
     match output {
-        Output::Sip { to, datagram } => {
-            if let Err(error) = slot.exit.socket.send_to(&datagram, to) {
+        Output::Sip { to, bytes } => {
+            if let Err(error) = slot.exit.send(to, &bytes) {
                 telemetry::observe(&telemetry::Event::Fault { doing: "send SIP", error: &error });
                 // A full buffer is a lost datagram, which its transaction sends again.
-                return error.kind() == io::ErrorKind::WouldBlock;
+                return (error.kind() != io::ErrorKind::WouldBlock).then_some(to);
             }
-            let (protocol, from) = (Protocol::Sip, slot.exit.local);
+            let (protocol, from, to) = (Protocol::Sip, slot.exit.local, to.address);
             show(shared, now, &slot.verification, || {
-                Act::Packet(Packet { protocol, from, to, sent: true, bytes: datagram })
+                Act::Packet(Packet { protocol, from, to, sent: true, bytes })
             });
         }
         Output::Rtp { packet, law } => {
@@ -461,7 +461,7 @@ fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) -> bo
             telemetry::observe(&telemetry::Event::Noted { verification, note: &note });
         }
     }
-    true
+    None
 }
 
 /// Sends a media packet. One that does not fit into the socket's buffer now is lost, as it would

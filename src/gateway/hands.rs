@@ -10,7 +10,7 @@ use super::dispatch::{Hands, report};
 use super::engine::{Command, Occupant, Shared};
 use super::line::{Calls, Exit, Line};
 use super::orders::Orders;
-use super::settings::{Settings, Trunk};
+use super::settings::{Settings, Target, Trunk};
 use super::smsc::Smsc;
 use super::webhook::{Courier, Failure, Unanswered};
 use crate::ambient::Entropy;
@@ -18,7 +18,7 @@ use crate::carrier::wire::HttpRequest;
 use crate::carrier::{Body, Order, Receipt, What};
 use crate::media::script::Lines;
 use crate::sip::digest::Credentials;
-use crate::sip::{NameAddr, Uri, call};
+use crate::sip::{Hop, NameAddr, Uri, Way, call};
 use crate::store::record::Delivery;
 use crate::telemetry::{self, Event};
 use crate::verify::Verification;
@@ -231,7 +231,8 @@ impl Trunks {
     async fn way_to(&self, trunk: &Trunk) -> Result<(Exit, SocketAddr), Cause> {
         let unreachable =
             |why: &str| Cause::because(Reason::CarrierError, format!("{} {why}", trunk.name));
-        let host = (trunk.host.as_str(), trunk.port);
+        let target = trunk.first_hop();
+        let host = (target.host.as_str(), target.port.unwrap_or(5060));
         let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host(host))
             .await
             .map_err(|_| unreachable("was not resolved in time"))?
@@ -252,32 +253,35 @@ fn order(
     settings: &Settings,
 ) -> voice::Order {
     let request = &verification.request;
-    let default_port = trunk.port == 5060;
-    let host = bracketed(&trunk.host);
-    let caller = trunk.caller_id.as_deref().unwrap_or("anonymous");
+    let Target { host, port, .. } = &trunk.target;
+    let host = bracketed(host);
+    let caller = trunk.identity.caller_id.as_deref().unwrap_or("anonymous");
     let from = NameAddr::new(Uri::sip(caller, &host, None));
     let from = match &request.brand {
         Some(brand) => from.display(brand.as_str()),
         None => from,
     };
-    voice::Order {
+    let call = call::Order {
         target: call::Target {
             user: request.to.expose().to_owned(),
             host,
-            port: (!default_port).then_some(trunk.port),
+            port: *port,
+            is_phone: trunk.identity.user_phone,
         },
-        next_hop,
-        local: exit.local,
-        rtp,
+        ways: vec![Way { hop: Hop::udp(next_hop), local: exit.local }],
         from,
+        routes: Vec::new(),
+        headers: trunk.identity.headers.clone(),
+        redirects: trunk.redirects.clone(),
         credentials: trunk
             .credentials
             .as_ref()
             .map(|it| Credentials::new(&it.username, &it.password)),
         ring_timeout: settings.ring_timeout,
         first_response: verification.has_another_way().then_some(FIRST_RESPONSE),
-        brand: request.brand.as_ref().map(|brand| brand.as_str().to_owned()),
-    }
+    };
+    let brand = request.brand.as_ref().map(|brand| brand.as_str().to_owned());
+    voice::Order { call, rtp, srtp: trunk.srtp, brand }
 }
 
 /// A host as a SIP URI writes it (RFC 3261 section 25.1: an IPv6reference has brackets).

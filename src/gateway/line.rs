@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::engine::{Command, EngineHandle};
 use crate::ambient::Entropy;
 use crate::sip::message::{self, Incoming};
-use crate::sip::{Kind, Message, stateless};
+use crate::sip::{Hop, Kind, Message, stateless};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
@@ -37,10 +37,19 @@ pub(super) struct Line {
 /// A way out for one call.
 #[derive(Clone, Debug)]
 pub(super) struct Exit {
-    /// The socket.
-    pub(super) socket: Arc<UdpSocket>,
+    socket: Arc<UdpSocket>,
     /// How the far end reaches us through it.
     pub(super) local: SocketAddr,
+}
+
+impl Exit {
+    /// Sends a message at once.
+    ///
+    /// # Errors
+    /// When the system refuses to take it.
+    pub(super) fn send(&self, to: Hop, bytes: &[u8]) -> io::Result<()> {
+        self.socket.send_to(bytes, to.address).map(drop)
+    }
 }
 
 impl Line {
@@ -104,7 +113,7 @@ fn route(
     match message::read(datagram) {
         Ok(Incoming::KeepAlive) => None,
         Ok(Incoming::Message(message)) => {
-            let message = calls.deliver(from, datagram, message)?;
+            let message = calls.deliver(Hop::udp(from), datagram, message)?;
             telemetry::observe(&Event::Stray { from });
             match message.kind() {
                 Kind::Request { .. } => {
@@ -223,12 +232,7 @@ impl Calls {
     }
 
     /// Hands a message to its leg; gives it back when there is none.
-    fn deliver(
-        &self,
-        from: SocketAddr,
-        datagram: &[u8],
-        message: Box<Message>,
-    ) -> Option<Box<Message>> {
+    fn deliver(&self, from: Hop, datagram: &[u8], message: Box<Message>) -> Option<Box<Message>> {
         let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(seat) = seats.by_call_id.get(message.call_id()).copied() else {
             return Some(message);

@@ -1,5 +1,7 @@
 //! What the gateway is told at start: trunks, routes, tenants, ports. Filled by `config`.
 
+mod trunk;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,7 +12,13 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+pub use trunk::{
+    Asserted, Capacity, Identity, NumberFormat, Registration, Target, Tls, TlsIdentity, Trunk,
+    TrunkCredentials,
+};
+
 use crate::carrier::{Carrier, Reach, smpp};
+use crate::sip::Hop;
 use crate::verify::code;
 use crate::verify::policy::Rules;
 use crate::verify::request::Brand;
@@ -24,8 +32,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// What codes are derived from. `None`: a key that is kept beside the store.
     pub secret: Option<Zeroizing<String>>,
-    /// UDP addresses that SIP is spoken on; port 0 lets the system choose.
-    pub sip_listen: Vec<SocketAddr>,
+    /// Where SIP is spoken; port 0 lets the system choose.
+    pub sip_listen: Vec<Hop>,
     /// First and last port for RTP, both inclusive; RTP takes the even ones, RTCP the odd.
     pub rtp_ports: (u16, u16),
     /// The address that trunks reach this machine by, where it is not the machine's own.
@@ -57,7 +65,7 @@ impl Settings {
         Self {
             store: StoreSettings::Memory,
             secret: None,
-            sip_listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            sip_listen: vec![Hop::udp(SocketAddr::from(([127, 0, 0, 1], 0)))],
             rtp_ports: (20_000, 29_999),
             advertise: None,
             engines: Some(1),
@@ -80,21 +88,6 @@ pub enum StoreSettings {
     Memory,
     /// On disk, in this folder.
     Directory(PathBuf),
-}
-
-/// A SIP peer that carries calls.
-#[derive(Clone, Debug)]
-pub struct Trunk {
-    /// Its name in routes, records and logs.
-    pub name: String,
-    /// Host name or IP address of its SIP server.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The number shown to the called person, as written (E.164 or what the carrier wants).
-    pub caller_id: Option<String>,
-    /// User name and password for digest authentication (RFC 7616).
-    pub credentials: Option<TrunkCredentials>,
 }
 
 /// A provider with an API of its own.
@@ -136,21 +129,6 @@ impl Provider {
             By::Http(carrier) => Some(&**carrier),
             By::Smpp(_) => None,
         }
-    }
-}
-
-/// Digest credentials of a trunk.
-#[derive(Clone)]
-pub struct TrunkCredentials {
-    /// User name.
-    pub username: String,
-    /// Password; wiped when dropped.
-    pub password: Zeroizing<String>,
-}
-
-impl fmt::Debug for TrunkCredentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TrunkCredentials(•)")
     }
 }
 
@@ -320,7 +298,7 @@ mod tests {
         let secret = WebhookSecret::new(Zeroizing::new(b"canary".to_vec()));
         assert!(!format!("{secret:?}").contains("canary"));
         let password = Zeroizing::new("canary".to_owned());
-        let credentials = TrunkCredentials { username: "acme".to_owned(), password };
+        let credentials = TrunkCredentials { username: "acme".to_owned(), password, realm: None };
         assert!(!format!("{credentials:?}").contains("canary"));
     }
 

@@ -29,6 +29,7 @@ use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::carrier::{About, News};
 use crate::media::prompt::{Pack, PackError};
 use crate::media::script::Lines;
+use crate::sip::Hop;
 use crate::store::{OpenError, Owner, Store};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
@@ -328,10 +329,10 @@ impl Drop for Running {
     }
 }
 
-fn bind(listen: &[SocketAddr]) -> Result<Vec<Arc<Line>>, StartError> {
+fn bind(listen: &[Hop]) -> Result<Vec<Arc<Line>>, StartError> {
     listen
         .iter()
-        .map(|&address| match Line::bind(address) {
+        .map(|&Hop { address, .. }| match Line::bind(address) {
             Ok(line) => Ok(Arc::new(line)),
             Err(source) => Err(StartError::Listen { address, source }),
         })

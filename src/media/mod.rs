@@ -23,10 +23,12 @@ pub mod rtcp;
 pub mod rtp;
 pub mod script;
 pub mod sdp;
+pub mod srtp;
 
 pub use events::Digit;
 pub use g711::Law;
 pub use sdp::Unusable;
+pub use srtp::Srtp;
 
 use events::{Arrival, Event, Heard};
 use prompt::{Pack, PhraseId};

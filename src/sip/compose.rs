@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::hop::Way;
 use super::message::{Message, Raw};
 use super::method::Method;
 use super::uri::{Address, NameAddr, Route, Uri, is_token, split};
@@ -38,8 +39,9 @@ impl Request {
     /// Our Via, on top. It always asks for `rport` (RFC 3581), so that answers find their way
     /// back through a NAT.
     #[must_use]
-    pub fn via(mut self, transport: &str, local: SocketAddr, branch: &str) -> Self {
-        let via = format!("SIP/2.0/{} {local};rport;branch={}", word(transport), word(branch));
+    pub fn via(mut self, way: &Way, branch: &str) -> Self {
+        let (transport, local) = (way.hop.transport.as_str(), way.local);
+        let via = format!("SIP/2.0/{transport} {local};rport;branch={}", word(branch));
         self.fields.push_front("Via", via.as_bytes());
         self
     }

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::compose::Request;
+use super::hop::{Hop, Transport};
 use super::message::Message;
 use super::method::Method;
 use super::uri::{NameAddr, Route, Uri};
@@ -23,7 +24,7 @@ pub struct Dialog {
     remote_cseq: Option<u32>,
     routes: Vec<Route>,
     target: Uri,
-    source: SocketAddr,
+    source: Hop,
 }
 
 /// The side of a dialog that is known before it begins.
@@ -46,7 +47,7 @@ pub struct OutOfOrder;
 impl Dialog {
     /// From a response to our INVITE (RFC 3261 § 12.1.2).
     #[must_use]
-    pub fn caller(origin: &Origin<'_>, response: &Message, source: SocketAddr) -> Self {
+    pub fn caller(origin: &Origin<'_>, response: &Message, source: Hop) -> Self {
         // "A UAC MUST be prepared to receive a response without a tag in the To field, in which
         // case the tag is considered to have a value of null."
         let remote_tag = response.to_tag().map(str::to_owned);
@@ -74,7 +75,7 @@ impl Dialog {
 
     /// From an INVITE to us (RFC 3261 § 12.1.1); `None` when it does not say who calls.
     #[must_use]
-    pub fn callee(invite: &Message, tag: &str, source: SocketAddr) -> Option<Self> {
+    pub fn callee(invite: &Message, tag: &str, source: Hop) -> Option<Self> {
         let remote_tag = invite.from_tag().map(str::to_owned);
         let remote = NameAddr::new(invite.from_uri()?.clone());
         Some(Self {
@@ -109,7 +110,7 @@ impl Dialog {
 
     /// Where the peer's messages come from.
     #[must_use]
-    pub fn source(&self) -> SocketAddr {
+    pub fn source(&self) -> Hop {
         self.source
     }
 
@@ -163,13 +164,23 @@ impl Dialog {
 
     /// Where requests of this dialog go: the address in the first route, or else in the target,
     /// and where that is a name, or an address that cannot be ours to reach, the place that the
-    /// peer's own messages came from.
+    /// peer's own messages came from. Where no transport is written, it is that of those messages:
+    /// who is spoken to over TLS and forgets to say so means it no less. What is encrypted stays so,
+    /// whatever is written.
     #[must_use]
-    pub fn destination(&self) -> SocketAddr {
+    pub fn destination(&self) -> Hop {
         let uri = self.routes.first().map_or(&self.target, Route::uri);
-        let port = uri.port().unwrap_or(5060);
+        let is_secure = uri.scheme().eq_ignore_ascii_case("sips");
+        let written = uri.param("transport").and_then(Transport::from_param);
+        let transport = match (is_secure, self.source.transport) {
+            (true, _) | (false, Transport::Tls) => Transport::Tls,
+            (false, common) => written.unwrap_or(common),
+        };
+        let port = uri.port().unwrap_or(transport.default_port());
         match uri.host().parse::<IpAddr>() {
-            Ok(ip) if is_reachable(ip, self.source.ip()) => SocketAddr::new(ip, port),
+            Ok(ip) if is_reachable(ip, self.source.address.ip()) => {
+                Hop { transport, address: SocketAddr::new(ip, port) }
+            }
             Ok(_) | Err(_) => self.source,
         }
     }
@@ -257,7 +268,7 @@ mod tests {
         let (from, to) =
             (NameAddr::new(Uri::sip("us", "h", None)), NameAddr::new(Uri::sip("them", "h", None)));
         let origin = Origin { from: &from, tag: "me", to: &to, cseq: 7 };
-        Dialog::caller(&origin, &answer(headers), source.parse().unwrap())
+        Dialog::caller(&origin, &answer(headers), Hop::udp(source.parse().unwrap()))
     }
 
     fn bye(from: &str, to: &str, cseq: u32) -> Message {
@@ -279,7 +290,7 @@ mod tests {
         assert!(text.starts_with("BYE sip:x@192.0.2.1:5080 SIP/2.0\r\n"), "{text}");
         assert!(!text.contains("Route:") && text.contains("CSeq: 8 BYE\r\n"), "{text}");
         assert!(text.contains("To: <sip:them@h>;tag=you\r\n"), "{text}");
-        assert_eq!(dialog.destination(), "192.0.2.1:5080".parse().unwrap());
+        assert_eq!(dialog.destination(), Hop::udp("192.0.2.1:5080".parse().unwrap()));
     }
 
     #[test]
@@ -292,7 +303,7 @@ mod tests {
         assert!(text.starts_with("BYE sip:x@192.0.2.1 SIP/2.0\r\n"), "{text}");
         let routes = "Route: <sip:192.0.2.3;lr;q=1>;z\r\nRoute: <sip:192.0.2.2;lr>\r\n";
         assert!(text.contains(routes), "{text}");
-        assert_eq!(dialog.destination(), "192.0.2.3:5060".parse().unwrap());
+        assert_eq!(dialog.destination(), Hop::udp("192.0.2.3:5060".parse().unwrap()));
     }
 
     #[test]
@@ -304,17 +315,21 @@ mod tests {
         let text = written(&dialog.request(Method::Bye));
         assert!(text.starts_with("BYE sip:p1 SIP/2.0\r\n"), "{text}");
         assert!(text.contains("Route: <sip:p2;lr>\r\nRoute: <sip:x@192.0.2.1>\r\n"), "{text}");
-        assert_eq!(dialog.destination(), "192.0.2.9:5060".parse().unwrap());
+        assert_eq!(dialog.destination(), Hop::udp("192.0.2.9:5060".parse().unwrap()));
     }
 
     #[test]
     fn a_private_target_of_a_public_peer_is_behind_a_nat() {
         for contact in ["10.0.0.1", "127.0.0.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "[::1]"] {
             let dialog = dialog(&format!("Contact: <sip:x@{contact}>\n"), "198.51.100.9:5062");
-            assert_eq!(dialog.destination(), "198.51.100.9:5062".parse().unwrap(), "{contact}");
+            assert_eq!(
+                dialog.destination(),
+                Hop::udp("198.51.100.9:5062".parse().unwrap()),
+                "{contact}"
+            );
         }
         let private = dialog("Contact: <sip:x@10.0.0.1>\n", "10.0.0.2:5060");
-        assert_eq!(private.destination(), "10.0.0.1:5060".parse().unwrap());
+        assert_eq!(private.destination(), Hop::udp("10.0.0.1:5060".parse().unwrap()));
     }
 
     #[test]
@@ -335,7 +350,8 @@ mod tests {
              From: <sip:us@h>;tag=me\nTo: <sip:them@h>\nCall-ID: c\nCSeq: 7 INVITE\n\
              Contact: <sip:us@192.0.2.1>\nRecord-Route: <sip:a;lr>, <sip:b;lr>\n\n",
         );
-        let mut dialog = Dialog::callee(&invite, "you", "192.0.2.9:5060".parse().unwrap()).unwrap();
+        let mut dialog =
+            Dialog::callee(&invite, "you", Hop::udp("192.0.2.9:5060".parse().unwrap())).unwrap();
         let text = written(&dialog.request(Method::Bye));
         assert!(text.starts_with("BYE sip:us@192.0.2.1 SIP/2.0\r\n"), "{text}");
         assert!(text.contains("From: <sip:them@h>;tag=you\r\nTo: <sip:us@h>;tag=me\r\n"), "{text}");

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use sipx_sip::{HeaderName, Limits, auth, headers, validate};
 use zeroize::Zeroize;
 
+use super::hop::Hop;
 use super::method::Method;
 use super::uri::{self, Address, Route, Uri};
 use super::via::Via;
@@ -218,6 +219,17 @@ impl Message {
     #[must_use]
     pub fn reply_address(&self, source: SocketAddr) -> SocketAddr {
         self.via.reply_address(source)
+    }
+
+    /// The same, by whatever carried the request: RFC 3261 § 18.2.2, "If the "sent-protocol" is a
+    /// reliable transport protocol such as TCP or SCTP, or TLS over those, the response MUST be
+    /// sent using the existing connection to the source of the original request".
+    #[must_use]
+    pub fn reply_hop(&self, source: Hop) -> Hop {
+        if source.transport.is_reliable() {
+            return source;
+        }
+        Hop { address: self.reply_address(source.address), ..source }
     }
 
     /// The URI of the first Contact.

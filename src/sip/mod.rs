@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `message` | what came in; the only file that names the parser |
 //! | `uri`, `method`, `via` | the parts of it |
+//! | `hop` | where messages go, and what carries them |
 //! | `compose` | what goes out: one serialiser, proof against injection |
 //! | `digest` | answers to 401 and 407 |
 //! | `transaction` | the four machines of § 17, with RFC 6026 |
@@ -45,6 +46,7 @@ pub mod call;
 pub mod compose;
 pub mod dialog;
 pub mod digest;
+pub mod hop;
 pub mod message;
 pub mod method;
 pub mod stateless;
@@ -56,6 +58,7 @@ pub use call::{Call, Ended, Input, Note, Order, Output, State, Target};
 pub use compose::{Request, Response};
 pub use dialog::Dialog;
 pub use digest::Credentials;
+pub use hop::{Hop, Transport, Way};
 pub use message::{Incoming, Kind, Malformed, Message};
 pub use method::Method;
 pub use uri::{NameAddr, Route, Uri};
@@ -71,8 +74,6 @@ pub struct Settings {
     pub t2: Duration,
     /// RFC 3261 T4: how long a message may live in the network.
     pub t4: Duration,
-    /// What carries the messages of a call.
-    pub transport: Transport,
 }
 
 impl Default for Settings {
@@ -81,39 +82,6 @@ impl Default for Settings {
             t1: Duration::from_millis(500),
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
-            transport: Transport::Udp,
-        }
-    }
-}
-
-/// What carries the messages of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// Datagrams: the transactions repeat what is lost.
-    Udp,
-    /// A stream.
-    Tcp,
-    /// An encrypted stream.
-    Tls,
-}
-
-impl Transport {
-    /// Whether it repeats what is lost by itself.
-    #[must_use]
-    pub fn is_reliable(self) -> bool {
-        match self {
-            Self::Udp => false,
-            Self::Tcp | Self::Tls => true,
-        }
-    }
-
-    /// Its name in a Via.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-            Self::Tls => "TLS",
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::hop::Transport;
+
 /// A `sip:`, `sips:` or `tel:` URI.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Uri(String);
@@ -27,6 +29,22 @@ impl Uri {
             text.push_str(&format!(":{port}"));
         }
         Self(text)
+    }
+
+    /// With `user=phone`: "If the user string contains a telephone number formatted as a
+    /// telephone-subscriber, the user parameter value "phone" SHOULD be present."
+    #[must_use]
+    pub fn phone(mut self) -> Self {
+        self.0.push_str(";user=phone");
+        self
+    }
+
+    /// With a `transport` parameter.
+    #[must_use]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.0.push_str(";transport=");
+        self.0.push_str(transport.as_param());
+        self
     }
 
     /// A URI as it came over the wire, without what would end a URI or a line.

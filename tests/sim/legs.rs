@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::gateway::hearing;
+use octothorpe::media::Srtp;
 use octothorpe::media::prompt::Pack;
 use octothorpe::media::script::{Close, Lines};
 use octothorpe::sip::message::{self, Incoming};
-use octothorpe::sip::{NameAddr, Uri, call};
+use octothorpe::sip::{Hop, NameAddr, Uri, Way, call};
 use octothorpe::telemetry;
 use octothorpe::verify::Verification;
 use octothorpe::verify::attempt::AttemptNo;
@@ -174,9 +175,9 @@ impl State {
 
     fn does(&mut self, seat: &mut Seat, output: Output) {
         match output {
-            Output::Sip { to, datagram } => {
-                self.watch_invite(seat, &datagram);
-                self.send(Datagram { from: gateway(), to, bytes: datagram });
+            Output::Sip { to, bytes } => {
+                self.watch_invite(seat, &bytes);
+                self.send(Datagram { from: gateway(), to: to.address, bytes });
             }
             // The handset has no ear; it learns who speaks, and that is all.
             Output::Rtp { packet, .. } if !seat.voiced => {
@@ -248,19 +249,21 @@ impl State {
 
 fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::Order {
     let host = trunk(index).ip().to_string();
-    voice::Order {
+    let call = call::Order {
         target: call::Target {
             user: verification.request.to.expose().to_owned(),
             host: host.clone(),
             port: None,
+            is_phone: false,
         },
-        next_hop: trunk(index),
-        local: gateway(),
-        rtp,
+        ways: vec![Way { hop: Hop::udp(trunk(index)), local: gateway() }],
         from: NameAddr::new(Uri::sip("anonymous", &host, None)),
+        routes: Vec::new(),
+        headers: Vec::new(),
+        redirects: Vec::new(),
         credentials: None,
         ring_timeout: Duration::from_secs(45),
         first_response: verification.has_another_way().then_some(Duration::from_secs(4)),
-        brand: None,
-    }
+    };
+    voice::Order { call, rtp, srtp: Srtp::Off, brand: None }
 }

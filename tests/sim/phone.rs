@@ -9,7 +9,7 @@ use std::time::Duration;
 use octothorpe::ambient::Timestamp;
 use octothorpe::media::events::{self, Step};
 use octothorpe::media::{Digit, MediaSession, rtp};
-use octothorpe::sip::{Dialog, Kind, Message, Method, Response, Uri};
+use octothorpe::sip::{Dialog, Hop, Kind, Message, Method, Response, Uri, Way};
 
 use crate::dice::Dice;
 use crate::plan::{Answer, Manner, Stray};
@@ -147,7 +147,7 @@ impl Phone {
             invite: invite.clone(),
             from,
             place,
-            dialog: Dialog::callee(invite, &tag, from)?,
+            dialog: Dialog::callee(invite, &tag, Hop::udp(from))?,
             tag,
             branch: u64::from(dice.u32()),
             gateway_rtp: media.remote()?,
@@ -370,8 +370,10 @@ impl Phone {
         out.push(Out::Said("hangs up".to_owned()));
         self.branch += 1;
         let branch = format!("z9hG4bK{:x}", self.branch);
-        let bye = self.dialog.request(Method::Bye).via("UDP", self.place.sip, &branch);
-        let to = self.dialog.destination();
+        let hop = self.dialog.destination();
+        let way = Way { hop, local: self.place.sip };
+        let bye = self.dialog.request(Method::Bye).via(&way, &branch);
+        let to = hop.address;
         self.quiet();
         self.state = State::Leaving;
         self.resend = Some(Resend::begin(now, to, bye.to_bytes()));

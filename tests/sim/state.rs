@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use octothorpe::ambient::{Clock, Timestamp};
 use octothorpe::sip::message::{self, Incoming};
-use octothorpe::sip::{Message, Method, stateless};
+use octothorpe::sip::{Hop, Message, Method, stateless};
 use octothorpe::verify::VerificationId;
 use octothorpe::verify::attempt::AttemptNo;
 use octothorpe::verify::signal::Signal;
@@ -263,7 +263,7 @@ impl State {
         };
         self.tell(format!("node got {}", words(&message)));
         if let Some(leg) = self.legs.by_call_id(message.call_id()) {
-            return self.give(leg, Input::Sip { from: *from, message: &message });
+            return self.give(leg, Input::Sip { from: Hop::udp(*from), message: &message });
         }
         let tag = self.weather.token();
         if let Some(bytes) = stateless::refuse(&message, *from, &tag) {

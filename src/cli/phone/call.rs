@@ -16,7 +16,7 @@ use super::words::{Answer, Behaviour, Outcome, Side, Summary, What};
 use crate::ambient::{Entropy, Timestamp};
 use crate::sip::transaction::Pace;
 use crate::sip::transaction::server::Event;
-use crate::sip::{Dialog, Kind, Message, Method, Response, Settings, Uri};
+use crate::sip::{Dialog, Hop, Kind, Message, Method, Response, Settings, Transport, Uri};
 
 /// What happens to a call.
 pub(super) enum Input<'a> {
@@ -120,13 +120,13 @@ impl Call {
         let nonce = entropy.token(26);
         let mut call = Self {
             behaviour: Arc::clone(behaviour),
-            pace: Pace::from(&Settings::default()),
+            pace: Pace::over(&Settings::default(), Transport::Udp),
             contact: Uri::sip(&to, &ip, Some(port)),
             gate: behaviour.credentials.as_ref().map(|known| Gate::new(known, nonce)),
             born: now,
             invite: Invite { key: Key::of(invite), message: invite.clone(), from },
             phase: Phase::Invited,
-            dialog: Dialog::callee(invite, &tag, from)?,
+            dialog: Dialog::callee(invite, &tag, Hop::udp(from))?,
             voice: Voice::new(place.rtp, entropy.fork(), Arc::clone(behaviour)),
             sdp: Vec::new(),
             served: Vec::new(),
@@ -212,7 +212,7 @@ impl Call {
         let key = Key::of(invite);
         self.served.push(Served::invite(key.clone(), self.pace));
         self.invite = Invite { key, message: invite.clone(), from };
-        if let Some(dialog) = Dialog::callee(invite, &self.tag, from) {
+        if let Some(dialog) = Dialog::callee(invite, &self.tag, Hop::udp(from)) {
             self.dialog = dialog;
         }
         self.phase = Phase::Invited;

@@ -13,7 +13,7 @@ use crate::sip::dialog::OutOfOrder;
 use crate::sip::transaction::Pace;
 use crate::sip::transaction::client::{self, NonInviteClient};
 use crate::sip::transaction::server::{Act, Event, InviteServer, NonInviteServer};
-use crate::sip::{Message, Method, Response};
+use crate::sip::{Message, Method, Response, Way};
 
 /// What the phone understands.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
@@ -363,15 +363,16 @@ impl Call {
         out: &mut Vec<Output>,
     ) {
         let branch = format!("z9hG4bK{}", self.entropy.token(20));
+        let hop = self.dialog.destination();
         let mut request = self
             .dialog
             .request(method.clone())
-            .via("UDP", self.place.sip, &branch)
+            .via(&Way { hop, local: self.place.sip }, &branch)
             .contact(&self.contact);
         if let Some((content_type, body)) = body {
             request = request.body(content_type, body.as_bytes());
         }
-        let request = (self.dialog.destination(), request.to_bytes());
+        let request = (hop.address, request.to_bytes());
         send(&request, out);
         let machine = NonInviteClient::start(now, self.pace, &mut Vec::new());
         self.asked.push(Asked { branch, method, machine, request });

@@ -10,7 +10,7 @@ use super::*;
 use crate::ambient::{Entropy, Timestamp};
 use crate::media::{self, FRAME_TIME, MediaSession, Payload};
 use crate::sip::message::{self, Incoming, Message};
-use crate::sip::{self, Credentials, Ended, NameAddr, Order, State, Target, Uri};
+use crate::sip::{self, Credentials, Ended, Hop, NameAddr, Order, State, Target, Uri, Way};
 
 const LOOPBACK: &str = "127.0.0.1:0";
 
@@ -43,16 +43,19 @@ impl Caller {
                 user: "+12025550123".into(),
                 host: phone.ip().to_string(),
                 port: Some(phone.port()),
+                is_phone: false,
             },
-            next_hop: phone,
-            local: sip.local_addr().unwrap(),
+            routes: Vec::new(),
+            headers: Vec::new(),
+            redirects: Vec::new(),
+            ways: vec![Way { hop: Hop::udp(phone), local: sip.local_addr().unwrap() }],
             from: NameAddr::new(Uri::sip("+12025550100", "127.0.0.1", None)),
             credentials,
-            offer: media.offer(),
             ring_timeout: Duration::from_secs(45),
             first_response: None,
         };
-        let call = sip::Call::new(order, Entropy::system(), sip::Settings::default());
+        let call =
+            sip::Call::new(order, media.offer(), Entropy::system(), sip::Settings::default());
         let mut caller = Self {
             clock,
             sip,
@@ -76,8 +79,8 @@ impl Caller {
         self.call.on(self.clock.now(), input, &mut out);
         for output in out {
             match output {
-                sip::Output::Send { to, datagram } => {
-                    self.sip.send_to(&datagram, to).await.unwrap();
+                sip::Output::Send { to, bytes } => {
+                    self.sip.send_to(&bytes, to.address).await.unwrap();
                 }
                 sip::Output::Alerting { status, sdp } => {
                     self.alerted.push((status, sdp.is_some()));
@@ -117,7 +120,7 @@ impl Caller {
                 let Ok(Incoming::Message(message)) = message::read(&text[..length]) else {
                     panic!("the phone wrote what we cannot read");
                 };
-                self.on(sip::Input::Received { from, message: &message }).await;
+                self.on(sip::Input::Received { from: Hop::udp(from), message: &message }).await;
             }
             received = self.pair.rtp.recv_from(&mut packet) => {
                 let (length, from) = received.unwrap();

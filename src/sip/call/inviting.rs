@@ -1,12 +1,11 @@
 //! INVITE: attempts, answers, challenges and forks (RFC 3261 § 13.2, § 22.2).
 
-use std::net::SocketAddr;
-
 use super::{Call, Datagram, Ended, Note, Output, Peer, Role, State};
 use crate::ambient::Timestamp;
 use crate::sip::Timer;
 use crate::sip::compose::{ALLOW, Request};
 use crate::sip::dialog::{Dialog, Origin};
+use crate::sip::hop::{Hop, Way};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::transaction::client::{Act, Event, InviteClient};
@@ -15,6 +14,7 @@ use crate::sip::uri::NameAddr;
 /// One INVITE.
 pub(super) struct Attempt {
     machine: InviteClient,
+    way: Way,
     branch: String,
     cseq: u32,
     datagram: Datagram,
@@ -36,21 +36,24 @@ impl Call {
     /// request constitutes a new transaction and SHOULD have the same value of the Call-ID, To, and From of the previous
     /// request, but the CSeq should contain a new sequence number that is one higher than the
     /// previous." A new transaction has a new branch, and no To tag.
-    pub(super) fn invite(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    pub(super) fn invite(&mut self, now: Timestamp, way: Way, out: &mut Vec<Output>) {
         self.cseq += 1;
         let uri = self.callee.uri().clone();
         let credentials = self.authentication.headers(&Method::Invite, &uri, &mut self.entropy);
         let branch = self.branch();
         let opening = self
-            .opening(Method::Invite, self.cseq, &branch, &self.callee)
-            .contact(&self.contact)
+            .opening(Method::Invite, self.cseq, &way, &branch, &self.callee)
+            .contact(&self.contact(&way))
             .header("Allow", ALLOW);
-        let request = authorized(opening, &credentials).body("application/sdp", &self.order.offer);
-        let datagram = Datagram { to: self.order.next_hop, bytes: request.to_bytes() };
+        let headers = self.order.headers.iter();
+        let opening = headers.fold(opening, |it, (name, value)| it.header(name, value));
+        let request = authorized(opening, &credentials).body("application/sdp", &self.offer);
+        let datagram = Datagram { to: way.hop, bytes: request.to_bytes() };
         let mut acts = Vec::new();
-        let machine = InviteClient::start(now, self.pace, &mut acts);
+        let machine = InviteClient::start(now, self.pace(way.hop.transport), &mut acts);
         datagram.send(out);
-        self.attempts.push(Attempt { machine, branch, cseq: self.cseq, datagram, credentials });
+        let cseq = self.cseq;
+        self.attempts.push(Attempt { machine, way, branch, cseq, datagram, credentials });
     }
 
     /// The lines that INVITE, its CANCEL and the ACK for its refusal have in common.
@@ -58,27 +61,29 @@ impl Call {
         &self,
         method: Method,
         cseq: u32,
+        way: &Way,
         branch: &str,
         to: &NameAddr,
     ) -> Request {
         Request::new(method, self.callee.uri().clone())
-            .via(self.settings.transport.as_str(), self.order.local, branch)
+            .via(way, branch)
             .from(&self.order.from.clone().tag(&self.local_tag))
             .to(to)
             .call_id(&self.call_id)
             .cseq(cseq)
+            .routes(&self.order.routes)
     }
 
-    /// Branch and number of the INVITE that counts.
-    pub(super) fn current(&self) -> Option<(String, u32)> {
-        self.attempts.last().map(|attempt| (attempt.branch.clone(), attempt.cseq))
+    /// Branch, number and way of the INVITE that counts.
+    pub(super) fn current(&self) -> Option<(String, u32, Way)> {
+        self.attempts.last().map(|attempt| (attempt.branch.clone(), attempt.cseq, attempt.way))
     }
 
     /// Takes a response to one of our INVITEs; false when it is not one.
     pub(super) fn invite_response(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         message: &Message,
         status: u16,
         out: &mut Vec<Output>,
@@ -127,9 +132,9 @@ impl Call {
         }
     }
 
-    pub(super) fn attempt_unreachable(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    pub(super) fn attempt_unreachable(&mut self, now: Timestamp, hop: Hop, out: &mut Vec<Output>) {
         let mut acts = Vec::new();
-        if let Some(attempt) = self.attempts.last_mut() {
+        if let Some(attempt) = self.attempts.last_mut().filter(|it| it.way.hop == hop) {
             attempt.machine.on(now, Event::Unreachable, &mut acts);
         }
         if acts.contains(&Act::Unreachable) {
@@ -159,14 +164,14 @@ impl Call {
             Some(tag) => self.callee.clone().tag(tag),
             None => self.callee.clone(),
         };
-        let ack = self.opening(Method::Ack, attempt.cseq, &attempt.branch, &to);
+        let ack = self.opening(Method::Ack, attempt.cseq, &attempt.way, &attempt.branch, &to);
         Datagram { to: attempt.datagram.to, bytes: ack.to_bytes() }.send(out);
     }
 
     fn answered(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         index: usize,
         message: &Message,
         status: u16,
@@ -185,7 +190,7 @@ impl Call {
     fn provisional(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         message: &Message,
         status: u16,
         out: &mut Vec<Output>,
@@ -212,14 +217,14 @@ impl Call {
 
     /// RFC 3261 § 13.2.2.1: "If the provisional response has a tag in the To field, and if the
     /// dialog ID of the response does not match an existing dialog, one is constructed".
-    fn remember_early(&mut self, from: SocketAddr, message: &Message) {
+    fn remember_early(&mut self, from: Hop, message: &Message) {
         let is_known = message.to_tag().is_none() || self.peer_tagged(message.to_tag()).is_some();
         if is_known || self.peers.len() >= MOST_EARLY_PEERS {
             return;
         }
-        if let Some((_, cseq)) = self.current() {
+        if let Some((_, cseq, way)) = self.current() {
             let dialog = self.dialog(cseq, message, from);
-            self.peers.push(Peer { dialog, role: Role::Early, ack: None });
+            self.peers.push(Peer { dialog, way, role: Role::Early, ack: None });
         }
     }
 
@@ -231,7 +236,9 @@ impl Call {
                 } else if self.authentication.challenged(message.challenges()).is_ok() {
                     self.peers.clear();
                     self.state = self.inviting(now, ring_until);
-                    self.invite(now, out);
+                    if let Some((_, _, way)) = self.current() {
+                        self.invite(now, way, out);
+                    }
                 } else {
                     self.end(Ended::AuthenticationRefused { status }, out);
                 }
@@ -256,7 +263,7 @@ impl Call {
     fn success(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         index: usize,
         message: &Message,
         status: u16,
@@ -301,7 +308,7 @@ impl Call {
     /// INVITE."
     fn acknowledge_answer(
         &mut self,
-        from: SocketAddr,
+        from: Hop,
         index: usize,
         known: Option<usize>,
         message: &Message,
@@ -313,19 +320,16 @@ impl Call {
         if let Some(early) = known.and_then(|known| self.peers.get(known)) {
             dialog = dialog.after(&early.dialog);
         }
-        let request = dialog.ack(attempt.cseq).via(
-            self.settings.transport.as_str(),
-            self.order.local,
-            &branch,
-        );
+        let (way, to) = (attempt.way, dialog.destination());
+        let request = dialog.ack(attempt.cseq).via(&Way { hop: to, ..way }, &branch);
         let bytes = authorized(request, &attempt.credentials).to_bytes();
-        let ack = Datagram { to: dialog.destination(), bytes };
+        let ack = Datagram { to, bytes };
         let peer = self.place(known)?;
         if message.contact_uri().is_none() {
             out.push(Output::Note(Note::MissingContact));
         }
         ack.send(out);
-        let answered = Peer { dialog, role: Role::Early, ack: Some(ack) };
+        let answered = Peer { dialog, way, role: Role::Early, ack: Some(ack) };
         match self.peers.get_mut(peer) {
             Some(place) => *place = answered,
             None => self.peers.push(answered),
@@ -348,7 +352,7 @@ impl Call {
         self.peers.iter().position(|peer| peer.dialog.remote_tag() == tag)
     }
 
-    fn dialog(&self, cseq: u32, response: &Message, from: SocketAddr) -> Dialog {
+    fn dialog(&self, cseq: u32, response: &Message, from: Hop) -> Dialog {
         let (caller, tag, to) = (&self.order.from, self.local_tag.as_str(), &self.callee);
         Dialog::caller(&Origin { from: caller, tag, to, cseq }, response, from)
     }

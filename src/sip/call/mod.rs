@@ -24,10 +24,9 @@ mod words;
 
 pub use words::{Ended, Input, Note, Order, Output, State, Target, Why};
 
-use std::net::SocketAddr;
-
 use super::dialog::Dialog;
 use super::digest::Authentication;
+use super::hop::{Hop, Transport, Way};
 use super::message::{Kind, Message};
 use super::transaction::Pace;
 use super::uri::{NameAddr, Uri};
@@ -40,15 +39,14 @@ use serving::{Offered, Served, Unacknowledged};
 /// One outbound call.
 pub struct Call {
     order: Order,
+    offer: Vec<u8>,
     settings: Settings,
-    pace: Pace,
     entropy: Entropy,
     authentication: Authentication,
     call_id: String,
     local_tag: String,
     /// The target as our To and Request-URI.
     callee: NameAddr,
-    contact: Uri,
     cseq: u32,
     state: State,
     /// Whether the owner knows that it is over.
@@ -66,6 +64,8 @@ pub struct Call {
 /// Someone who answered our INVITE: with forking there may be several.
 struct Peer {
     dialog: Dialog,
+    /// The way of the INVITE that it answered.
+    way: Way,
     role: Role,
     /// The ACK for its 2xx, to be repeated as it is.
     ack: Option<Datagram>,
@@ -83,36 +83,34 @@ enum Role {
 
 #[derive(Clone)]
 struct Datagram {
-    to: SocketAddr,
+    to: Hop,
     bytes: Vec<u8>,
 }
 
 impl Datagram {
     fn send(&self, out: &mut Vec<Output>) {
-        out.push(Output::Send { to: self.to, datagram: self.bytes.clone() });
+        out.push(Output::Send { to: self.to, bytes: self.bytes.clone() });
     }
 }
 
 impl Call {
-    /// A call that has not begun.
+    /// A call that has not begun, with the session description to offer.
     #[must_use]
-    pub fn new(order: Order, mut entropy: Entropy, settings: Settings) -> Self {
+    pub fn new(order: Order, offer: Vec<u8>, mut entropy: Entropy, settings: Settings) -> Self {
         let call_id = entropy.token(26);
         let local_tag = entropy.token(12);
-        let Target { user, host, port } = &order.target;
-        let callee = NameAddr::new(Uri::sip(user, host, *port));
-        let (ip, port) = (order.local.ip().to_string(), order.local.port());
-        let contact = Uri::sip(&order.from.uri().user(), &ip, Some(port));
+        let Target { user, host, port, is_phone } = &order.target;
+        let callee = Uri::sip(user, host, *port);
+        let callee = NameAddr::new(if *is_phone { callee.phone() } else { callee });
         Self {
             authentication: Authentication::new(order.credentials.clone()),
-            pace: Pace::from(&settings),
             order,
+            offer,
             settings,
             entropy,
             call_id,
             local_tag,
             callee,
-            contact,
             cseq: 0,
             state: State::Ready,
             is_told: false,
@@ -153,7 +151,7 @@ impl Call {
             Input::Stop => self.stop(now, out),
             Input::Accept { sdp } => self.accept(now, &sdp, out),
             Input::Refuse { status } => self.refuse(now, status, out),
-            Input::Unreachable => self.unreachable(now, out),
+            Input::Unreachable { hop } => self.unreachable(now, hop, out),
         }
     }
 
@@ -176,8 +174,11 @@ impl Call {
 
     fn start(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         if self.state == State::Ready {
+            let Some(&way) = self.order.ways.first() else {
+                return self.end(Ended::Unreachable, out);
+            };
             self.state = self.inviting(now, now + self.order.ring_timeout);
-            self.invite(now, out);
+            self.invite(now, way, out);
         }
     }
 
@@ -186,13 +187,7 @@ impl Call {
         State::Inviting { ring_until, silent_until }
     }
 
-    fn received(
-        &mut self,
-        now: Timestamp,
-        from: SocketAddr,
-        message: &Message,
-        out: &mut Vec<Output>,
-    ) {
+    fn received(&mut self, now: Timestamp, from: Hop, message: &Message, out: &mut Vec<Output>) {
         match message.kind() {
             Kind::Request { .. } => self.request(now, from, message, out),
             Kind::Response { status } => self.response(now, from, message, *status, out),
@@ -202,7 +197,7 @@ impl Call {
     fn response(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         message: &Message,
         status: u16,
         out: &mut Vec<Output>,
@@ -261,16 +256,16 @@ impl Call {
     }
 
     /// The network says that what we sent did not arrive.
-    fn unreachable(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    fn unreachable(&mut self, now: Timestamp, hop: Hop, out: &mut Vec<Output>) {
         match self.state {
             State::Inviting { .. } | State::Abandoning { .. } => {
-                self.attempt_unreachable(now, out);
+                self.attempt_unreachable(now, hop, out);
             }
             // The peer has spoken to us before: whatever was lost is repeated, or times out.
             State::Ready | State::Early { .. } | State::Canceling { .. } | State::Up => {
                 out.push(Output::Note(Note::Unreachable));
             }
-            State::Leaving { .. } | State::Over(_) => self.farewells_unreachable(now),
+            State::Leaving { .. } | State::Over(_) => self.farewells_unreachable(now, hop),
         }
     }
 
@@ -296,6 +291,23 @@ impl Call {
             self.is_told = true;
             out.push(Output::Over(why));
         }
+    }
+
+    /// Where the peer reaches us by this way.
+    fn contact(&self, way: &Way) -> Uri {
+        let (ip, port) = (way.local.ip().to_string(), way.local.port());
+        let contact = Uri::sip(&self.order.from.uri().user(), &ip, Some(port));
+        match way.hop.transport {
+            Transport::Udp => contact,
+            // RFC 3261 § 19.1.1: "The transport parameter determines the transport mechanism to be
+            // used for sending SIP messages"; without it, UDP.
+            Transport::Tcp | Transport::Tls => contact.transport(way.hop.transport),
+        }
+    }
+
+    /// How patient a transaction over this transport is.
+    fn pace(&self, transport: Transport) -> Pace {
+        Pace::over(&self.settings, transport)
     }
 
     fn branch(&mut self) -> String {

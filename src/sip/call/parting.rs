@@ -1,9 +1,10 @@
 //! CANCEL and BYE: how we end it (RFC 3261 § 9.1, § 15.1.1).
 
 use super::inviting::authorized;
-use super::{Call, Datagram, Ended, Output, Role, State};
+use super::{Call, Datagram, Ended, Output, Peer, Role, State};
 use crate::ambient::Timestamp;
 use crate::sip::Timer;
+use crate::sip::hop::{Hop, Transport, Way};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::transaction::client::{Act, Event, NonInviteClient};
@@ -58,12 +59,12 @@ impl Call {
     /// including tags. A CANCEL constructed by a client MUST have only a single Via header field
     /// value matching the top Via value in the request being cancelled."
     pub(super) fn cancel(&mut self, now: Timestamp, why: Ended, out: &mut Vec<Output>) {
-        self.state = State::Canceling { why, until: now + self.pace.patience() };
-        let Some((branch, cseq)) = self.current() else { return };
-        let request = self.opening(Method::Cancel, cseq, &branch, &self.callee);
-        let datagram = Datagram { to: self.order.next_hop, bytes: request.to_bytes() };
+        self.state = State::Canceling { why, until: now + self.pace(Transport::Udp).patience() };
+        let Some((branch, cseq, way)) = self.current() else { return };
+        let request = self.opening(Method::Cancel, cseq, &way, &branch, &self.callee);
+        let datagram = Datagram { to: way.hop, bytes: request.to_bytes() };
         let mut acts = Vec::new();
-        let machine = NonInviteClient::start(now, self.pace, &mut acts);
+        let machine = NonInviteClient::start(now, self.pace(way.hop.transport), &mut acts);
         datagram.send(out);
         self.cancel = Some(Cancel { machine, branch, datagram });
     }
@@ -119,18 +120,15 @@ impl Call {
         out: &mut Vec<Output>,
     ) {
         let branch = self.branch();
-        let Some(dialog) = self.peers.get_mut(peer).map(|peer| &mut peer.dialog) else { return };
-        let request = dialog.request(Method::Bye).via(
-            self.settings.transport.as_str(),
-            self.order.local,
-            &branch,
-        );
+        let Some(Peer { dialog, way, .. }) = self.peers.get_mut(peer) else { return };
+        let to = dialog.destination();
+        let request = dialog.request(Method::Bye).via(&Way { hop: to, ..*way }, &branch);
         let credentials =
             self.authentication.headers(&Method::Bye, request.uri(), &mut self.entropy);
         let bytes = authorized(request, &credentials).to_bytes();
-        let datagram = Datagram { to: dialog.destination(), bytes };
+        let datagram = Datagram { to, bytes };
         let mut acts = Vec::new();
-        let machine = NonInviteClient::start(now, self.pace, &mut acts);
+        let machine = NonInviteClient::start(now, self.pace(to.transport), &mut acts);
         datagram.send(out);
         self.farewells.push(Farewell { machine, branch, datagram, peer, was_challenged });
     }
@@ -187,8 +185,8 @@ impl Call {
         self.parted();
     }
 
-    pub(super) fn farewells_unreachable(&mut self, now: Timestamp) {
-        for farewell in &mut self.farewells {
+    pub(super) fn farewells_unreachable(&mut self, now: Timestamp, hop: Hop) {
+        for farewell in self.farewells.iter_mut().filter(|it| it.datagram.to == hop) {
             farewell.machine.on(now, Event::Unreachable, &mut Vec::new());
         }
         self.parted();

@@ -1,17 +1,17 @@
 //! What the callee asks of us while the call lasts (RFC 3261 § 12.2.2, § 14.2, § 15.1.2; RFC 3311;
 //! RFC 6086).
 
-use std::net::SocketAddr;
-
 use super::{Call, Datagram, Ended, Note, Output, Role, State, Why};
 use crate::ambient::Timestamp;
 use crate::sip::Timer;
 use crate::sip::compose::{ALLOW, Response};
+use crate::sip::hop::Hop;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::stateless;
 use crate::sip::transaction::Copies;
 use crate::sip::transaction::server::{Act, Event, InviteServer, NonInviteServer};
+use crate::sip::uri::Uri;
 
 /// RFC 3261 § 17.2.3: a request matches a transaction by "the branch parameter in the request",
 /// "the sent-by value in the top Via of the request" and "the method of the request"; the number
@@ -83,7 +83,9 @@ impl Served {
 pub(super) struct Offered {
     key: Key,
     message: Message,
-    from: SocketAddr,
+    from: Hop,
+    /// Where we are reached by whoever offered.
+    contact: Uri,
 }
 
 /// Our 2xx to a re-INVITE, until its ACK comes.
@@ -106,7 +108,7 @@ impl Call {
     pub(super) fn request(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         message: &Message,
         out: &mut Vec<Output>,
     ) {
@@ -151,13 +153,7 @@ impl Call {
     /// MUST NOT change that response [...]. Regardless of the method of the original request, as
     /// long as the CANCEL matched an existing transaction, the UAS answers the CANCEL request
     /// itself with a 200 (OK) response."
-    fn canceled(
-        &mut self,
-        now: Timestamp,
-        from: SocketAddr,
-        message: &Message,
-        out: &mut Vec<Output>,
-    ) {
+    fn canceled(&mut self, now: Timestamp, from: Hop, message: &Message, out: &mut Vec<Output>) {
         let key = Key::of_invite(message);
         let was_served = self.served.iter().any(|served| served.key == key);
         // "If the UAS has not issued a final response for the original request, [...] [it] SHOULD
@@ -174,24 +170,24 @@ impl Call {
         }
     }
 
-    fn stray(&mut self, from: SocketAddr, message: &Message, out: &mut Vec<Output>) {
+    fn stray(&mut self, from: Hop, message: &Message, out: &mut Vec<Output>) {
         out.push(Output::Note(Note::StrayRequest { method: message.method().clone() }));
-        if let Some(datagram) = stateless::refuse(message, from, &self.local_tag) {
-            out.push(Output::Send { to: message.reply_address(from), datagram });
+        if let Some(bytes) = stateless::refuse(message, from.address, &self.local_tag) {
+            out.push(Output::Send { to: message.reply_hop(from), bytes });
         }
     }
 
     fn in_dialog(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         peer: usize,
         message: &Message,
         out: &mut Vec<Output>,
     ) {
         let Some(known) = self.peers.get_mut(peer) else { return };
         let role = known.role;
-        if known.dialog.source().ip() != from.ip() {
+        if known.dialog.source().address.ip() != from.address.ip() {
             out.push(Output::Note(Note::OtherSource { from }));
         }
         if known.dialog.receive(message).is_err() {
@@ -224,7 +220,7 @@ impl Call {
     fn asked(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         peer: usize,
         message: &Message,
         out: &mut Vec<Output>,
@@ -268,7 +264,7 @@ impl Call {
     fn hung_up(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         role: Role,
         message: &Message,
         out: &mut Vec<Output>,
@@ -295,11 +291,14 @@ impl Call {
     fn offer(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         peer: usize,
         message: &Message,
         out: &mut Vec<Output>,
     ) {
+        let Some(contact) = self.peers.get(peer).map(|peer| self.contact(&peer.way)) else {
+            return;
+        };
         let sdp = message.sdp().map(<[u8]>::to_vec);
         let is_invite = *message.method() == Method::Invite;
         let is_opaque = sdp.is_none() && !message.body().is_empty();
@@ -309,7 +308,7 @@ impl Call {
             Some(Response::to(message, 415).header("Accept", "application/sdp"))
         } else if !is_invite && sdp.is_none() {
             // An UPDATE without an offer only refreshes the target.
-            Some(Response::to(message, 200).contact(&self.contact))
+            Some(Response::to(message, 200).contact(&contact))
         } else if self.state != State::Up {
             // RFC 3261 § 14.2: "A UAS that receives an INVITE on a dialog while an INVITE it had
             // sent on that dialog is in progress MUST return a 491 (Request Pending) response".
@@ -333,7 +332,7 @@ impl Call {
             Some(response) => self.serve(now, from, message, response, out),
             None => {
                 let (key, message) = (Key::of(message), message.clone());
-                self.offered = Some(Offered { key, message, from });
+                self.offered = Some(Offered { key, message, from, contact });
                 out.push(Output::Offered { sdp });
             }
         }
@@ -341,11 +340,10 @@ impl Call {
 
     /// The owner takes what was offered.
     pub(super) fn accept(&mut self, now: Timestamp, sdp: &[u8], out: &mut Vec<Output>) {
-        let Some(Offered { message, from, .. }) = self.offered.take() else {
+        let Some(Offered { message, from, contact, .. }) = self.offered.take() else {
             return out.push(Output::Note(Note::NothingOffered));
         };
-        let response =
-            Response::to(&message, 200).contact(&self.contact).body("application/sdp", sdp);
+        let response = Response::to(&message, 200).contact(&contact).body("application/sdp", sdp);
         self.serve(now, from, &message, response, out);
         let (number, method) = message.cseq();
         let Some(served) = self.served.last().filter(|_| method == Method::Invite) else { return };
@@ -355,7 +353,7 @@ impl Call {
         // This is independent of whatever transport protocols are used to send the response."
         self.unacknowledged = Some(Unacknowledged {
             number,
-            copies: Copies::begin(now, &self.pace, false),
+            copies: Copies::begin(now, &self.pace(from.transport), false),
             response: served.response.clone(),
             awaits_answer: message.sdp().is_none(),
         });
@@ -380,7 +378,7 @@ impl Call {
             // without receiving an ACK, the dialog is confirmed, but the session SHOULD be
             // terminated. This is accomplished with a BYE".
             self.leave(now, Ended::Protocol(Why::AckMissing), out);
-        } else if awaited.copies.is_due(now, Some(self.pace.t2)) {
+        } else if awaited.copies.is_due(now, Some(self.settings.t2)) {
             awaited.response.send(out);
         }
     }
@@ -389,19 +387,19 @@ impl Call {
     fn serve(
         &mut self,
         now: Timestamp,
-        from: SocketAddr,
+        from: Hop,
         message: &Message,
         response: Response,
         out: &mut Vec<Output>,
     ) {
         let machine = if *message.method() == Method::Invite {
-            Machine::Invite(InviteServer::start(self.pace))
+            Machine::Invite(InviteServer::start(self.pace(from.transport)))
         } else {
-            Machine::Other(NonInviteServer::start(self.pace))
+            Machine::Other(NonInviteServer::start(self.pace(from.transport)))
         };
         let status = response.status();
-        let bytes = response.received_from(from).to_tag(&self.local_tag).to_bytes();
-        let response_to = Datagram { to: message.reply_address(from), bytes };
+        let bytes = response.received_from(from.address).to_tag(&self.local_tag).to_bytes();
+        let response_to = Datagram { to: message.reply_hop(from), bytes };
         let mut served = Served { key: Key::of(message), machine, response: response_to };
         served.on(now, Event::Respond(status), out);
         // Whoever asks this much must do without his copies being known as such.

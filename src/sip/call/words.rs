@@ -1,15 +1,15 @@
 //! The words of a call: what is ordered, what happens, what comes of it.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::ambient::Timestamp;
 use crate::sip::Timer;
 use crate::sip::digest::Credentials;
+use crate::sip::hop::{Hop, Way};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
-use crate::sip::uri::{NameAddr, masked};
+use crate::sip::uri::{NameAddr, Route, masked};
 
 /// Who is called.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Target {
     pub host: String,
     /// The port, when it is not the default.
     pub port: Option<u16>,
+    /// Whether the user part says that it is a number: `user=phone` (RFC 3261 § 19.1.1).
+    pub is_phone: bool,
 }
 
 impl fmt::Debug for Target {
@@ -33,16 +35,20 @@ impl fmt::Debug for Target {
 pub struct Order {
     /// Who is called.
     pub target: Target,
-    /// Where the INVITE is sent.
-    pub next_hop: SocketAddr,
-    /// Where we are reached: Via and Contact.
-    pub local: SocketAddr,
+    /// Where the INVITE is sent: the first, and the others in their order when it fails (RFC 3263
+    /// § 4.3). Without any the call is unreachable.
+    pub ways: Vec<Way>,
     /// Who calls.
     pub from: NameAddr,
+    /// Where the INVITE goes through (RFC 3261 § 8.1.2: a pre-existing route set): an outbound proxy,
+    /// the Service-Route of a registration (RFC 3608).
+    pub routes: Vec<Route>,
+    /// More headers of the INVITE: identity (RFC 3325, RFC 3323) and what the trunk asks for.
+    pub headers: Vec<(String, String)>,
+    /// The hosts, besides the target's own, that a 3xx may send us to.
+    pub redirects: Vec<String>,
     /// What the trunk lets us in by.
     pub credentials: Option<Credentials>,
-    /// The session description to offer.
-    pub offer: Vec<u8>,
     /// How long it may ring; 45 s unless there is a reason.
     pub ring_timeout: Duration,
     /// How long the next hop may say nothing at all, where another one could be tried instead;
@@ -54,7 +60,7 @@ impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Order")
             .field("target", &self.target)
-            .field("next_hop", &self.next_hop)
+            .field("ways", &self.ways)
             .field("from", &self.from)
             .finish_non_exhaustive()
     }
@@ -165,7 +171,7 @@ pub enum Input<'a> {
     /// A message with its Call-ID came in.
     Received {
         /// From where.
-        from: SocketAddr,
+        from: Hop,
         /// What.
         message: &'a Message,
     },
@@ -183,8 +189,11 @@ pub enum Input<'a> {
         /// 400 to 699; 488 when the description does not suit.
         status: u16,
     },
-    /// The network says that what we sent did not arrive.
-    Unreachable,
+    /// The network says that what we sent there did not arrive, or cannot.
+    Unreachable {
+        /// Where.
+        hop: Hop,
+    },
 }
 
 /// What comes of it.
@@ -194,9 +203,9 @@ pub enum Output {
     /// Send this.
     Send {
         /// Where to.
-        to: SocketAddr,
-        /// The bytes.
-        datagram: Vec<u8>,
+        to: Hop,
+        /// The message.
+        bytes: Vec<u8>,
     },
     /// A provisional response (101 to 199) says how it goes.
     Alerting {
@@ -240,7 +249,7 @@ impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let length = |sdp: &Option<Vec<u8>>| sdp.as_ref().map(Vec::len);
         match self {
-            Self::Send { to, datagram } => write!(f, "Send({} bytes to {to})", datagram.len()),
+            Self::Send { to, bytes } => write!(f, "Send({} bytes to {to})", bytes.len()),
             Self::Alerting { status, sdp } => write!(f, "Alerting({status}, {:?})", length(sdp)),
             Self::Answered { status, sdp } => write!(f, "Answered({status}, {:?})", length(sdp)),
             Self::Offered { sdp } => write!(f, "Offered({:?})", length(sdp)),
@@ -268,7 +277,7 @@ pub enum Note {
     /// A request of the dialog that came from another address than its answer.
     OtherSource {
         /// That address.
-        from: SocketAddr,
+        from: Hop,
     },
     /// A second phone answered, and was hung up on.
     Fork,

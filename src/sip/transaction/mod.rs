@@ -10,7 +10,7 @@ pub mod server;
 
 use std::time::Duration;
 
-use super::Settings;
+use super::{Settings, Transport};
 use crate::ambient::Timestamp;
 
 /// How a machine keeps time: RFC 3261's T1, T2, T4, and whether the transport is reliable.
@@ -27,6 +27,13 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Over this transport.
+    #[must_use]
+    pub fn over(settings: &Settings, transport: Transport) -> Self {
+        let Settings { t1, t2, t4 } = *settings;
+        Self { t1, t2, t4, reliable: transport.is_reliable() }
+    }
+
     /// 64 * T1: timers B, F, H, J, L and M.
     #[must_use]
     pub fn patience(&self) -> Duration {
@@ -36,13 +43,6 @@ impl Pace {
     /// A span that only an unreliable transport needs: timers D, I, J and K.
     fn unless_reliable(&self, span: Duration) -> Duration {
         if self.reliable { Duration::ZERO } else { span }
-    }
-}
-
-impl From<&Settings> for Pace {
-    fn from(settings: &Settings) -> Self {
-        let Settings { t1, t2, t4, transport } = *settings;
-        Self { t1, t2, t4, reliable: transport.is_reliable() }
     }
 }
 

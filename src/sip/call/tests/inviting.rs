@@ -81,7 +81,7 @@ fn the_ack_for_a_200_goes_to_the_target_with_a_new_branch() {
     assert_eq!(ack.request_uri().unwrap().as_str(), "sip:them@192.0.2.7:5080");
     assert_ne!(ack.branch(), line.last(&Method::Invite).branch());
     assert_eq!(ack.to_tag(), Some("them"));
-    assert_eq!(line.sent.last().unwrap().0, "192.0.2.7:5080".parse().unwrap());
+    assert_eq!(line.sent.last().unwrap().0, Hop::udp("192.0.2.7:5080".parse().unwrap()));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_200_after_a_refusal_leaves_nobody_off_the_hook() {
 #[test]
 fn a_network_that_cannot_deliver_the_invite_ends_it() {
     let mut line = Line::new();
-    line.feed(Input::Unreachable);
+    line.feed(Input::Unreachable { hop: trunk() });
     assert_eq!(line.ended(), Some(Ended::Unreachable));
     assert!(line.call.finished());
 }
@@ -219,7 +219,7 @@ fn a_network_that_cannot_deliver_the_invite_ends_it() {
 #[test]
 fn a_network_that_stumbles_later_does_not() {
     let mut line = Line::up();
-    line.feed(Input::Unreachable);
+    line.feed(Input::Unreachable { hop: trunk() });
     assert_eq!(line.notes(), [&Note::Unreachable]);
     assert_eq!(*line.call.state(), State::Up);
 }

@@ -5,7 +5,6 @@ mod inviting;
 mod parting;
 mod serving;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
@@ -16,19 +15,25 @@ use crate::sip::{Incoming, Route, message};
 
 const SDP: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n";
 
-fn trunk() -> SocketAddr {
-    "192.0.2.7:5060".parse().unwrap()
+fn trunk() -> Hop {
+    Hop::udp("192.0.2.7:5060".parse().unwrap())
 }
 
 fn order() -> Order {
-    let target = Target { user: "+49301234567".into(), host: "trunk.example".into(), port: None };
+    let target = Target {
+        user: "+49301234567".into(),
+        host: "trunk.example".into(),
+        port: None,
+        is_phone: false,
+    };
     Order {
         target,
-        next_hop: trunk(),
-        local: "192.0.2.1:5060".parse().unwrap(),
+        ways: vec![Way { hop: trunk(), local: "192.0.2.1:5060".parse().unwrap() }],
         from: NameAddr::new(Uri::sip("+49307654321", "ours.example", None)).display("Us \"&\" Co"),
+        routes: Vec::new(),
+        headers: Vec::new(),
+        redirects: Vec::new(),
         credentials: Some(Credentials::new("user", "password")),
-        offer: SDP.to_vec(),
         ring_timeout: Duration::from_secs(45),
         first_response: None,
     }
@@ -41,7 +46,7 @@ struct Line {
     /// What the call has said since it was last asked.
     out: Vec<Output>,
     /// All it ever sent.
-    sent: Vec<(SocketAddr, Message, Vec<u8>)>,
+    sent: Vec<(Hop, Message, Vec<u8>)>,
     overs: usize,
     invite: Option<Message>,
     cseq: u32,
@@ -49,7 +54,7 @@ struct Line {
 
 impl Line {
     fn with(order: Order) -> Self {
-        let call = Call::new(order, Entropy::from_number(7), Settings::default());
+        let call = Call::new(order, SDP.to_vec(), Entropy::from_number(7), Settings::default());
         let now = Timestamp::from_secs(1_000);
         let (out, sent) = (Vec::new(), Vec::new());
         let mut line = Self { call, now, out, sent, overs: 0, invite: None, cseq: 100 };
@@ -76,8 +81,8 @@ impl Line {
         let from = self.out.len();
         self.call.on(self.now, input, &mut self.out);
         for output in &self.out[from..] {
-            if let Output::Send { to, datagram } = output {
-                self.sent.push((*to, read(datagram), datagram.clone()));
+            if let Output::Send { to, bytes } = output {
+                self.sent.push((*to, read(bytes), bytes.clone()));
             }
             self.overs += usize::from(matches!(output, Output::Over(_)));
         }
@@ -91,8 +96,8 @@ impl Line {
     /// What was sent since last asked.
     fn taken(&mut self) -> Vec<Message> {
         let sent = |output| {
-            let Output::Send { datagram, .. } = output else { return None };
-            Some(read(&datagram))
+            let Output::Send { bytes, .. } = output else { return None };
+            Some(read(&bytes))
         };
         self.take().into_iter().filter_map(sent).collect()
     }
@@ -152,7 +157,7 @@ impl Line {
         self.receive_from(trunk(), bytes);
     }
 
-    fn receive_from(&mut self, from: SocketAddr, bytes: &[u8]) {
+    fn receive_from(&mut self, from: Hop, bytes: &[u8]) {
         let message = read(bytes);
         self.feed(Input::Received { from, message: &message });
     }
@@ -168,7 +173,7 @@ impl Line {
         let from = NameAddr::new(invite.to_uri().unwrap().clone()).tag(tag);
         let to = NameAddr::new(invite.from_uri().unwrap().clone()).tag(invite.from_tag().unwrap());
         Request::new(method.clone(), invite.contact_uri().unwrap())
-            .via("UDP", trunk(), branch)
+            .via(&Way { hop: trunk(), local: trunk().address }, branch)
             .from(&from)
             .to(&to)
             .call_id(self.call.call_id())

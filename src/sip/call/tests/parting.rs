@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_call_that_never_began_is_stopped_at_once() {
-    let mut call = Call::new(order(), Entropy::from_number(1), Settings::default());
+    let mut call = Call::new(order(), SDP.to_vec(), Entropy::from_number(1), Settings::default());
     let mut out = Vec::new();
     call.on(Timestamp::from_secs(1), Input::Stop, &mut out);
     call.on(Timestamp::from_secs(1), Input::Start, &mut out);
@@ -310,7 +310,7 @@ fn whatever_happens_it_is_over_once_and_dies_out() {
                 }
                 8 => line.wait(Duration::from_millis(entropy.below(40_000))),
                 9 => line.feed(Input::Accept { sdp: SDP.to_vec() }),
-                10 => line.feed(Input::Unreachable),
+                10 => line.feed(Input::Unreachable { hop: trunk() }),
                 _ if entropy.below(4) == 0 => line.feed(Input::Stop),
                 _ => line.feed(Input::Lapsed),
             }

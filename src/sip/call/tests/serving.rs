@@ -87,7 +87,7 @@ fn a_re_invite_moves_the_target() {
     line.feed(Input::Stop);
     let (to, bye, _) = line.sent.last().unwrap();
     assert_eq!(bye.request_uri().unwrap().as_str(), "sip:moved@192.0.2.99");
-    assert_eq!(*to, "192.0.2.99:5060".parse().unwrap());
+    assert_eq!(*to, Hop::udp("192.0.2.99:5060".parse().unwrap()));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn requests_of_another_dialog_are_481() {
 #[test]
 fn a_request_from_another_address_belongs_to_its_dialog_all_the_same() {
     let mut line = Line::up();
-    let other = "198.51.100.4:5062".parse().unwrap();
+    let other = Hop::udp("198.51.100.4:5062".parse().unwrap());
     let bye = line.request(&Method::Bye, "them").to_bytes();
     line.receive_from(other, &bye);
     assert_eq!(line.notes(), [&Note::OtherSource { from: other }]);
@@ -289,7 +289,7 @@ fn the_route_of_the_answer_is_the_route_of_the_bye() {
     line.feed(Input::Stop);
     let (to, bye, _) = line.sent.last().unwrap();
     assert_eq!(bye.header("Route").unwrap(), Route::read("<sip:192.0.2.50;lr>").unwrap().as_str());
-    assert_eq!(*to, "192.0.2.50:5060".parse().unwrap());
+    assert_eq!(*to, Hop::udp("192.0.2.50:5060".parse().unwrap()));
 }
 
 #[test]
