@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["ambient", "verify"]),
     ("gateway", &["ambient", "verify", "sip", "media", "voice", "carrier", "telemetry", "store"]),
     ("http", &["ambient", "verify", "carrier", "telemetry", "gateway"]),
-    ("config", &["ambient", "verify", "carrier", "gateway", "http"]),
+    ("config", &["ambient", "verify", "sip", "media", "carrier", "gateway", "http"]),
     (
         "cli",
         &[
