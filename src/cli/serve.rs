@@ -16,6 +16,7 @@ use crate::gateway::Gateway;
 use crate::gateway::settings::{Settings, StoreSettings};
 use crate::http::{self, Server};
 use crate::media::prompt::Pack;
+use crate::sip::Hop;
 use crate::telemetry;
 
 /// How long calls may go on after SIGTERM.
@@ -67,7 +68,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .map_err(|error| wrong(error.to_string()))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "octothorpe");
     tracing::info!("{summary}");
-    let sip: Vec<String> = running.sip.iter().map(|address| format!("udp:{address}")).collect();
+    let sip: Vec<String> = running.sip.iter().map(Hop::to_string).collect();
     tracing::info!(sip = sip.join(" "), "takes SIP");
     tracing::info!(admin = server.admin_address().map(tracing::field::display), "takes operators");
     tracing::info!(api = %server.api_address(), "takes requests: ready");

@@ -106,9 +106,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[store]\nurl = 'file://host/data'", &["o.toml:9: store.url = \"file://host/data\": write"]),
     (
         "[sip]\nlisten = ['ws:127.0.0.1:5060']",
-        &[
-            "o.toml:9: sip.listen[0] = \"ws:127.0.0.1:5060\": SIP over ws is not supported",
-        ],
+        &["o.toml:9: sip.listen[0] = \"ws:127.0.0.1:5060\": SIP over ws is not supported"],
     ),
     (
         "[sip]\nlisten = ['udp:127.0.0.1:0',\n'tls:::1:5061']",
@@ -197,9 +195,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ),
     (
         "[[trunks]]\nname = 'two'\ntarget = 'sip:h;transport=sctp'",
-        &[
-            "o.toml:10: trunks[1].target = \"sip:h;transport=sctp\": SIP over sctp is not supported",
-        ],
+        &["o.toml:10: trunks[1].target = \"sip:h;transport=sctp\": SIP over sctp is not supported"],
     ),
     (
         "[[trunks]]\nname = 'two'\ntarget = 'sip:u:canary@h'",

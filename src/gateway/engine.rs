@@ -65,6 +65,11 @@ pub(super) enum Command {
         /// What to say first.
         farewell: Farewell,
     },
+    /// What was sent there did not arrive.
+    Unreachable {
+        /// Where.
+        hop: Hop,
+    },
     /// End every leg at once, politely.
     StopAll,
     /// End the thread.
@@ -83,6 +88,8 @@ pub(super) struct Occupant {
     pub(super) trunk: String,
     /// Its way out for SIP.
     pub(super) exit: Exit,
+    /// Our own address for SIP.
+    pub(super) local: SocketAddr,
     /// Its RTP and RTCP sockets.
     pub(super) pair: Pair,
 }
@@ -162,6 +169,7 @@ struct Slot {
     attempt: AttemptNo,
     trunk: String,
     exit: Exit,
+    local: SocketAddr,
     address: SocketAddr,
     /// Until the leg is silent: what is left of it then is signalling.
     media: Option<Media>,
@@ -219,7 +227,7 @@ impl Engine {
             Command::Sip { leg, from, datagram, message } => {
                 let now = self.shared.clock.now();
                 if let Some(slot) = self.slots.get(&leg) {
-                    let local = slot.exit.local;
+                    let local = slot.local;
                     let packet = Packet {
                         protocol: Protocol::Sip,
                         from: from.address,
@@ -242,11 +250,8 @@ impl Engine {
                 };
                 self.give(leg, now, input);
             }
-            Command::StopAll => {
-                let now = self.shared.clock.now();
-                let legs: Vec<u64> = self.slots.keys().copied().collect();
-                legs.into_iter().for_each(|leg| self.give(leg, now, Input::Stop));
-            }
+            Command::Unreachable { hop } => self.give_all(|| Input::Unreachable { hop }),
+            Command::StopAll => self.give_all(|| Input::Stop),
             Command::Exit => {}
         }
     }
@@ -268,6 +273,7 @@ impl Engine {
             attempt: seat.attempt,
             trunk: seat.trunk,
             exit: seat.exit,
+            local: seat.local,
             address,
             media: Some(media),
             stage: Stage::Live,
@@ -340,6 +346,13 @@ impl Engine {
         for leg in due {
             self.give(leg, now, Input::Lapsed);
         }
+    }
+
+    /// Gives every leg an input.
+    fn give_all(&mut self, input: impl Fn() -> Input<'static>) {
+        let now = self.shared.clock.now();
+        let legs: Vec<u64> = self.slots.keys().copied().collect();
+        legs.into_iter().for_each(|leg| self.give(leg, now, input()));
     }
 
     /// Gives a leg an input, and does what it says.
@@ -437,7 +450,7 @@ fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) -> Op
                 // A full buffer is a lost datagram, which its transaction sends again.
                 return (error.kind() != io::ErrorKind::WouldBlock).then_some(to);
             }
-            let (protocol, from, to) = (Protocol::Sip, slot.exit.local, to.address);
+            let (protocol, from, to) = (Protocol::Sip, slot.local, to.address);
             show(shared, now, &slot.verification, || {
                 Act::Packet(Packet { protocol, from, to, sent: true, bytes })
             });

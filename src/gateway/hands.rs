@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::dispatch::{Hands, report};
 use super::engine::{Command, Occupant, Shared};
-use super::line::{Calls, Exit, Line};
+use super::line::{Calls, Exit, Net};
 use super::orders::Orders;
 use super::settings::{Settings, Target, Trunk};
 use super::smsc::Smsc;
@@ -18,7 +18,7 @@ use crate::carrier::wire::HttpRequest;
 use crate::carrier::{Body, Order, Receipt, What};
 use crate::media::script::Lines;
 use crate::sip::digest::Credentials;
-use crate::sip::{Hop, NameAddr, Uri, Way, call};
+use crate::sip::{Hop, NameAddr, Transport, Uri, Way, call};
 use crate::store::record::Delivery;
 use crate::telemetry::{self, Event};
 use crate::verify::Verification;
@@ -44,8 +44,8 @@ pub(super) struct Trunks {
     pub(super) shared: Arc<Shared>,
     /// Which leg sits where.
     pub(super) calls: Arc<Calls>,
-    /// The SIP sockets.
-    pub(super) lines: Vec<Arc<Line>>,
+    /// The SIP transports.
+    pub(super) net: Net,
     /// The outbound client.
     pub(super) courier: Courier,
     /// What carriers are told.
@@ -196,9 +196,9 @@ impl Trunks {
         let trunk = self.settings.trunks.iter().find(|it| it.name == trunk).ok_or_else(|| {
             Cause::because(Reason::CarrierError, format!("there is no trunk {trunk} any more"))
         })?;
-        let (mut exit, next_hop) = self.way_to(trunk).await?;
+        let (exit, mut way) = self.way_to(trunk).await?;
         let pair =
-            self.shared.ports.take(exit.local.ip(), self.shared.clock.now()).map_err(|error| {
+            self.shared.ports.take(way.local.ip(), self.shared.clock.now()).map_err(|error| {
                 report("take RTP ports", &error);
                 Cause::because(Reason::Congested, "no RTP port is free")
             })?;
@@ -207,12 +207,12 @@ impl Trunks {
             report("find the phrases", &error);
             Cause::because(Reason::CarrierError, "the prompts lack a phrase")
         })?;
-        let advertised = self.settings.advertise.filter(|_| !next_hop.ip().is_loopback());
+        let advertised = self.settings.advertise.filter(|_| !way.hop.address.ip().is_loopback());
         if let Some(ip) = advertised {
-            exit.local.set_ip(ip);
+            way.local.set_ip(ip);
         }
-        let rtp = SocketAddr::new(exit.local.ip(), pair.address.port());
-        let order = order(verification, trunk, &exit, next_hop, rtp, &self.settings);
+        let rtp = SocketAddr::new(way.local.ip(), pair.address.port());
+        let order = order(verification, trunk, way, rtp, &self.settings);
         let settings =
             voice::Settings { call_limit: self.settings.call_limit, ..voice::Settings::default() };
         let entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()));
@@ -223,32 +223,39 @@ impl Trunks {
             attempt,
             trunk: trunk.name.clone(),
             exit,
+            local: way.local,
             pair,
         }))
     }
 
-    /// Where a trunk is, and the socket that leads there.
-    async fn way_to(&self, trunk: &Trunk) -> Result<(Exit, SocketAddr), Cause> {
+    /// Where a trunk is, and the way there.
+    async fn way_to(&self, trunk: &Trunk) -> Result<(Exit, Way), Cause> {
         let unreachable =
             |why: &str| Cause::because(Reason::CarrierError, format!("{} {why}", trunk.name));
         let target = trunk.first_hop();
-        let host = (target.host.as_str(), target.port.unwrap_or(5060));
-        let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host(host))
-            .await
-            .map_err(|_| unreachable("was not resolved in time"))?
-            .map_err(|_| unreachable("cannot be resolved"))?;
-        found
-            .into_iter()
-            .find_map(|hop| self.lines.iter().find_map(|line| Some((line.exit(hop)?, hop))))
-            .ok_or_else(|| unreachable("has no address that any SIP listener can send to"))
+        let transport = target.transport.unwrap_or(Transport::Udp);
+        let port = target.port.unwrap_or(transport.default_port());
+        let found =
+            tokio::time::timeout(RESOLVE, tokio::net::lookup_host((target.host.as_str(), port)))
+                .await
+                .map_err(|_| unreachable("was not resolved in time"))?
+                .map_err(|_| unreachable("cannot be resolved"))?;
+        let exit = self.net.exit(&trunk.tls, &target.host);
+        let mut why = unreachable("has no address");
+        for address in found {
+            match exit.way(Hop { transport, address }).await {
+                Ok(way) => return Ok((exit, way)),
+                Err(error) => why = unreachable(&format!("cannot be reached: {error}")),
+            }
+        }
+        Err(why)
     }
 }
 
 fn order(
     verification: &Verification,
     trunk: &Trunk,
-    exit: &Exit,
-    next_hop: SocketAddr,
+    way: Way,
     rtp: SocketAddr,
     settings: &Settings,
 ) -> voice::Order {
@@ -268,7 +275,7 @@ fn order(
             port: *port,
             is_phone: trunk.identity.user_phone,
         },
-        ways: vec![Way { hop: Hop::udp(next_hop), local: exit.local }],
+        ways: vec![way],
         from,
         routes: Vec::new(),
         headers: trunk.identity.headers.clone(),

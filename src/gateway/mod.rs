@@ -32,6 +32,7 @@ pub use self::answers::{CheckError, ResendError};
 pub use self::dispatch::Hands;
 use self::dispatch::{Job, Work};
 use self::hub::Hub;
+pub use self::line::Unconnected;
 use self::orders::Orders;
 use self::resource::Resource;
 use self::settings::{ApiKey, Tenant};

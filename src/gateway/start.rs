@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
 use super::hub::Hub;
-use super::line::{self, Calls, Line};
+use super::line::{Calls, Net};
 use super::orders::Orders;
 use super::ports::Ports;
 use super::settings::{By, Settings, StoreSettings};
@@ -56,10 +55,10 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] OpenError),
     /// A SIP address.
-    #[error("cannot take SIP on udp:{address}: {source}")]
+    #[error("cannot take SIP on {hop}: {source}")]
     Listen {
-        /// The address.
-        address: SocketAddr,
+        /// The listener.
+        hop: Hop,
         /// What the system says.
         source: std::io::Error,
     },
@@ -88,7 +87,7 @@ pub struct Running {
     gateway: Gateway,
     calls: Arc<Calls>,
     /// Where SIP is spoken.
-    pub sip: Vec<SocketAddr>,
+    pub sip: Vec<Hop>,
     smscs: Vec<Smsc>,
     tasks: JoinSet<()>,
     engines: Vec<std::thread::JoinHandle<()>>,
@@ -146,7 +145,8 @@ impl Gateway {
         };
         let vault = vault(&settings)?;
         Lines::of(&prompts, None)?;
-        let lines = bind(&settings.sip_listen)?;
+        let net = Net::bind(&settings.sip_listen)
+            .map_err(|(hop, source)| StartError::Listen { hop, source })?;
         let courier = Courier::new()?;
         let (signals, learned) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -159,8 +159,8 @@ impl Gateway {
         });
         let (calls, engines) = start_engines(&settings, &shared)?;
         let mut tasks = JoinSet::new();
-        line::serve(&lines, &calls, &mut entropy, &mut tasks);
-        let sip = lines.iter().map(|line| line.bound).collect();
+        net.serve(&calls, &mut entropy, &mut tasks);
+        let sip = net.bound();
         let orders = Arc::new(orders(&settings, vault));
         let (smscs, told) = smscs(&settings, &clock);
         let routes = settings.routes.clone();
@@ -168,7 +168,7 @@ impl Gateway {
             settings,
             shared,
             calls: Arc::clone(&calls),
-            lines,
+            net,
             courier,
             orders: Arc::clone(&orders),
             smscs: smscs.clone(),
@@ -327,16 +327,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.calls.command_all(|| Command::Exit);
     }
-}
-
-fn bind(listen: &[Hop]) -> Result<Vec<Arc<Line>>, StartError> {
-    listen
-        .iter()
-        .map(|&Hop { address, .. }| match Line::bind(address) {
-            Ok(line) => Ok(Arc::new(line)),
-            Err(source) => Err(StartError::Listen { address, source }),
-        })
-        .collect()
 }
 
 type Engines = (Arc<Calls>, Vec<std::thread::JoinHandle<()>>);

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `message` | what came in; the only file that names the parser |
 //! | `uri`, `method`, `via` | the parts of it |
+//! | `frame` | messages out of a stream |
 //! | `hop` | where messages go, and what carries them |
 //! | `compose` | what goes out: one serialiser, proof against injection |
 //! | `digest` | answers to 401 and 407 |
@@ -46,6 +47,7 @@ pub mod call;
 pub mod compose;
 pub mod dialog;
 pub mod digest;
+pub mod frame;
 pub mod hop;
 pub mod message;
 pub mod method;

@@ -1,0 +1,238 @@
+//! The SIP transports: read what comes in, find the call that a message belongs to, and hand it to
+//! the thread that owns it. Requests outside any call are answered without state.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | which transport leads where, and whose a message is |
+//! | `udp` | datagrams, and what the network says of lost ones |
+
+mod udp;
+mod unconnected;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+
+use self::udp::Line;
+pub use self::unconnected::Unconnected;
+use super::engine::{Command, EngineHandle};
+use super::settings::Tls;
+use crate::ambient::Entropy;
+use crate::sip::message::{self, Incoming};
+use crate::sip::{Hop, Kind, Message, Transport, Way, stateless};
+use crate::telemetry::{self, Event};
+use crate::verify::VerificationId;
+use crate::verify::attempt::AttemptNo;
+
+/// The SIP transports of this node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Net(Arc<Transports>);
+
+#[derive(Debug)]
+struct Transports {
+    lines: Vec<Arc<Line>>,
+}
+
+impl Net {
+    /// Binds the listeners.
+    ///
+    /// # Errors
+    /// When the system refuses one: which, and why.
+    pub(super) fn bind(listen: &[Hop]) -> Result<Self, (Hop, io::Error)> {
+        let bind = |hop: &Hop| Line::bind(hop.address).map_err(|error| (*hop, error));
+        let lines = listen.iter().filter(|hop| hop.transport == Transport::Udp).map(bind);
+        let lines = lines.map(|line| line.map(Arc::new)).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Transports { lines })))
+    }
+
+    /// Where SIP is taken.
+    pub(super) fn bound(&self) -> Vec<Hop> {
+        self.0.lines.iter().map(|line| Hop::udp(line.bound)).collect()
+    }
+
+    /// Serves every listener.
+    pub(super) fn serve(&self, calls: &Arc<Calls>, entropy: &mut Entropy, tasks: &mut JoinSet<()>) {
+        for line in &self.0.lines {
+            tasks.spawn(Arc::clone(line).read(Arc::clone(calls), entropy.fork()));
+        }
+    }
+
+    /// A way out for what is said to one trunk: how its TLS is checked, and the name that its
+    /// certificate must have unless the settings name another.
+    pub(super) fn exit(&self, _tls: &Tls, _name: &str) -> Exit {
+        Exit { net: self.clone() }
+    }
+
+    /// The socket that leads to a peer, and our own address there.
+    fn line_to(&self, peer: SocketAddr) -> Option<(&Line, SocketAddr)> {
+        self.0.lines.iter().find_map(|line| Some((&**line, line.towards(peer)?)))
+    }
+}
+
+/// A way out for what is said to one trunk. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Exit {
+    net: Net,
+}
+
+impl Exit {
+    /// The way to a hop of the trunk: over a stream it is opened, unless it is open.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn way(&self, hop: Hop) -> Result<Way, Unconnected> {
+        match hop.transport {
+            Transport::Udp => {
+                let line = self.net.line_to(hop.address);
+                let (_, local) = line.ok_or(Unconnected::NoListener(hop))?;
+                Ok(Way { hop, local })
+            }
+            Transport::Tcp | Transport::Tls => Err(Unconnected::NoListener(hop)),
+        }
+    }
+
+    /// Sends a message at once: into a datagram, or into the queue of a connection.
+    ///
+    /// # Errors
+    /// When the system refuses to take it.
+    pub(super) fn send(&self, to: Hop, bytes: &[u8]) -> io::Result<()> {
+        match to.transport {
+            Transport::Udp => {
+                let nowhere = || io::Error::from(io::ErrorKind::NetworkUnreachable);
+                let (line, _) = self.net.line_to(to.address).ok_or_else(nowhere)?;
+                line.send(to.address, bytes)
+            }
+            Transport::Tcp | Transport::Tls => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+/// Hands a message to its call; what is returned answers one that belongs to none, and where to.
+fn route(calls: &Calls, from: Hop, bytes: &[u8], entropy: &mut Entropy) -> Option<(Vec<u8>, Hop)> {
+    let malformed = |why| telemetry::observe(&Event::Malformed { from: from.address, why });
+    // A bug that some bytes can reach costs that message, and not the socket.
+    let routed = catch_unwind(AssertUnwindSafe(|| match message::read(bytes) {
+        Ok(Incoming::KeepAlive) => None,
+        Ok(Incoming::Message(message)) => {
+            let message = calls.deliver(from, bytes, message)?;
+            telemetry::observe(&Event::Stray { from: from.address });
+            match message.kind() {
+                Kind::Request { .. } => {
+                    let reply = stateless::refuse(&message, from.address, &entropy.token(10))?;
+                    Some((reply, message.reply_hop(from)))
+                }
+                Kind::Response { .. } => None,
+            }
+        }
+        Err(fault) => {
+            malformed("not SIP");
+            let reply = stateless::refuse_malformed(&fault, from.address, &entropy.token(10))?;
+            Some((reply, from))
+        }
+    }));
+    routed.unwrap_or_else(|_| {
+        malformed("it panics");
+        None
+    })
+}
+
+/// Which thread owns which call.
+#[derive(Debug)]
+pub(super) struct Calls {
+    engines: Vec<EngineHandle>,
+    seats: Mutex<Seats>,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    next: u64,
+    by_call_id: HashMap<String, Seat>,
+    by_attempt: HashMap<(VerificationId, AttemptNo), Seat>,
+}
+
+/// A leg's place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    engine: usize,
+    /// The leg's name on its engine.
+    pub(super) leg: u64,
+}
+
+impl Calls {
+    /// No calls yet, on these threads.
+    pub(super) fn new(engines: Vec<EngineHandle>) -> Self {
+        Self { engines, seats: Mutex::default() }
+    }
+
+    /// How many ring, are up, or wait for the answer to their BYE.
+    pub(super) fn count(&self) -> usize {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.len()
+    }
+
+    /// Gives a leg a seat and its engine the command that begins it, in one: whoever finds the
+    /// seat finds the leg.
+    pub(super) fn seat(
+        &self,
+        call_id: &str,
+        attempt: (VerificationId, AttemptNo),
+        begin: impl FnOnce(Seat) -> Command,
+    ) {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.next += 1;
+        let leg = seats.next;
+        let engine = usize::try_from(leg).unwrap_or(0) % self.engines.len().max(1);
+        let seat = Seat { engine, leg };
+        seats.by_call_id.insert(call_id.to_owned(), seat);
+        seats.by_attempt.insert(attempt, seat);
+        self.command(seat, begin(seat));
+    }
+
+    /// Forgets an attempt whose leg has said goodbye; its signalling may still owe the far end
+    /// answers.
+    pub(super) fn retire(&self, attempt: &(VerificationId, AttemptNo)) {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.remove(attempt);
+    }
+
+    /// Forgets a leg that is gone.
+    pub(super) fn unseat(&self, call_id: &str) {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_call_id.remove(call_id);
+    }
+
+    /// The seat of an attempt's leg, if it is here.
+    pub(super) fn of(&self, attempt: &(VerificationId, AttemptNo)) -> Option<Seat> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.get(attempt).copied()
+    }
+
+    /// Tells a leg's engine.
+    pub(super) fn command(&self, seat: Seat, command: Command) {
+        if let Some(engine) = self.engines.get(seat.engine) {
+            engine.send(command);
+        }
+    }
+
+    /// Tells every engine.
+    pub(super) fn command_all(&self, command: impl Fn() -> Command) {
+        self.engines.iter().for_each(|engine| engine.send(command()));
+    }
+
+    /// Tells every leg that what was sent there did not arrive.
+    fn unreachable(&self, hop: Hop) {
+        self.command_all(|| Command::Unreachable { hop });
+    }
+
+    /// Hands a message to its leg; gives it back when there is none.
+    fn deliver(&self, from: Hop, datagram: &[u8], message: Box<Message>) -> Option<Box<Message>> {
+        let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(seat) = seats.by_call_id.get(message.call_id()).copied() else {
+            return Some(message);
+        };
+        drop(seats);
+        let datagram = datagram.to_vec();
+        self.command(seat, Command::Sip { leg: seat.leg, from, datagram, message });
+        None
+    }
+}
