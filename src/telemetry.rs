@@ -44,17 +44,16 @@ pub enum Event<'a> {
     },
     /// The calls that are up or ringing on this node.
     Legs(usize),
-    /// A datagram was not SIP.
-    Malformed {
-        /// Where it came from.
-        from: SocketAddr,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A request that belongs to no call was refused, or passed over.
+    /// Something came to a SIP socket that belongs to no call.
     Stray {
         /// Where it came from.
         from: SocketAddr,
+        /// Whether a trunk is there; anybody else is not answered.
+        is_trunk: bool,
+        /// What it was: a method, `other`, `response`, `malformed`, or `flood`, which nobody looked at.
+        kind: &'a str,
+        /// How much came from there since the log told of it, where it is time to tell again.
+        told: Option<u64>,
     },
     /// A request that claims to be a carrier's is not believed.
     Forged {
@@ -113,13 +112,15 @@ pub fn observe(event: &Event<'_>) {
         Event::LegOver { quality } => leg_over(quality),
         #[expect(clippy::cast_precision_loss, reason = "no node has 2^52 calls")]
         Event::Legs(count) => gauge!("octothorpe_legs").set(*count as f64),
-        Event::Malformed { from, why } => {
-            tracing::debug!(%from, why, "datagram dropped");
-            counter!("octothorpe_sip_malformed_total").increment(1);
-        }
-        Event::Stray { from } => {
-            tracing::debug!(%from, "request outside any call");
-            counter!("octothorpe_sip_stray_total").increment(1);
+        Event::Stray { from, is_trunk, kind, told } => {
+            if let Some(messages) = told {
+                tracing::info!(%from, kind, messages, "SIP from a stranger, not answered");
+            } else {
+                tracing::debug!(%from, is_trunk, kind, "SIP outside any call");
+            }
+            let from = if *is_trunk { "trunk" } else { "stranger" };
+            let kind = (*kind).to_owned();
+            counter!("octothorpe_sip_stray_total", "from" => from, "kind" => kind).increment(1);
         }
         Event::Forged { carrier, why } => {
             tracing::warn!(carrier, why, "hook not believed");
@@ -248,8 +249,7 @@ fn describe() {
         ("octothorpe_verifications_settled_total", "Verifications settled, by verdict."),
         ("octothorpe_signals_ignored_total", "Signals that changed nothing."),
         ("octothorpe_notes_total", "Oddities that calls saw and coped with."),
-        ("octothorpe_sip_malformed_total", "Datagrams on the SIP ports that were not SIP."),
-        ("octothorpe_sip_stray_total", "SIP requests that belong to no call."),
+        ("octothorpe_sip_stray_total", "SIP messages that belong to no call, by source and kind."),
         ("octothorpe_rtp_anomalies_total", "RTP and RTCP packets dropped or odd."),
         ("octothorpe_rtp_sent_total", "RTP packets sent."),
         ("octothorpe_rtp_received_total", "RTP packets accepted."),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::dispatch::{Hands, report};
 use super::engine::{Command, Occupant, Shared};
-use super::line::{Calls, Exit, Net};
+use super::line::{Calls, Exit, Known, Net};
 use super::orders::Orders;
 use super::settings::{Settings, Target, Trunk};
 use super::smsc::Smsc;
@@ -46,6 +46,8 @@ pub(super) struct Trunks {
     pub(super) calls: Arc<Calls>,
     /// The SIP transports.
     pub(super) net: Net,
+    /// The addresses of trunks.
+    pub(super) known: Known,
     /// The outbound client.
     pub(super) courier: Courier,
     /// What carriers are told.
@@ -242,6 +244,8 @@ impl Trunks {
                 .map_err(|_| unreachable("cannot be resolved"))?;
         let exit = self.net.exit(&trunk.tls, &target.host);
         let mut why = unreachable("has no address");
+        let found: Vec<SocketAddr> = found.collect();
+        found.iter().for_each(|address| self.known.learn(&trunk.name, address.ip()));
         for address in found {
             match exit.way(Hop { transport, address }).await {
                 Ok(way) => return Ok((exit, way)),

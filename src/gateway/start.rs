@@ -16,7 +16,7 @@ use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
 use super::hub::Hub;
-use super::line::{Calls, Net};
+use super::line::{Calls, Guard, Known, Net};
 use super::orders::Orders;
 use super::ports::Ports;
 use super::settings::{By, Settings, StoreSettings};
@@ -157,7 +157,9 @@ impl Gateway {
             signals,
             tap,
         });
-        let (calls, engines) = start_engines(&settings, &shared)?;
+        let known = known(&settings);
+        let guard = Guard::new(clock.clone(), known.clone());
+        let (calls, engines) = start_engines(&settings, &shared, guard)?;
         let mut tasks = JoinSet::new();
         net.serve(&calls, &mut entropy, &mut tasks);
         let sip = net.bound();
@@ -169,6 +171,7 @@ impl Gateway {
             shared,
             calls: Arc::clone(&calls),
             net,
+            known,
             courier,
             orders: Arc::clone(&orders),
             smscs: smscs.clone(),
@@ -227,6 +230,18 @@ impl Gateway {
         let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
         (gateway, turns)
     }
+}
+
+/// The addresses of trunks that are written as such; those of names are learned when they are
+/// resolved.
+fn known(settings: &Settings) -> Known {
+    let known = Known::default();
+    for trunk in &settings.trunks {
+        for place in trunk.proxy.iter().chain([&trunk.target]) {
+            let _ = place.host.parse().map(|address| known.learn(&trunk.name, address));
+        }
+    }
+    known
 }
 
 fn orders(settings: &Settings, vault: Vault) -> Orders {
@@ -331,7 +346,11 @@ impl Drop for Running {
 
 type Engines = (Arc<Calls>, Vec<std::thread::JoinHandle<()>>);
 
-fn start_engines(settings: &Settings, shared: &Arc<Shared>) -> Result<Engines, StartError> {
+fn start_engines(
+    settings: &Settings,
+    shared: &Arc<Shared>,
+    guard: Guard,
+) -> Result<Engines, StartError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut handles = Vec::new();
     let mut threads = Vec::new();
@@ -341,7 +360,7 @@ fn start_engines(settings: &Settings, shared: &Arc<Shared>) -> Result<Engines, S
         handles.push(handle);
         threads.push(thread);
     }
-    let calls = Arc::new(Calls::new(handles));
+    let calls = Arc::new(Calls::new(handles, guard));
     // It is set here and nowhere else.
     let _ = shared.calls.set(Arc::clone(&calls));
     Ok((calls, threads))

@@ -37,6 +37,21 @@ pub fn read(datagram: &[u8]) -> Result<Incoming, Malformed> {
     .map(|message| Incoming::Message(Box::new(message)))
 }
 
+/// The Call-ID that a message seems to have, found without parsing it: whether it is known can be asked
+/// before anything is spent on a stranger. [`read`] has the last word.
+#[must_use]
+pub fn call_id_in(datagram: &[u8]) -> Option<&str> {
+    let head = datagram.get(..MAX_HEAD).unwrap_or(datagram);
+    let lines = without_leading_line_ends(head).split(|&byte| byte == b'\n');
+    let value = lines.take_while(|line| !line.trim_ascii().is_empty()).find_map(|line| {
+        let mut parts = line.splitn(2, |&byte| byte == b':');
+        let name = parts.next()?.trim_ascii();
+        let is_call_id = name.eq_ignore_ascii_case(b"Call-ID") || name.eq_ignore_ascii_case(b"i");
+        parts.next().filter(|_| is_call_id)
+    })?;
+    std::str::from_utf8(value.trim_ascii()).ok()
+}
+
 /// What a datagram was.
 #[derive(Clone, Debug)]
 pub enum Incoming {
@@ -124,6 +139,18 @@ pub enum Kind {
         /// 100 to 699.
         status: u16,
     },
+}
+
+impl Kind {
+    /// One of a few words for it: its method where we have a name for it, else `other`, or `response`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Request { method: Method::Other(_) } => "other",
+            Self::Request { method } => method.as_str(),
+            Self::Response { .. } => "response",
+        }
+    }
 }
 
 /// A message that came in: everything a call needs of it, in our own words.
@@ -631,6 +658,20 @@ mod tests {
         assert_eq!((message.from_tag(), message.to_tag()), (Some("me"), Some("you")));
         assert_eq!(message.contact_uri().unwrap().as_str(), "sip:x@y;p=1");
         assert_eq!(message.kind(), &Kind::Response { status: 183 });
+    }
+
+    #[test]
+    fn a_call_id_is_found_without_parsing() {
+        for (text, found) in [
+            ("BYE sip:a SIP/2.0\r\nVia: x\r\nCall-ID: a@b\r\n\r\n", Some("a@b")),
+            ("\r\n\r\nBYE sip:a SIP/2.0\r\nVia: x\r\nI \t:  a@b \r\n\r\n", Some("a@b")),
+            ("BYE sip:a SIP/2.0\ncall-id:a\n\n", Some("a")),
+            ("BYE sip:a SIP/2.0\r\n\r\nCall-ID: a\r\n", None),
+            ("Call-ID", None),
+            ("", None),
+        ] {
+            assert_eq!(call_id_in(text.as_bytes()), found, "{text:?}");
+        }
     }
 
     #[test]

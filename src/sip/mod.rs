@@ -6,7 +6,7 @@
 //! Call order, for who owns the socket:
 //! 1. [`message::read`] each datagram. [`Malformed`] goes to [`stateless::refuse_malformed`].
 //! 2. Find the [`call::Call`] by [`Message::call_id`] and hand it over as `Input::Received`; a
-//!    request that belongs to none goes to [`stateless::refuse`].
+//!    request that belongs to none goes to [`stateless::refuse`], where a trunk sent it.
 //! 3. Send each `Output::Send`, and hand in `Input::Lapsed` when `Call::deadline` has come.
 //! 4. Keep the call until `Call::finished`, not only until `Output::Over`.
 //!
@@ -39,7 +39,8 @@
 //! | Of several challenges the strongest is answered, of one realm only, one to a line (RFC 8760 § 2.4: the topmost) | the order is nothing that an attacker cannot change |
 //! | A hostname in a route or target is not looked up (RFC 3263): the request goes where the peer's own messages come from; so does one to a private address of a public peer | no names are resolved in a core; a NAT that is not told of itself is the rule, and a peer must not make us knock at our own doors |
 //! | No early dialog is ended by BYE (§ 15 allows it) | CANCEL does |
-//! | OPTIONS outside a call is answered with 200, INVITE with 403 (§ 11.2: with the same) | trunks watch us by OPTIONS; nobody calls us |
+//! | What belongs to no call is answered only where a trunk sent it (§ 8.2: each request gets a response) | nobody else has reason to speak to us, and a scanner must not learn that we are here |
+//! | A trunk's OPTIONS outside a call is answered with 200, its INVITE with 403 (§ 11.2: with the same) | trunks watch us by OPTIONS; nobody calls us |
 //! | No session timers (RFC 4028), no 100rel (RFC 3262) | a call here lasts seconds; who requires them is told 420 |
 //! | The INVITE offers, and never carries an answer | there is nothing to wait for before we know what we send |
 

@@ -1,8 +1,9 @@
 //! What a request outside any call gets: as little as the RFC allows.
 //!
-//! We are nobody's PBX. A monitor's OPTIONS is answered, because trunks are watched by it; a
-//! scanner learns that something refuses, and nothing of what it is. No state is kept, so a
-//! flood of requests costs what their answers cost.
+//! We are nobody's PBX. A monitor's OPTIONS is answered, because trunks watch us by it; whoever asks for
+//! more learns that something refuses, and nothing of what it is. These answers are for trunks: who
+//! is none is best given no answer at all, so that a scanner finds nobody. No state is kept, so a flood
+//! of requests costs what their answers cost.
 
 use std::net::SocketAddr;
 
@@ -30,6 +31,10 @@ pub fn refuse(message: &Message, source: SocketAddr, to_tag: &str) -> Option<Vec
         Method::Options => answer(200).header("Allow", ALLOW).header("Accept", "application/sdp"),
         // RFC 3261 § 21.4.4: "The server understood the request, but is refusing to fulfill it."
         Method::Invite => answer(403),
+        // RFC 6665 § 4.1.3: "If, for some reason, the event package designated in the "Event" header
+        // field of the NOTIFY request is not supported, the subscriber will respond with a 489 (Bad
+        // Event) response."
+        Method::Notify => answer(489),
         // RFC 3261 § 8.2.1: "If the UAS recognizes but does not support the method of a request,
         // it MUST generate a 405 (Method Not Allowed) response [and] MUST also add an Allow header
         // field".
@@ -38,7 +43,6 @@ pub fn refuse(message: &Message, source: SocketAddr, to_tag: &str) -> Option<Vec
         | Method::Prack
         | Method::Update
         | Method::Subscribe
-        | Method::Notify
         | Method::Refer
         | Method::Message
         | Method::Publish => answer(405).header("Allow", ALLOW),
@@ -91,6 +95,7 @@ mod tests {
             ("CANCEL", "", "481"),
             ("REGISTER", "", "405"),
             ("MESSAGE", "", "405"),
+            ("NOTIFY", "", "489"),
             ("NOTIFY", ";tag=x", "481"),
             ("HACK", "", "501"),
         ] {

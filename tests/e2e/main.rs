@@ -1,8 +1,8 @@
 //! End to end: the real binary against real phones (SIPp, baresip, one of our own) by SIP, RTP and
 //! HTTP on loopback, and against carriers played by other people's programs (`tests/peers`).
 //!
-//! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp` and `baresip`
-//! (`apt-get install sip-tester baresip-core`), and the right to open raw sockets (root, or
+//! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp`, `baresip` and `svmap`
+//! (`apt-get install sip-tester baresip-core sipvicious`), and the right to open raw sockets (root, or
 //! `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP; and `node` and `python3` with
 //! the libraries that `tests/run peers` installs. A missing program fails the test that needs it.
 //!
@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `OCTOTHORPE_BIN` | test this binary instead of the one that Cargo has just built |
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
+//! | `OCTOTHORPE_NOISE_SECONDS` | how long calls go on in the midst of noise; 10 unless said |
 //!
 //! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 cargo test --test e2e kill`.
 //!
@@ -39,6 +40,7 @@ mod phone;
 mod serve;
 mod sipp;
 mod smsc;
+mod strangers;
 mod tools;
 mod twilio;
 mod twiml;

@@ -19,6 +19,7 @@ pub(crate) struct Gateway {
     folder: TempDir,
     api: SocketAddr,
     admin: SocketAddr,
+    sip: SocketAddr,
 }
 
 impl Gateway {
@@ -36,16 +37,17 @@ impl Gateway {
             caller_id = "+12025550100"
             "#
         );
-        Self::of(&trunk, &webhooks)
+        Self::with(&trunk, &webhooks)
     }
 
     /// Starts a gateway with these carriers and routes. They know it as [`PUBLIC`].
     pub(crate) fn by_carriers(carriers: &str) -> Self {
         // Long enough that no other number of a log is one by chance.
-        Self::of(carriers, "code_digits = 8")
+        Self::with(carriers, "code_digits = 8")
     }
 
-    fn of(ways: &str, tenant: &str) -> Self {
+    /// Starts a gateway with these trunks, carriers and routes, and more of these about its tenant.
+    pub(crate) fn with(ways: &str, tenant: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rtp = ports(256);
         let config = format!(
@@ -72,8 +74,8 @@ impl Gateway {
             rtp_last = rtp + 255,
         );
         std::fs::write(folder.path().join("octothorpe.toml"), config).unwrap();
-        let (process, api, admin) = serve(folder.path());
-        Self { process, folder, api, admin }
+        let (process, [api, admin, sip]) = serve(folder.path());
+        Self { process, folder, api, admin, sip }
     }
 
     /// Searches what it prints for this, too: see [`Process::hide`].
@@ -88,13 +90,22 @@ impl Gateway {
 
     /// Starts it again, with the same configuration and the same store.
     pub(crate) fn restart(&mut self) {
-        let (process, api, admin) = serve(self.folder.path());
-        (self.process, self.api, self.admin) = (process, api, admin);
+        (self.process, [self.api, self.admin, self.sip]) = serve(self.folder.path());
     }
 
     /// Where the API listens.
     pub(crate) fn api(&self) -> SocketAddr {
         self.api
+    }
+
+    /// Where it takes SIP.
+    pub(crate) fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.stderr()
     }
 
     /// Starts a verification of [`NUMBER`], and gives back its id.
@@ -157,7 +168,7 @@ pub(crate) const PUBLIC: &str = "https://gw.example.com";
 pub(crate) const BEARER: &str = "Bearer otk_e2e_canary_8c1f5d0b7a93e264f0";
 
 /// Starts a gateway in this folder, and waits until it is ready.
-fn serve(folder: &Path) -> (Process, SocketAddr, SocketAddr) {
+fn serve(folder: &Path) -> (Process, [SocketAddr; 3]) {
     let mut command = octothorpe();
     command.current_dir(folder).args(["serve", "--config", "octothorpe.toml"]);
     let mut process = Process::gateway(command);
@@ -167,15 +178,16 @@ fn serve(folder: &Path) -> (Process, SocketAddr, SocketAddr) {
             assert!(process.runs(), "the gateway ended: {log}");
             log.lines().find_map(|line| {
                 let line: Value = serde_json::from_str(line).ok()?;
-                line[field].as_str()?.parse().ok()
+                let address = line[field].as_str()?;
+                address.strip_prefix("udp:").unwrap_or(address).parse().ok()
             })
         })
     };
-    let (admin, api) = (told("admin"), told("api"));
+    let [sip, admin, api] = ["sip", "admin", "api"].map(&mut told);
     wait_for("ready", SOON, || {
         (request(admin, "GET", "/readyz", &[], b"").status == 200).then_some(())
     });
-    (process, api, admin)
+    (process, [api, admin, sip])
 }
 
 #[test]

@@ -4,8 +4,10 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `mod` | which transport leads where, and whose a message is |
+//! | `guard` | how much is spent on what belongs to no call, and who is answered |
 //! | `udp` | datagrams, and what the network says of lost ones |
 
+mod guard;
 mod udp;
 mod unconnected;
 
@@ -17,14 +19,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 
+pub(super) use self::guard::{Guard, Known};
 use self::udp::Line;
 pub use self::unconnected::Unconnected;
 use super::engine::{Command, EngineHandle};
 use super::settings::Tls;
 use crate::ambient::Entropy;
 use crate::sip::message::{self, Incoming};
-use crate::sip::{Hop, Kind, Message, Transport, Way, stateless};
-use crate::telemetry::{self, Event};
+use crate::sip::{Hop, Message, Transport, Way, stateless};
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
 
@@ -113,29 +115,33 @@ impl Exit {
 
 /// Hands a message to its call; what is returned answers one that belongs to none, and where to.
 fn route(calls: &Calls, from: Hop, bytes: &[u8], entropy: &mut Entropy) -> Option<(Vec<u8>, Hop)> {
-    let malformed = |why| telemetry::observe(&Event::Malformed { from: from.address, why });
+    let guard = &calls.guard;
+    // What belongs to a live call is never held up; nobody else knows its Call-ID.
+    let is_live = message::call_id_in(bytes).is_some_and(|call_id| calls.has(call_id));
+    if !is_live && !guard.admits(from.address) {
+        return None;
+    }
     // A bug that some bytes can reach costs that message, and not the socket.
     let routed = catch_unwind(AssertUnwindSafe(|| match message::read(bytes) {
         Ok(Incoming::KeepAlive) => None,
         Ok(Incoming::Message(message)) => {
             let message = calls.deliver(from, bytes, message)?;
-            telemetry::observe(&Event::Stray { from: from.address });
-            match message.kind() {
-                Kind::Request { .. } => {
-                    let reply = stateless::refuse(&message, from.address, &entropy.token(10))?;
-                    Some((reply, message.reply_hop(from)))
-                }
-                Kind::Response { .. } => None,
+            if !guard.answers(from.address, message.kind().label()) {
+                return None;
             }
+            let reply = stateless::refuse(&message, from.address, &entropy.token(10))?;
+            Some((reply, message.reply_hop(from)))
         }
         Err(fault) => {
-            malformed("not SIP");
+            if !guard.answers(from.address, "malformed") {
+                return None;
+            }
             let reply = stateless::refuse_malformed(&fault, from.address, &entropy.token(10))?;
             Some((reply, from))
         }
     }));
     routed.unwrap_or_else(|_| {
-        malformed("it panics");
+        guard.answers(from.address, "panic");
         None
     })
 }
@@ -145,6 +151,8 @@ fn route(calls: &Calls, from: Hop, bytes: &[u8], entropy: &mut Entropy) -> Optio
 pub(super) struct Calls {
     engines: Vec<EngineHandle>,
     seats: Mutex<Seats>,
+    /// Of what belongs to none.
+    guard: Guard,
 }
 
 #[derive(Debug, Default)]
@@ -164,8 +172,8 @@ pub(super) struct Seat {
 
 impl Calls {
     /// No calls yet, on these threads.
-    pub(super) fn new(engines: Vec<EngineHandle>) -> Self {
-        Self { engines, seats: Mutex::default() }
+    pub(super) fn new(engines: Vec<EngineHandle>, guard: Guard) -> Self {
+        Self { engines, seats: Mutex::default(), guard }
     }
 
     /// How many ring, are up, or wait for the answer to their BYE.
@@ -222,6 +230,12 @@ impl Calls {
     /// Tells every leg that what was sent there did not arrive.
     fn unreachable(&self, hop: Hop) {
         self.command_all(|| Command::Unreachable { hop });
+    }
+
+    /// Whether there is a leg of this Call-ID.
+    fn has(&self, call_id: &str) -> bool {
+        let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.by_call_id.contains_key(call_id)
     }
 
     /// Hands a message to its leg; gives it back when there is none.

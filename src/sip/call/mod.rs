@@ -142,6 +142,12 @@ impl Call {
         self.state.is_over() && self.deadline().is_none()
     }
 
+    /// How many requests, answers and phones it remembers: few, whatever it is sent.
+    #[must_use]
+    pub fn remembers(&self) -> usize {
+        self.attempts.len() + self.farewells.len() + self.peers.len() + self.served.len()
+    }
+
     /// Takes whatever happens.
     pub fn on(&mut self, now: Timestamp, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
