@@ -94,6 +94,8 @@ struct Play {
     last: Option<Vec<u8>>,
     cseq: u32,
     is_over: bool,
+    /// Whether the far end chose words of its own, which may come back to it.
+    is_odd: bool,
 }
 
 pub(crate) fn play(bytes: &[u8]) -> Trace {
@@ -147,6 +149,7 @@ impl Play {
             last: None,
             cseq: 1,
             is_over: false,
+            is_odd: false,
         }
     }
 
@@ -212,6 +215,9 @@ impl Play {
             }
             if let Output::Send { to, bytes } = output {
                 let message = readable(&bytes);
+                let text = || String::from_utf8_lossy(&bytes);
+                assert!(message.is_some() || self.is_odd, "unreadable: {}", text());
+                let Some(message) = message else { continue };
                 self.trace.saw((message.kind().label(), message.status()));
                 if matches!(message.kind(), Kind::Request { .. }) {
                     self.sent.push(message);
@@ -248,14 +254,15 @@ impl Play {
         let which = usize::from(bytes.next());
         // The last request, mostly.
         let at = if which < 192 { self.sent.len().saturating_sub(1 + which % 2) } else { which };
-        let Some(request) = self.sent.get(at % self.sent.len().max(1)) else { return Vec::new() };
+        let at = at % self.sent.len().max(1);
+        let Some(request) = self.sent.get(at).cloned() else { return Vec::new() };
         let header =
             |name| request.header(name).map(|value| value.into_owned()).unwrap_or_default();
         let [via, from, to, cseq] = ["Via", "From", "To", "CSeq"].map(header);
         let call_id = request.call_id().to_owned();
         let status = bytes.pick(&STATUSES);
         let tag = Self::tag(bytes, &to);
-        let more = Self::more(bytes);
+        let more = self.more(bytes);
         let head = format!(
             "SIP/2.0 {status} x\r\nVia: {via}\r\nFrom: {from}\r\nTo: {to}{tag}\r\nCall-ID: {call_id}\r\n\
              CSeq: {cseq}\r\n"
@@ -280,8 +287,8 @@ impl Play {
         let cseq = self.cseq;
         let branch = if order & 64 == 0 { cseq } else { 0 };
         let us = if order & 128 == 0 { us } else { us.replace(";tag=", ";tag=x") };
-        let call_id = self.call.call_id();
-        let more = Self::more(bytes);
+        let call_id = self.call.call_id().to_owned();
+        let more = self.more(bytes);
         let head = format!(
             "{method} sip:us@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7;rport;branch=z9hG4bK{branch}\r\n\
              Max-Forwards: 9\r\nFrom: <{them}>{tag}\r\nTo: {us}\r\nCall-ID: {call_id}\r\n\
@@ -303,7 +310,7 @@ impl Play {
     }
 
     /// More lines, and a body or none.
-    fn more(bytes: &mut Bytes<'_>) -> Vec<u8> {
+    fn more(&mut self, bytes: &mut Bytes<'_>) -> Vec<u8> {
         let mut head = String::new();
         for _ in 0..bytes.next() % 4 {
             head += bytes.pick(&LINES);
@@ -313,6 +320,7 @@ impl Play {
             0..=2 => format!("{head}Content-Type: application/sdp\r\n\r\n{SDP}").into_bytes(),
             3 => {
                 // A line, a body, of anything.
+                self.is_odd = true;
                 let (line, body) = (bytes.take(), bytes.take());
                 [head.as_bytes(), &line, b"\r\nContent-Type: x/y\r\n\r\n", &body].concat()
             }

@@ -183,7 +183,8 @@ impl<'a> Run<'a> {
                 true
             }
             Err(why) => {
-                self.tell(&smaller(self.target, input), &why);
+                let input = smaller(self.target, input);
+                self.tell(&input, &attempt(self.target, &input).err().unwrap_or(why));
                 false
             }
         }

@@ -259,11 +259,11 @@ impl Message {
         Hop { address: self.reply_address(source.address), ..source }
     }
 
-    /// The URI of the first Contact.
+    /// The URI of the first Contact, where requests can be sent to it.
     #[must_use]
     pub fn contact_uri(&self) -> Option<Uri> {
         let contacts = self.header("Contact")?;
-        Address::read(uri::split(&contacts, ',').first()?).uri
+        Address::read(uri::split(&contacts, ',').first()?).uri?.into_target()
     }
 
     /// The Record-Route values, in order.

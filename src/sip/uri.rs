@@ -105,6 +105,20 @@ impl Uri {
             .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
     }
 
+    /// As a request line may have it, and otherwise as its owner writes it, who knows best; `None` where
+    /// nothing can be sent: RFC 3261 § 8.1.1.8, a remote
+    /// target "MUST be a SIP or SIPS URI", and § 19.1.1, Table 1, has no headers in a Request-URI.
+    pub(super) fn into_target(mut self) -> Option<Self> {
+        let is_sip = ["sip", "sips"].iter().any(|sip| self.scheme().eq_ignore_ascii_case(sip));
+        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+        let host = self.host();
+        let is_target = is_sip && !host.is_empty() && host.chars().all(is_host);
+        let headers =
+            self.behind_user().split_once('?').map_or(0, |(_, headers)| headers.len() + 1);
+        self.0.truncate(self.0.len() - headers);
+        is_target.then_some(self)
+    }
+
     fn is_tel(&self) -> bool {
         self.scheme().eq_ignore_ascii_case("tel")
     }
@@ -220,11 +234,11 @@ pub struct Route {
 }
 
 impl Route {
-    /// From the text of one value; `None` when there is no URI in it.
+    /// From the text of one value; `None` when it leads nowhere.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let text: String = text.trim().chars().filter(|c| !c.is_control()).collect();
-        let uri = Address::read(&text).uri?;
+        let uri = Address::read(&text).uri?.into_target()?;
         Some(Self { text, uri })
     }
 
@@ -364,6 +378,20 @@ fn push_host(host: &str, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_is_a_sip_uri_with_a_host_and_without_headers() {
+        let target = |text: &str| Uri::from_wire(text).into_target().map(|uri| uri.0);
+        for kept in ["sip:h", "SIPS:a?b@[::1]:5061;p;p", "sip:+1;x=y@h;lr"] {
+            assert_eq!(target(kept).as_deref(), Some(kept));
+        }
+        assert_eq!(target("sip:a?b@h;p?Route=%3csip:x%3e&y=z").as_deref(), Some("sip:a?b@h;p"));
+        for none in
+            ["", ":", "*", "sip:", "sip:a@", "tel:+123", "sip:a b@/h", "sip:@;x", "mailto:a@b"]
+        {
+            assert_eq!(target(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn a_user_part_cannot_leave_its_place() {
