@@ -25,7 +25,6 @@
     clippy::print_stderr,
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "it fails by panicking, tells by printing, and lives in real time"
