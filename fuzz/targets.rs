@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::media::sdp::{self, Origin};
-use octothorpe::media::{MediaSession, Output, Payload};
+use octothorpe::media::{MediaSession, Output, Payload, Protection, Srtp};
 use octothorpe::sip::digest::{Authentication, Credentials};
 use octothorpe::sip::message::{self, Incoming, Message};
 use octothorpe::sip::{
@@ -182,31 +182,38 @@ pub(crate) fn digest(bytes: &[u8]) -> Trace {
 /// A session description, as an answer and as an offer.
 pub(crate) fn sdp(bytes: &[u8]) -> Trace {
     let mut trace = Trace::default();
+    for srtp in [Srtp::Off, Srtp::Preferred, Srtp::Required] {
+        described(bytes, &srtp.with(|| [7; _]), &mut trace);
+    }
+    trace
+}
+
+fn described(bytes: &[u8], protection: &Protection, trace: &mut Trace) {
     let local = address("192.0.2.1:4000");
-    match sdp::read_answer(bytes) {
+    match sdp::read_answer(bytes, protection) {
         Ok(agreed) => {
             trace.saw((agreed.law as u8, agreed.events.is_some(), agreed.remote.is_some()))
         }
         Err(fault) => trace.saw(discriminant(&fault)),
     }
-    match sdp::answer(bytes, Origin { id: 1, version: 1, local }) {
+    match sdp::answer(bytes, Origin { id: 1, version: 1, local }, protection) {
         Ok((answer, agreed)) => {
+            assert!(agreed.crypto.is_some() || !protection.is_required(), "in the clear");
             trace.saw((agreed.payload_type, agreed.accepts.len(), agreed.direction as u8));
             let is_clean = |line: &[u8]| line.iter().all(|byte| *byte >= 0x20 && *byte != 0x7F);
             let text = answer.strip_suffix(b"\r\n").expect("a last line end");
             let mut lines = text.split(|byte| *byte == b'\n');
             assert!(lines.all(|line| is_clean(line.strip_suffix(b"\r").unwrap_or(line))));
-            trace.saw(sdp::read_answer(&answer).is_ok());
+            trace.saw(sdp::read_answer(&answer, protection).is_ok());
             assert!(answer.len() <= bytes.len() + 2_000, "it grows");
         }
         Err(fault) => trace.saw(discriminant(&fault)),
     }
-    let mut session = MediaSession::new(local, Entropy::from_number(1));
+    let mut session = MediaSession::new(local, protection.clone(), Entropy::from_number(1));
     let now = Timestamp::from_secs(1);
     trace.saw(session.answered(now, bytes).is_ok());
     trace.saw(session.offered(now, Some(bytes)).is_ok());
     trace.saw((session.is_held(), session.frame(now, Payload::Silence).is_some()));
-    trace
 }
 
 /// Packets of RTP, telephone-events among them, and of RTCP.
@@ -215,7 +222,8 @@ pub(crate) fn sdp(bytes: &[u8]) -> Trace {
 /// not; time that passes; another description.
 pub(crate) fn media(bytes: &[u8]) -> Trace {
     let mut trace = Trace::default();
-    let mut session = MediaSession::new(address("192.0.2.1:4000"), Entropy::from_number(1));
+    let mut session =
+        MediaSession::new(address("192.0.2.1:4000"), Protection::Off, Entropy::from_number(1));
     let answer = b"v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
                    m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
     let mut now = Timestamp::from_secs(1);

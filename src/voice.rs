@@ -13,7 +13,9 @@ use crate::ambient::{Entropy, Timestamp};
 use crate::media::player::Player;
 use crate::media::prompt::{Pack, PhraseId};
 use crate::media::script::{self, Answer, Close, Lines, Script};
-use crate::media::{self, FRAME_TIME, Law, MediaSession, Packet, Payload, Srtp, Unusable};
+use crate::media::{
+    self, Anomaly, FRAME_TIME, Law, MediaSession, Packet, Payload, Protection, Unusable,
+};
 pub use crate::media::{Key, Path, Quality};
 use crate::sip::call::{self, Call};
 use crate::sip::{self, Hop, Message};
@@ -54,7 +56,7 @@ pub struct Order {
     /// Where we take RTP; RTCP is one port above.
     pub rtp: SocketAddr,
     /// Whether its media are encrypted.
-    pub srtp: Srtp,
+    pub srtp: Protection,
     /// The name to greet with, if there is a recording of it.
     pub brand: Option<String>,
 }
@@ -108,7 +110,7 @@ pub enum Output {
         /// The message.
         bytes: Vec<u8>,
     },
-    /// Send a frame from the RTP port.
+    /// Send a frame from the RTP port, as [`Leg::datagram`] writes it.
     Rtp {
         /// Header, and what follows it.
         packet: Packet,
@@ -184,6 +186,8 @@ pub enum Ended {
         negotiated: Option<SocketAddr>,
         /// Where RTP came from instead, if any did.
         elsewhere: Option<SocketAddr>,
+        /// Whether RTP or RTCP came that was not sealed with the negotiated key.
+        unauthentic: bool,
     },
     /// The answer's session description cannot be used.
     Unusable(Unusable),
@@ -253,7 +257,7 @@ impl Leg {
         mut entropy: Entropy,
         settings: Settings,
     ) -> Self {
-        let media = MediaSession::new(order.rtp, entropy.fork());
+        let media = MediaSession::new(order.rtp, order.srtp, entropy.fork());
         Self {
             call: Call::new(order.call, media.offer(), entropy.fork(), settings.sip.clone()),
             script: Script::new(settings.script, lines),
@@ -307,6 +311,12 @@ impl Leg {
     #[must_use]
     pub fn report(&self) -> media::Quality {
         self.media.report()
+    }
+
+    /// A frame as it is to be sent. To be called once for each [`Output::Rtp`], in their order.
+    #[must_use]
+    pub fn datagram(&mut self, packet: &Packet, law: Law) -> Vec<u8> {
+        self.media.datagram(packet, packet.payload.bytes(&self.prompts, law))
     }
 
     /// When to be woken, and why.
@@ -365,7 +375,8 @@ impl Leg {
         }
         if self.media.first_heard().is_none() && now >= since + self.settings.media_grace {
             let (negotiated, elsewhere) = (self.media.remote(), self.media.elsewhere());
-            self.end(Ended::MediaLost { negotiated, elsewhere }, out);
+            let unauthentic = self.report().anomalies.contains_key(&Anomaly::Unauthentic);
+            self.end(Ended::MediaLost { negotiated, elsewhere, unauthentic }, out);
             return self.hang_up(now, out);
         }
         let mut heard = Vec::new();

@@ -41,6 +41,7 @@ use serde_json::json;
 
 use super::wrong;
 use crate::ambient::Clock;
+use crate::media::Srtp;
 use crate::media::g711::RATE;
 use words::Stroke;
 
@@ -109,9 +110,9 @@ pub struct Args {
     /// And for this password; env:NAME keeps it out of the process list.
     #[arg(long, value_name = "PASSWORD", requires = "username")]
     password: Option<Password>,
-    /// SRTP; sdes comes later.
+    /// SRTP, with keys in the session description.
     #[arg(long, value_name = "HOW", default_value = "off")]
-    srtp: Srtp,
+    srtp: Encrypt,
     /// Exit after so many calls; 0 never does.
     #[arg(long, value_name = "N", default_value_t = 0)]
     calls: usize,
@@ -136,12 +137,25 @@ enum Way {
     All,
 }
 
+/// Whether media are encrypted, as asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Srtp {
-    /// Plain RTP.
+enum Encrypt {
+    /// Never.
     Off,
-    /// Keys in the session description; comes later.
-    Sdes,
+    /// When the caller offers it.
+    Preferred,
+    /// Always: who does not offer it is refused.
+    Required,
+}
+
+impl From<Encrypt> for Srtp {
+    fn from(how: Encrypt) -> Self {
+        match how {
+            Encrypt::Off => Self::Off,
+            Encrypt::Preferred => Self::Preferred,
+            Encrypt::Required => Self::Required,
+        }
+    }
 }
 
 /// Not shown.
@@ -197,9 +211,6 @@ impl Args {
             Way::Inband => return Err("--by inband comes later; use rfc4733 or info".to_owned()),
             Way::All => return Err("--by all comes later; use rfc4733 or info".to_owned()),
         };
-        if self.srtp == Srtp::Sdes {
-            return Err("--srtp sdes comes later; use --srtp off".to_owned());
-        }
         let answer = match (self.reject, self.no_answer) {
             (Some(status), _) => Answer::Reject { status, after: self.ring + REFUSED_AFTER },
             (None, true) => Answer::Never,
@@ -227,6 +238,7 @@ impl Args {
             play: self.voicemail.as_deref().map(read_wav).transpose()?,
             credentials: self.username.clone().zip(password),
             record: self.record.is_some(),
+            srtp: self.srtp.into(),
         })
     }
 }

@@ -442,7 +442,7 @@ impl Engine {
 }
 
 /// Does what a leg says; where the system refuses to send its signalling to.
-fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) -> Option<Hop> {
+fn carry_out(shared: &Shared, slot: &mut Slot, now: Timestamp, output: Output) -> Option<Hop> {
     match output {
         Output::Sip { to, bytes } => {
             if let Err(error) = slot.exit.send(to, &bytes) {
@@ -456,16 +456,8 @@ fn carry_out(shared: &Shared, slot: &Slot, now: Timestamp, output: Output) -> Op
             });
         }
         Output::Rtp { packet, law } => {
-            let payload = packet.payload.bytes(&shared.prompts, law);
-            let mut bytes = [0; 12 + 160];
-            let (header, body) = bytes.split_at_mut(packet.header.len());
-            header.copy_from_slice(&packet.header);
-            let length = payload.len().min(body.len());
-            if let (Some(body), Some(payload)) = (body.get_mut(..length), payload.get(..length)) {
-                body.copy_from_slice(payload);
-            }
-            let bytes = bytes.get(..packet.header.len() + length).unwrap_or_default();
-            send(shared, slot, now, Protocol::Rtp, packet.to, bytes);
+            let bytes = slot.leg.datagram(&packet, law);
+            send(shared, slot, now, Protocol::Rtp, packet.to, &bytes);
         }
         Output::Rtcp { to, packet } => send(shared, slot, now, Protocol::Rtcp, to, &packet),
         Output::Event(event) => learned(shared, slot, now, event),

@@ -13,10 +13,11 @@ use super::orders::Orders;
 use super::settings::{Settings, Target, Trunk};
 use super::smsc::Smsc;
 use super::webhook::{Courier, Failure, Unanswered};
-use crate::ambient::Entropy;
+use crate::ambient::{Entropy, secret};
 use crate::carrier::wire::HttpRequest;
 use crate::carrier::{Body, Order, Receipt, What};
 use crate::media::script::Lines;
+use crate::media::{Protection, Srtp};
 use crate::sip::digest::Credentials;
 use crate::sip::{Hop, NameAddr, Transport, Uri, Way, call};
 use crate::store::record::Delivery;
@@ -199,6 +200,7 @@ impl Trunks {
             Cause::because(Reason::CarrierError, format!("there is no trunk {trunk} any more"))
         })?;
         let (exit, mut way) = self.way_to(trunk).await?;
+        let srtp = protection(trunk, &[way])?;
         let pair =
             self.shared.ports.take(way.local.ip(), self.shared.clock.now()).map_err(|error| {
                 report("take RTP ports", &error);
@@ -214,7 +216,7 @@ impl Trunks {
             way.local.set_ip(ip);
         }
         let rtp = SocketAddr::new(way.local.ip(), pair.address.port());
-        let order = order(verification, trunk, way, rtp, &self.settings);
+        let order = order(verification, trunk, way, rtp, srtp, &self.settings);
         let settings =
             voice::Settings { call_limit: self.settings.call_limit, ..voice::Settings::default() };
         let entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()));
@@ -261,6 +263,7 @@ fn order(
     trunk: &Trunk,
     way: Way,
     rtp: SocketAddr,
+    srtp: Protection,
     settings: &Settings,
 ) -> voice::Order {
     let request = &verification.request;
@@ -292,7 +295,25 @@ fn order(
         first_response: verification.has_another_way().then_some(FIRST_RESPONSE),
     };
     let brand = request.brand.as_ref().map(|brand| brand.as_str().to_owned());
-    voice::Order { call, rtp, srtp: trunk.srtp, brand }
+    voice::Order { call, rtp, srtp, brand }
+}
+
+/// How a call's media are encrypted: its keys are written where signalling is encrypted on every
+/// way there is, or where the trunk allows it all the same.
+fn protection(trunk: &Trunk, ways: &[Way]) -> Result<Protection, Cause> {
+    let hidden = ways.iter().all(|way| way.hop.transport == Transport::Tls);
+    match (trunk.srtp, hidden || trunk.srtp_in_clear) {
+        (Srtp::Off, _) | (Srtp::Preferred, false) => Ok(Protection::Off),
+        (Srtp::Preferred | Srtp::Required, true) => Ok(trunk.srtp.with(secret)),
+        (Srtp::Required, false) => {
+            let why = format!(
+                "{} has srtp = \"required\" and is not reached by TLS, so that its keys would be \
+                 sent in the clear: write ;transport=tls in its target, or srtp_in_clear = true",
+                trunk.name
+            );
+            Err(Cause::because(Reason::CarrierError, why))
+        }
+    }
 }
 
 /// A host as a SIP URI writes it (RFC 3261 section 25.1: an IPv6reference has brackets).

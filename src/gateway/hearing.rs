@@ -84,7 +84,14 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
     let carrier = |why: String| Cause::because(Reason::CarrierError, why);
     match ended {
         Ended::NoInput => Cause::plain(Reason::NoInput),
-        Ended::MediaLost { negotiated, elsewhere } => {
+        Ended::MediaLost { unauthentic: true, .. } => Cause::because(
+            Reason::MediaLost,
+            format!(
+                "what came from {trunk} is not sealed with the key in its answer: it sends in the \
+                 clear, or with another key"
+            ),
+        ),
+        Ended::MediaLost { negotiated, elsewhere, unauthentic: false } => {
             Cause::because(Reason::MediaLost, media_lost(trunk, negotiated, elsewhere))
         }
         Ended::Unusable(why) => {
@@ -123,5 +130,23 @@ fn media_lost(
              an address translator, or does not send from where it receives"
         ),
         (_, _) => format!("{trunk} answered the call, and no RTP ever came"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Unusable;
+
+    #[test]
+    fn the_admin_reads_which_trunk_does_not_encrypt() {
+        let detail = |ended| cause(ended, "acme").detail.unwrap_or_default();
+        assert_eq!(
+            detail(Ended::Unusable(Unusable::Clear)),
+            "the session description of acme cannot be used: the audio is not encrypted, and srtp \
+             = \"required\" or it was before"
+        );
+        let lost = Ended::MediaLost { negotiated: None, elsewhere: None, unauthentic: true };
+        assert!(detail(lost).starts_with("what came from acme is not sealed with the key"));
     }
 }

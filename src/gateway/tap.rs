@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::ambient::Timestamp;
+use crate::media::sdes;
 use crate::verify::VerificationId;
 
 /// The looker-on's end of a gateway. Cheap to clone.
@@ -21,7 +22,11 @@ impl Tap {
         (Self(sender), receiver)
     }
 
-    pub(super) fn show(&self, scene: Scene) {
+    /// Shows a scene, without the keys of its media: captures are passed on.
+    pub(super) fn show(&self, mut scene: Scene) {
+        if let Act::Packet(Packet { protocol: Protocol::Sip, bytes, .. }) = &mut scene.act {
+            sdes::mask(bytes);
+        }
         // Whoever looked on may have left.
         let _ = self.0.send(scene);
     }
@@ -65,7 +70,7 @@ pub struct Packet {
     pub to: SocketAddr,
     /// Whether we sent it.
     pub sent: bool,
-    /// Its payload.
+    /// Its payload; in that of SIP, keys of media are overwritten.
     pub bytes: Vec<u8>,
 }
 

@@ -6,8 +6,9 @@
 //! [`player::Player`] cuts that into frames.
 //!
 //! RFC 3550 (RTP), RFC 3551 (the audio profile), RFC 3264 and 8866 (SDP), RFC 4733
-//! (telephone-events), ITU-T G.711.
+//! (telephone-events), RFC 3711 and 4568 (SRTP and its keys), ITU-T G.711.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,17 +23,21 @@ pub mod prompt;
 pub mod rtcp;
 pub mod rtp;
 pub mod script;
+pub mod sdes;
 pub mod sdp;
+pub mod secured;
 pub mod srtp;
 
 pub use events::Digit;
 pub use g711::Law;
 pub use sdp::Unusable;
-pub use srtp::Srtp;
+pub use srtp::{Keys, Protection, Srtp};
 
 use events::{Arrival, Event, Heard};
 use prompt::{Pack, PhraseId};
 use sdp::{Agreed, Format, Origin};
+use secured::Secured;
+use srtp::Rejected;
 
 /// How long one frame lasts.
 pub const FRAME_TIME: Duration = Duration::from_millis(20);
@@ -49,6 +54,7 @@ pub struct MediaSession {
     origin: Origin,
     entropy: Entropy,
     cname: String,
+    secured: Secured,
     agreed: Option<Agreed>,
     /// The negotiated address. It outlives a hold that names none.
     remote: Option<SocketAddr>,
@@ -115,7 +121,7 @@ pub enum Output {
     Rtcp {
         /// Where to.
         to: SocketAddr,
-        /// The datagram.
+        /// The datagram, as it is to be sent.
         packet: Vec<u8>,
     },
     /// Something odd, told the first time it happens in a call.
@@ -189,6 +195,20 @@ pub enum Anomaly {
     Oversized,
     /// Its sequence number leaps. Only counted: a telephone-event in it is still heard.
     Sequence,
+    /// It is not sealed with the key they told.
+    Unauthentic,
+    /// It is sealed, and came before.
+    Replayed,
+}
+
+impl From<Rejected> for Anomaly {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Malformed => Self::Malformed,
+            Rejected::Forged => Self::Unauthentic,
+            Rejected::Replayed => Self::Replayed,
+        }
+    }
 }
 
 /// Why a session wants to be woken.
@@ -230,8 +250,8 @@ impl Payload {
     }
 }
 
-/// An RTP packet to be sent from the RTP port: the header and, behind it,
-/// [`Payload::bytes`].
+/// An RTP packet to be sent from the RTP port, once [`MediaSession::datagram`] has put the header
+/// and [`Payload::bytes`] together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Where to.
@@ -262,12 +282,13 @@ pub struct Quality {
 impl MediaSession {
     /// A session that receives RTP at `local`, and RTCP at the port after it.
     #[must_use]
-    pub fn new(local: SocketAddr, mut entropy: Entropy) -> Self {
+    pub fn new(local: SocketAddr, protection: Protection, mut entropy: Entropy) -> Self {
         // RFC 3550, Section 5.1: "The initial value of the sequence number SHOULD be random",
-        // and so the timestamp.
+        // and so the timestamp. In the lower half: whoever misses the first packets of a sealed
+        // stream still knows how often it has wrapped (RFC 4568, Section 6.4).
         let sending = Sending {
             ssrc: entropy.u32(),
-            sequence: entropy.u16(),
+            sequence: entropy.u16() >> 1,
             timestamp: entropy.u32(),
             at: None,
             quiet: true,
@@ -281,6 +302,7 @@ impl MediaSession {
             // RFC 7022: a name for this session alone, which tells nothing about the host.
             cname: entropy.token(20),
             entropy,
+            secured: Secured::new(protection),
             agreed: None,
             remote: None,
             sending,
@@ -301,7 +323,7 @@ impl MediaSession {
     /// Our offer.
     #[must_use]
     pub fn offer(&self) -> Vec<u8> {
-        sdp::offer(self.origin)
+        sdp::offer(self.origin, self.secured.protection())
     }
 
     /// Takes the answer to our offer: from a 200, from a 183 before it, or a later one in its
@@ -310,7 +332,7 @@ impl MediaSession {
     /// # Errors
     /// When it cannot be used; nothing has changed then.
     pub fn answered(&mut self, now: Timestamp, sdp: &[u8]) -> Result<(), Unusable> {
-        let agreed = sdp::read_answer(sdp)?;
+        let agreed = sdp::read_answer(sdp, self.secured.protection())?;
         self.agree(now, agreed);
         Ok(())
     }
@@ -324,9 +346,9 @@ impl MediaSession {
         // RFC 3264, Section 8: "the version in the origin field MUST increment by one".
         let origin = Origin { version: self.origin.version + 1, ..self.origin };
         let text = match sdp {
-            None => sdp::offer(origin),
+            None => sdp::offer(origin, self.secured.protection()),
             Some(sdp) => {
-                let (text, agreed) = sdp::answer(sdp, origin)?;
+                let (text, agreed) = sdp::answer(sdp, origin, self.secured.protection())?;
                 self.agree(now, agreed);
                 text
             }
@@ -384,8 +406,26 @@ impl MediaSession {
         datagram: &[u8],
         out: &mut Vec<Output>,
     ) {
-        match self.admit_rtp(now, from, datagram) {
+        self.overhear(now, from, datagram, out, |_| {});
+    }
+
+    /// The same for whoever records: `ear` is given each packet that is listened to, in the clear.
+    pub fn overhear(
+        &mut self,
+        now: Timestamp,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Vec<Output>,
+        mut ear: impl FnMut(&rtp::Packet<'_>),
+    ) {
+        let opened = self.open_rtp(from, datagram);
+        let admitted = match &opened {
+            Ok(opened) => self.admit_rtp(now, opened),
+            Err(anomaly) => Err(*anomaly),
+        };
+        match admitted {
             Ok((packet, format)) => {
+                ear(&packet);
                 self.heard(now);
                 if self.source.as_ref().is_some_and(|source| source.ssrc != packet.ssrc) {
                     self.rearm();
@@ -408,7 +448,9 @@ impl MediaSession {
                     | Anomaly::Echo
                     | Anomaly::Malformed
                     | Anomaly::Oversized
-                    | Anomaly::Sequence => {}
+                    | Anomaly::Sequence
+                    | Anomaly::Unauthentic
+                    | Anomaly::Replayed => {}
                 }
                 self.odd(anomaly, from, out);
             }
@@ -423,7 +465,7 @@ impl MediaSession {
         datagram: &[u8],
         out: &mut Vec<Output>,
     ) {
-        let told = match self.admit_rtcp(now, from, datagram) {
+        let told = match self.open_rtcp(from, datagram).and_then(|it| self.admit_rtcp(now, &it)) {
             Ok(told) => told,
             Err(anomaly) => return self.odd(anomaly, from, out),
         };
@@ -488,6 +530,18 @@ impl MediaSession {
         Some(Packet { to, header, payload })
     }
 
+    /// A packet as it is to be sent: its header, `payload` behind it, and sealed where that was
+    /// agreed on. To be called once for each packet, in their order.
+    #[must_use]
+    pub fn datagram(&mut self, packet: &Packet, payload: &[u8]) -> Vec<u8> {
+        let mut datagram =
+            Vec::with_capacity(packet.header.len() + payload.len() + srtp::LONGEST_TAG);
+        datagram.extend(packet.header);
+        datagram.extend(payload);
+        self.secured.seal_rtp(&mut datagram);
+        datagram
+    }
+
     /// Leaves: says so by RTCP, sends and wants nothing more.
     pub fn close(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         if !self.closed {
@@ -532,21 +586,30 @@ impl MediaSession {
         if self.report_due.is_none() && !self.closed {
             self.report_due = Some(now + rtcp::interval(&mut self.entropy));
         }
+        self.secured.agree(agreed.crypto.clone());
         self.agreed = Some(agreed);
     }
 
-    fn admit_rtp<'a>(
-        &self,
-        now: Timestamp,
+    /// A datagram of the RTP port in the clear, before anything else of it is looked at.
+    fn open_rtp<'a>(
+        &mut self,
         from: SocketAddr,
         datagram: &'a [u8],
-    ) -> Result<(rtp::Packet<'a>, Format), Anomaly> {
+    ) -> Result<Cow<'a, [u8]>, Anomaly> {
         if datagram.len() > LONGEST {
             return Err(Anomaly::Oversized);
         }
         if self.remote != Some(canonical(from)) {
             return Err(Anomaly::Address);
         }
+        Ok(self.secured.open_rtp(datagram)?)
+    }
+
+    fn admit_rtp<'a>(
+        &self,
+        now: Timestamp,
+        datagram: &'a [u8],
+    ) -> Result<(rtp::Packet<'a>, Format), Anomaly> {
         let packet = rtp::Packet::read(datagram).ok_or(Anomaly::Malformed)?;
         self.admit_source(now, packet.ssrc)?;
         let agreed = self.agreed.as_ref().ok_or(Anomaly::Address)?;
@@ -561,12 +624,12 @@ impl MediaSession {
         Ok((packet, format))
     }
 
-    fn admit_rtcp(
-        &self,
-        now: Timestamp,
+    /// The same of the RTCP port.
+    fn open_rtcp<'a>(
+        &mut self,
         from: SocketAddr,
-        datagram: &[u8],
-    ) -> Result<rtcp::Told, Anomaly> {
+        datagram: &'a [u8],
+    ) -> Result<Cow<'a, [u8]>, Anomaly> {
         if datagram.len() > LONGEST {
             return Err(Anomaly::Oversized);
         }
@@ -577,6 +640,10 @@ impl MediaSession {
         if self.rtcp_remote() != Some(from) {
             return Err(Anomaly::RtcpPort);
         }
+        Ok(self.secured.open_rtcp(datagram)?)
+    }
+
+    fn admit_rtcp(&self, now: Timestamp, datagram: &[u8]) -> Result<rtcp::Told, Anomaly> {
         let told = rtcp::read(datagram, self.sending.ssrc, now).ok_or(Anomaly::Malformed)?;
         self.admit_source(now, told.ssrc)?;
         Ok(told)
@@ -661,7 +728,9 @@ impl MediaSession {
         let sent = self.sending.since_last_report(now);
         let ssrc = self.sending.ssrc;
         let report = rtcp::Report { ssrc, cname: &self.cname, sent, received, bye };
-        out.push(Output::Rtcp { to, packet: report.write(now) });
+        let mut packet = report.write(now);
+        self.secured.seal_rtcp(&mut packet);
+        out.push(Output::Rtcp { to, packet });
     }
 }
 

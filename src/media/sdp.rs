@@ -1,15 +1,21 @@
 //! Session descriptions (RFC 8866) and their offer and answer (RFC 3264), as far as one audio
 //! stream of G.711 with telephone-events needs them.
 //!
-//! The reader takes octets and is lenient: only `c=`, `m=`, `a=rtpmap`, `a=ptime`, `a=maxptime`
-//! and the direction are looked at, whatever else is there, missing or malformed. Their `o=` is
-//! not compared, since each description is taken as a whole; their `a=fmtp` of telephone-events
-//! is not needed, since whatever event arrives is decoded.
+//! The reader takes octets and is lenient: only `c=`, `m=`, `a=rtpmap`, `a=ptime`, `a=maxptime`,
+//! `a=crypto` and the direction are looked at, whatever else is there, missing or malformed. Their
+//! `o=` is not compared, since each description is taken as a whole; their `a=fmtp` of
+//! telephone-events is not needed, since whatever event arrives is decoded.
+//!
+//! Where encryption is preferred and not required, keys are offered in RTP/AVP: whoever does not
+//! know `a=crypto` ignores it and answers in the clear, with no second INVITE. RFC 4568, Section 6,
+//! wants RTP/SAVP for every key; that would be refused by all who do not encrypt.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::media::g711::Law;
+use crate::media::sdes::{self, Crypto};
+use crate::media::srtp::{Keys, Protection, Suite};
 
 /// The payload type we offer for telephone-events.
 pub const EVENTS: u8 = 101;
@@ -22,6 +28,9 @@ pub const MAX_MEDIA: usize = 20;
 
 /// The most payload types read from one `m=` line.
 const MAX_FORMATS: usize = 64;
+
+/// The most `a=crypto` lines read from one `m=` line.
+const MAX_CRYPTO: usize = 16;
 
 /// Why a description cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +47,18 @@ pub enum Unusable {
     /// Audio was refused (RFC 3264, Section 6: "the port number ... MUST be set to zero").
     #[error("audio was refused: its port is 0")]
     PortZero,
-    /// The audio is not plain RTP; SRTP, for one.
-    #[error("the audio profile is not RTP/AVP")]
+    /// The audio is neither plain RTP nor SRTP with keys in the description.
+    #[error("the audio profile is neither RTP/AVP nor RTP/SAVP")]
     Profile,
+    /// The audio is encrypted, and not to be.
+    #[error("the audio is encrypted (RTP/SAVP), and srtp = \"off\"")]
+    Encrypted,
+    /// The audio is not encrypted, and must be: always, or because it was before.
+    #[error("the audio is not encrypted, and srtp = \"required\" or it was before")]
+    Clear,
+    /// There is no way to encrypt the audio.
+    #[error("a=crypto cannot be used: {0}")]
+    Crypto(sdes::Fault),
     /// Neither PCMU nor PCMA is there.
     #[error("there is no common codec: neither PCMU nor PCMA")]
     NoCommonCodec,
@@ -132,6 +150,8 @@ pub struct Agreed {
     pub max_packet_millis: Option<u16>,
     /// Who may send, seen from us.
     pub direction: Direction,
+    /// How both sides encrypt, and their key; `None` is in the clear.
+    pub crypto: Option<Crypto>,
 }
 
 impl Agreed {
@@ -153,22 +173,29 @@ pub struct Origin {
     pub local: SocketAddr,
 }
 
-/// Our offer: both laws and telephone-events, 20 ms, both directions.
+/// Our offer: both laws and telephone-events, 20 ms, both directions; and both suites with a key of
+/// ours for each.
 #[must_use]
-pub fn offer(origin: Origin) -> Vec<u8> {
+pub fn offer(origin: Origin, protection: &Protection) -> Vec<u8> {
     let mut text = preamble(origin);
-    write_audio(&mut text, origin.local.port(), "RTP/AVP", &OFFERED, Direction::SendRecv);
+    let proto = if protection.is_required() { "RTP/SAVP" } else { "RTP/AVP" };
+    write_audio(&mut text, origin.local.port(), proto, &OFFERED, Direction::SendRecv);
+    if let Some(keys) = protection.keys() {
+        for (tag, suite) in TAGS {
+            sdes::write(&mut text, tag, suite, keys.of(suite));
+        }
+    }
     text.into_bytes()
 }
 
-/// Reads the answer to our [`offer`].
+/// Reads the answer to our [`offer`] under the same protection.
 ///
 /// # Errors
 /// When the audio in it cannot be used.
-pub fn read_answer(sdp: &[u8]) -> Result<Agreed, Unusable> {
+pub fn read_answer(sdp: &[u8], protection: &Protection) -> Result<Agreed, Unusable> {
     let theirs = Description::read(sdp)?;
-    let (_, audio) = theirs.usable_audio()?;
-    let mut agreed = theirs.agree(audio)?;
+    let (_, audio, crypto) = theirs.usable_audio(protection, Role::Answer)?;
+    let mut agreed = theirs.agree(audio, crypto)?;
     // RFC 3264, Section 5.1: what the offerer receives carries the numbers of the offer; those
     // of the answer are for what the answerer receives. Many senders use one for both, so both
     // are taken, unless the answer gives our number another meaning.
@@ -186,10 +213,14 @@ pub fn read_answer(sdp: &[u8]) -> Result<Agreed, Unusable> {
 ///
 /// # Errors
 /// When no audio in it can be used; the offer is then to be refused as a whole (488).
-pub fn answer(sdp: &[u8], origin: Origin) -> Result<(Vec<u8>, Agreed), Unusable> {
+pub fn answer(
+    sdp: &[u8],
+    origin: Origin,
+    protection: &Protection,
+) -> Result<(Vec<u8>, Agreed), Unusable> {
     let theirs = Description::read(sdp)?;
-    let (chosen, audio) = theirs.usable_audio()?;
-    let mut agreed = theirs.agree(audio)?;
+    let (chosen, audio, crypto) = theirs.usable_audio(protection, Role::Offer)?;
+    let mut agreed = theirs.agree(audio, crypto)?;
     let mut formats = vec![(agreed.payload_type, Format::Audio(agreed.law))];
     formats.extend(agreed.events.map(|number| (number, Format::Events)));
     agreed.accepts.clone_from(&formats);
@@ -197,6 +228,9 @@ pub fn answer(sdp: &[u8], origin: Origin) -> Result<(Vec<u8>, Agreed), Unusable>
     for (index, media) in theirs.media.iter().enumerate() {
         if index == chosen {
             write_audio(&mut text, origin.local.port(), media.proto, &formats, agreed.direction);
+            if let Some(Crypto { tag, suite, ours, .. }) = &agreed.crypto {
+                sdes::write(&mut text, *tag, *suite, ours);
+            }
         } else {
             // RFC 3264, Section 6: "For each "m=" line in the offer, there MUST be a corresponding
             // "m=" line in the answer."
@@ -212,6 +246,9 @@ const OFFERED: [Mapping; 3] = [
     (Law::Alaw.payload_type(), Format::Audio(Law::Alaw)),
     (EVENTS, Format::Events),
 ];
+
+/// The suites we offer, by their tags.
+const TAGS: [(u32, Suite); 2] = [(1, Suite::Sha1Of80), (2, Suite::Sha1Of32)];
 
 fn preamble(origin: Origin) -> String {
     let Origin { id, version, local } = origin;
@@ -253,6 +290,13 @@ fn harmless(word: &str) -> &str {
     if graphic { word } else { "-" }
 }
 
+/// Which of the two a description of theirs is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Offer,
+    Answer,
+}
+
 /// A description as read.
 #[derive(Debug, Default)]
 struct Description<'a> {
@@ -276,6 +320,8 @@ struct Media<'a> {
     rtpmaps: Vec<(u8, &'a str)>,
     packet_millis: Option<u16>,
     max_packet_millis: Option<u16>,
+    /// What stands behind each `a=crypto:`.
+    cryptos: Vec<&'a str>,
 }
 
 impl<'a> Description<'a> {
@@ -330,26 +376,32 @@ impl<'a> Description<'a> {
                     media.rtpmaps.push((number, encoding.trim()));
                 }
             }
+            "crypto" if media.cryptos.len() < MAX_CRYPTO => media.cryptos.push(value),
             "ptime" => media.packet_millis = value.parse().ok(),
             "maxptime" => media.max_packet_millis = value.parse().ok(),
             _ => {}
         }
     }
 
-    /// The first audio line that can be used, or what is wrong with the first there is.
-    fn usable_audio(&self) -> Result<(usize, &Media<'a>), Unusable> {
+    /// The first audio line that can be used and how it is encrypted, or what is wrong with the
+    /// first there is.
+    fn usable_audio(
+        &self,
+        protection: &Protection,
+        role: Role,
+    ) -> Result<(usize, &Media<'a>, Option<Crypto>), Unusable> {
         let mut fault = Unusable::NoAudio;
         for (index, media) in self.media.iter().enumerate() {
-            match media.fault() {
-                None => return Ok((index, media)),
-                Some(found) if fault == Unusable::NoAudio => fault = found,
-                Some(_) => {}
+            match media.usable(protection, role) {
+                Ok(crypto) => return Ok((index, media, crypto)),
+                Err(found) if fault == Unusable::NoAudio => fault = found,
+                Err(_) => {}
             }
         }
         Err(fault)
     }
 
-    fn agree(&self, audio: &Media<'a>) -> Result<Agreed, Unusable> {
+    fn agree(&self, audio: &Media<'a>, crypto: Option<Crypto>) -> Result<Agreed, Unusable> {
         let accepts = audio.known_formats();
         let (payload_type, law) = accepts
             .iter()
@@ -375,6 +427,7 @@ impl<'a> Description<'a> {
             packet_millis: audio.packet_millis,
             max_packet_millis: audio.max_packet_millis,
             direction: direction.mirrored(),
+            crypto,
         })
     }
 }
@@ -397,16 +450,55 @@ impl<'a> Media<'a> {
         }
     }
 
-    fn fault(&self) -> Option<Unusable> {
+    /// How the stream is encrypted, or why it cannot be used.
+    fn usable(&self, protection: &Protection, role: Role) -> Result<Option<Crypto>, Unusable> {
         if !self.kind.eq_ignore_ascii_case("audio") {
-            Some(Unusable::NoAudio)
-        } else if self.port.is_none() {
-            Some(Unusable::PortZero)
-        } else if !["RTP/AVP", "RTP/AVPF"].iter().any(|p| p.eq_ignore_ascii_case(self.proto)) {
-            Some(Unusable::Profile)
-        } else {
-            None
+            return Err(Unusable::NoAudio);
         }
+        if self.port.is_none() {
+            return Err(Unusable::PortZero);
+        }
+        let is = |names: [&str; 2]| names.iter().any(|it| it.eq_ignore_ascii_case(self.proto));
+        let secure = is(["RTP/SAVP", "RTP/SAVPF"]);
+        if !secure && !is(["RTP/AVP", "RTP/AVPF"]) {
+            return Err(Unusable::Profile);
+        }
+        let in_clear = !secure && self.cryptos.is_empty();
+        match protection {
+            Protection::Off if secure => Err(Unusable::Encrypted),
+            // RFC 8866, Section 5.13: an attribute that is not understood is to be ignored.
+            Protection::Off => Ok(None),
+            Protection::Required(_) if in_clear => Err(Unusable::Clear),
+            Protection::Required(keys) => self.crypto(keys, role).map(Some),
+            Protection::Preferred(_) if in_clear => Ok(None),
+            // Whoever offers keys in RTP/AVP takes an answer without; whoever answers so encrypts.
+            Protection::Preferred(keys) if !secure && role == Role::Offer => {
+                Ok(self.crypto(keys, role).ok())
+            }
+            Protection::Preferred(keys) => self.crypto(keys, role).map(Some),
+        }
+    }
+
+    /// The first key that can be used, or what is wrong with the first there is.
+    fn crypto(&self, keys: &Keys, role: Role) -> Result<Crypto, Unusable> {
+        let mut fault = sdes::Fault::Missing;
+        for written in &self.cryptos {
+            let found = match sdes::read(written) {
+                // RFC 4568, Section 5.1.2: an answer has the tag and the suite of what it accepts.
+                Ok(it) if role == Role::Answer && !TAGS.contains(&(it.tag, it.suite)) => {
+                    sdes::Fault::NotOffered
+                }
+                Ok(it) if it.key == *keys.of(it.suite) => sdes::Fault::Echo,
+                Ok(sdes::Attribute { tag, suite, key: theirs }) => {
+                    return Ok(Crypto { tag, suite, ours: keys.of(suite).clone(), theirs });
+                }
+                Err(found) => found,
+            };
+            if fault == sdes::Fault::Missing {
+                fault = found;
+            }
+        }
+        Err(Unusable::Crypto(fault))
     }
 
     /// The formats we know, in their order.

@@ -21,7 +21,8 @@ struct Call {
 
 impl Call {
     fn new() -> Self {
-        let session = MediaSession::new(address("192.0.2.1:4000"), Entropy::from_number(1));
+        let session =
+            MediaSession::new(address("192.0.2.1:4000"), Protection::Off, Entropy::from_number(1));
         Self { session, now: Timestamp::from_secs(1_000), sequence: 0 }
     }
 
@@ -267,7 +268,7 @@ fn sequence_timestamp_and_ssrc_start_at_random() {
     let mut first = Call::up();
     let mut second = Call::up();
     let entropy = Entropy::from_number(2);
-    second.session = MediaSession::new(address("192.0.2.1:4000"), entropy);
+    second.session = MediaSession::new(address("192.0.2.1:4000"), Protection::Off, entropy);
     second.session.answered(second.now, ANSWER.as_bytes()).expect("usable");
     let (a, _) = first.frame(Payload::Silence).expect("a packet");
     let (b, _) = second.frame(Payload::Silence).expect("a packet");
@@ -314,7 +315,7 @@ fn an_offer_that_cannot_be_used_changes_nothing() {
 #[test]
 fn a_press_is_sent_and_heard_by_another_session() {
     let mut caller = Call::up();
-    let mut phone = MediaSession::new(address(FROM), Entropy::from_number(7));
+    let mut phone = MediaSession::new(address(FROM), Protection::Off, Entropy::from_number(7));
     let answer = phone.offered(caller.now, Some(&caller.session.offer())).expect("usable");
     caller.session.answered(caller.now, &answer).expect("usable");
     let mut heard = Vec::new();
@@ -381,6 +382,193 @@ fn closing_says_bye_once_and_ends_everything() {
     let mut out = Vec::new();
     Call::new().session.close(call.now, &mut out);
     assert_eq!(out, []);
+}
+
+/// A gateway's session and a phone's, that have agreed.
+struct Pair {
+    gateway: MediaSession,
+    phone: MediaSession,
+    now: Timestamp,
+}
+
+const GATEWAY: &str = "192.0.2.1:4000";
+
+impl Pair {
+    fn new(gateway: Srtp, phone: Srtp) -> Result<Self, Unusable> {
+        let entropy = Entropy::from_number;
+        let session = |at, srtp: Srtp, n: u8| {
+            MediaSession::new(address(at), srtp.with(|| [n; _]), entropy(n.into()))
+        };
+        let now = Timestamp::from_secs(1_000);
+        let mut gateway = session(GATEWAY, gateway, 1);
+        let mut phone = session(FROM, phone, 2);
+        let answer = phone.offered(now, Some(&gateway.offer()))?;
+        gateway.answered(now, &answer)?;
+        Ok(Self { gateway, phone, now })
+    }
+
+    fn secured() -> Self {
+        Self::new(Srtp::Required, Srtp::Required).expect("they agree")
+    }
+
+    /// The phone's next packet, as it is on the wire.
+    fn phone_sends(&mut self, payload: Payload, octets: &[u8]) -> Vec<u8> {
+        self.now += FRAME_TIME;
+        let packet = self.phone.frame(self.now, payload).expect("a packet");
+        self.phone.datagram(&packet, octets)
+    }
+
+    fn gateway_hears(&mut self, datagram: &[u8]) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.gateway.on_rtp(self.now, address(FROM), datagram, &mut out);
+        out
+    }
+
+    /// A press, as it is on the wire.
+    fn press(&mut self) -> Vec<Vec<u8>> {
+        let steps = events::press(Digit::POUND, self.phone.timestamp(), 800);
+        let steps = steps.into_iter();
+        steps.map(|step| self.phone_sends(Payload::Event(step), &step.payload)).collect()
+    }
+
+    fn keys_heard(&mut self, datagrams: &[Vec<u8>]) -> usize {
+        let heard = datagrams.iter().flat_map(|datagram| self.gateway_hears(datagram));
+        heard.filter(|output| matches!(output, Output::Key(_))).count()
+    }
+
+    fn anomalies(&self) -> Vec<(Anomaly, u32)> {
+        self.gateway.report().anomalies.into_iter().collect()
+    }
+}
+
+#[test]
+fn who_encrypts_is_agreed_on() {
+    use Srtp::{Off, Preferred, Required};
+    for (gateway, phone, expected) in [
+        (Off, Off, Ok(false)),
+        (Off, Preferred, Ok(false)),
+        (Off, Required, Err(Unusable::Clear)),
+        (Preferred, Off, Ok(false)),
+        (Preferred, Preferred, Ok(true)),
+        (Preferred, Required, Ok(true)),
+        (Required, Off, Err(Unusable::Encrypted)),
+        (Required, Preferred, Ok(true)),
+        (Required, Required, Ok(true)),
+    ] {
+        let encrypted = Pair::new(gateway, phone).map(|mut pair| {
+            let wire = pair.phone_sends(Payload::Silence, &[0xff; 160]);
+            assert_eq!(pair.gateway_hears(&wire), []);
+            assert_eq!(pair.gateway.report().packets_received, 1);
+            wire.len() == 12 + 160 + 10 && wire[12..172] != [0xff; 160]
+        });
+        assert_eq!(encrypted, expected, "{gateway:?} calls {phone:?}");
+    }
+}
+
+#[test]
+fn a_sealed_press_is_heard_once_and_no_other() {
+    let mut pair = Pair::secured();
+    let press = pair.press();
+    assert_eq!(pair.keys_heard(&press), 1);
+    assert_eq!(pair.anomalies(), []);
+    pair.now += Duration::from_secs(1);
+    assert_eq!(pair.keys_heard(&press), 0, "as recorded on the way");
+    assert_eq!(pair.anomalies(), [(Anomaly::Replayed, press.len() as u32)]);
+    let mut pair = Pair::secured();
+    let mut press = pair.press();
+    press.iter_mut().for_each(|wire| wire[13] ^= 1);
+    assert_eq!(pair.keys_heard(&press), 0, "as changed on the way");
+    let in_clear = [&rtp::header(true, 101, 1, 160, 9)[..], &POUND_DOWN].concat();
+    assert_eq!(pair.keys_heard(&[in_clear.clone(), [&in_clear[..], &[0; 10]].concat()]), 0);
+    assert_eq!(pair.gateway.first_heard(), None);
+    assert!(pair.anomalies().iter().any(|(anomaly, _)| *anomaly == Anomaly::Unauthentic));
+}
+
+#[test]
+fn a_packet_that_is_not_authentic_is_told_of_once() {
+    let mut pair = Pair::secured();
+    let wire = [0x80; 200];
+    assert_eq!(pair.gateway_hears(&wire), odd(Anomaly::Unauthentic, FROM));
+    assert_eq!(pair.gateway_hears(&wire), []);
+    assert_eq!(pair.anomalies(), [(Anomaly::Unauthentic, 2)]);
+}
+
+#[test]
+fn reports_are_sealed_both_ways() {
+    let mut pair = Pair::secured();
+    let wire = pair.phone_sends(Payload::Silence, &[0xff; 160]);
+    assert_eq!(pair.gateway_hears(&wire), []);
+    let mut out = Vec::new();
+    pair.phone.close(pair.now, &mut out);
+    let [Output::Rtcp { packet, .. }] = &out[..] else { panic!("{out:?}") };
+    let (mut heard, right) = (Vec::new(), address("198.51.100.7:5005"));
+    let ssrc = u32::from_be_bytes(*wire[8..].first_chunk().expect("an SSRC"));
+    pair.gateway.on_rtcp(pair.now, right, &farewell(ssrc), &mut heard);
+    assert_eq!(heard, odd(Anomaly::Unauthentic, "198.51.100.7:5005"), "one in the clear");
+    heard.clear();
+    pair.gateway.on_rtcp(pair.now, right, packet, &mut heard);
+    assert_eq!(heard, [Output::Note(Note::Bye)]);
+}
+
+#[test]
+fn hold_stays_encrypted_and_its_stream_goes_on() {
+    let mut pair = Pair::secured();
+    let before = pair.press();
+    assert_eq!(pair.keys_heard(&before), 1);
+    let offer = String::from_utf8(pair.phone.offered(pair.now, None).expect("an offer"));
+    let offer = offer.expect("ASCII");
+    assert!(offer.contains("RTP/SAVP") && offer.contains("a=crypto:2"), "{offer}");
+    for direction in ["sendonly", "sendrecv"] {
+        let offer = offer.replace("sendrecv", direction);
+        let answer = pair.gateway.offered(pair.now, Some(offer.as_bytes())).expect("usable");
+        assert!(answer.windows(8).any(|word| word == b"a=crypto"));
+        pair.phone.answered(pair.now, &answer).expect("usable");
+        assert_eq!(pair.gateway.is_held(), direction == "sendonly");
+    }
+    assert_eq!(pair.keys_heard(&before), 0, "what it has let in is not forgotten");
+    let after = pair.press();
+    assert_eq!(pair.keys_heard(&after), 1);
+}
+
+#[test]
+fn encryption_is_not_taken_back() {
+    let mut pair = Pair::new(Srtp::Preferred, Srtp::Preferred).expect("they agree");
+    let refused = Err(Unusable::Clear);
+    assert_eq!(pair.gateway.offered(pair.now, Some(ANSWER.as_bytes())), refused);
+    assert_eq!(pair.gateway.answered(pair.now, ANSWER.as_bytes()), Err(Unusable::Clear));
+    let in_clear = [&rtp::header(true, 101, 1, 160, 9)[..], &POUND_DOWN].concat();
+    assert_eq!(pair.keys_heard(&[in_clear]), 0);
+    let press = pair.press();
+    assert_eq!(pair.keys_heard(&press), 1);
+}
+
+#[test]
+fn a_new_key_is_taken_and_what_was_under_way_with_the_old_one_is_heard() {
+    let mut pair = Pair::secured();
+    let mut other = Pair::secured();
+    let first = pair.phone_sends(Payload::Silence, &[0xff; 160]);
+    assert_eq!(pair.gateway_hears(&first), []);
+    let under_way = pair.press();
+    other.phone =
+        MediaSession::new(address(FROM), Srtp::Required.with(|| [3; _]), Entropy::from_number(2));
+    let offer = other.phone.offered(pair.now, None).expect("an offer");
+    let answer = pair.gateway.offered(pair.now, Some(&offer)).expect("usable");
+    other.phone.answered(pair.now, &answer).expect("usable");
+    assert_eq!(pair.keys_heard(&under_way), 1);
+    pair.phone = other.phone;
+    // The same source goes on with its new key.
+    for _ in 0..20 {
+        let _ = pair.phone_sends(Payload::Silence, &[0xff; 160]);
+    }
+    let after = pair.press();
+    assert_eq!(pair.keys_heard(&after), 1);
+    assert_eq!(pair.gateway_hears(&first), odd(Anomaly::Unauthentic, FROM), "the old one is gone");
+    // Ours stays, and its stream goes on.
+    let packet = pair.gateway.frame(pair.now, Payload::Silence).expect("a packet");
+    let wire = pair.gateway.datagram(&packet, &[0xff; 160]);
+    let mut out = Vec::new();
+    pair.phone.on_rtp(pair.now, address(GATEWAY), &wire, &mut out);
+    assert_eq!((out, pair.phone.report().packets_received), (vec![], 1));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::gateway::hearing;
-use octothorpe::media::Srtp;
+use octothorpe::media::Protection;
 use octothorpe::media::prompt::Pack;
 use octothorpe::media::script::{Close, Lines};
 use octothorpe::sip::message::{self, Incoming};
@@ -265,5 +265,5 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
         ring_timeout: Duration::from_secs(45),
         first_response: verification.has_another_way().then_some(Duration::from_secs(4)),
     };
-    voice::Order { call, rtp, srtp: Srtp::Off, brand: None }
+    voice::Order { call, rtp, srtp: Protection::Off, brand: None }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use octothorpe::ambient::Timestamp;
 use octothorpe::media::events::{self, Step};
-use octothorpe::media::{Digit, MediaSession, rtp};
+use octothorpe::media::{Digit, MediaSession, Protection, rtp};
 use octothorpe::sip::{Dialog, Hop, Kind, Message, Method, Response, Uri, Way};
 
 use crate::dice::Dice;
@@ -131,7 +131,7 @@ impl Phone {
         dice: &mut Dice,
         out: &mut Vec<Out>,
     ) -> Option<Self> {
-        let mut media = MediaSession::new(place.rtp, dice.fork());
+        let mut media = MediaSession::new(place.rtp, Protection::Off, dice.fork());
         let sdp = media.offered(now, Some(invite.sdp()?)).ok()?;
         let tag = dice.token();
         let mut strays: Vec<_> =

@@ -14,6 +14,7 @@ use super::media::Voice;
 use super::serving::{Asked, Key, Served, Typing, Unacknowledged};
 use super::words::{Answer, Behaviour, Outcome, Side, Summary, What};
 use crate::ambient::{Entropy, Timestamp};
+use crate::media::Protection;
 use crate::sip::transaction::Pace;
 use crate::sip::transaction::server::Event;
 use crate::sip::{Dialog, Hop, Kind, Message, Method, Response, Settings, Transport, Uri};
@@ -44,10 +45,11 @@ pub(super) enum Output {
     Happened(What),
 }
 
-/// Where a call is at home.
+/// Where a call is at home, and what its media are sealed with.
 pub(super) struct Place {
     pub(super) sip: SocketAddr,
     pub(super) rtp: SocketAddr,
+    pub(super) protection: Protection,
 }
 
 /// One call.
@@ -127,7 +129,12 @@ impl Call {
             invite: Invite { key: Key::of(invite), message: invite.clone(), from },
             phase: Phase::Invited,
             dialog: Dialog::callee(invite, &tag, Hop::udp(from))?,
-            voice: Voice::new(place.rtp, entropy.fork(), Arc::clone(behaviour)),
+            voice: Voice::new(
+                place.rtp,
+                place.protection.clone(),
+                entropy.fork(),
+                Arc::clone(behaviour),
+            ),
             sdp: Vec::new(),
             served: Vec::new(),
             asked: Vec::new(),

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::call::{Call, Input, Output, Place};
 use super::words::{Behaviour, PhoneEvent};
-use crate::ambient::{Clock, Entropy};
+use crate::ambient::{Clock, Entropy, secret};
 use crate::sip::message::{self, Incoming};
 use crate::sip::{Message, Method, stateless};
 
@@ -195,7 +195,8 @@ impl Desk {
         let (world, behaviour) = (self.world.clone(), Arc::clone(&self.behaviour));
         let entropy = self.entropy.fork();
         self.tasks.spawn(async move {
-            let place = Place { sip, rtp: pair.address };
+            let protection = behaviour.srtp.with(secret);
+            let place = Place { sip, rtp: pair.address, protection };
             world.attend(from, &invite, place, pair, mail, &behaviour, entropy).await;
             invite.call_id().to_owned()
         });

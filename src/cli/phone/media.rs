@@ -11,7 +11,9 @@ use crate::ambient::{Entropy, Timestamp};
 use crate::media::events::{self, Step};
 use crate::media::g711::{FRAME, RATE};
 use crate::media::rtp::Packet;
-use crate::media::{self, Digit, FRAME_TIME, Law, MediaSession, Payload, Quality, Unusable};
+use crate::media::{
+    self, Digit, FRAME_TIME, Law, MediaSession, Payload, Protection, Quality, Unusable,
+};
 
 /// How long a key is held.
 const HOLD: u32 = RATE / 10;
@@ -43,9 +45,14 @@ enum Stage {
 }
 
 impl Voice {
-    pub(super) fn new(local: SocketAddr, entropy: Entropy, behaviour: Arc<Behaviour>) -> Self {
+    pub(super) fn new(
+        local: SocketAddr,
+        protection: Protection,
+        entropy: Entropy,
+        behaviour: Arc<Behaviour>,
+    ) -> Self {
         Self {
-            session: MediaSession::new(local, entropy),
+            session: MediaSession::new(local, protection, entropy),
             behaviour,
             stage: Stage::Silent,
             takes_events: false,
@@ -135,13 +142,13 @@ impl Voice {
     ) {
         if let Stage::Speaking(_) = self.stage {
             let mut told = Vec::new();
-            self.session.on_rtp(now, from, datagram, &mut told);
+            let recorder = &mut self.recorder;
+            self.session.overhear(now, from, datagram, &mut told, |packet| {
+                if let Some(recorder) = recorder {
+                    recorder.heard(now, packet);
+                }
+            });
             tell(told, out);
-            if self.session.remote() == Some(from)
-                && let Some(recorder) = &mut self.recorder
-            {
-                recorder.heard(now, datagram);
-            }
         }
     }
 
@@ -182,11 +189,8 @@ impl Voice {
         else {
             return;
         };
-        let mut datagram = packet.header.to_vec();
-        match step {
-            Some(step) => datagram.extend(step.payload),
-            None => datagram.extend(spoken),
-        }
+        let payload = step.as_ref().map_or(&spoken[..], |step| &step.payload);
+        let datagram = self.session.datagram(&packet, payload);
         out.push(Output::Rtp { to: packet.to, datagram });
     }
 
@@ -239,8 +243,7 @@ impl Recorder {
     }
 
     /// Takes an RTP packet, if it is G.711.
-    fn heard(&mut self, now: Timestamp, datagram: &[u8]) {
-        let Some(packet) = Packet::read(datagram) else { return };
+    fn heard(&mut self, now: Timestamp, packet: &Packet<'_>) {
         let laws = [Law::Ulaw, Law::Alaw];
         let Some(law) = laws.into_iter().find(|law| law.payload_type() == packet.payload_type)
         else {
@@ -297,6 +300,10 @@ mod tests {
     use super::*;
     use crate::media::rtp;
 
+    fn hear(recorder: &mut Recorder, now: Timestamp, datagram: &[u8]) {
+        recorder.heard(now, &Packet::read(datagram).unwrap());
+    }
+
     const START: Timestamp = Timestamp::from_secs(100);
 
     fn packet(payload_type: u8, timestamp: u32, code: u8) -> Vec<u8> {
@@ -311,10 +318,10 @@ mod tests {
         let ms = |ms| START + Duration::from_millis(ms);
         let loud = Law::Alaw.encode(8_000);
         let level = Law::Alaw.decode(loud);
-        recorder.heard(ms(40), &packet(8, u32::MAX - 159, loud));
-        recorder.heard(ms(120), &packet(8, 320, loud));
-        recorder.heard(ms(121), &packet(8, 0, loud));
-        recorder.heard(ms(122), &packet(101, 160, loud));
+        hear(&mut recorder, ms(40), &packet(8, u32::MAX - 159, loud));
+        hear(&mut recorder, ms(120), &packet(8, 320, loud));
+        hear(&mut recorder, ms(121), &packet(8, 0, loud));
+        hear(&mut recorder, ms(122), &packet(101, 160, loud));
         let samples = recorder.finish(ms(140));
         let loud: Vec<bool> = samples.chunks(FRAME).map(|frame| frame == [level; FRAME]).collect();
         assert_eq!(loud, [false, false, true, true, false, true, false]);
@@ -324,10 +331,10 @@ mod tests {
     #[test]
     fn a_clock_that_leaps_is_laid_out_by_arrival() {
         let mut recorder = Recorder::new(START);
-        recorder.heard(START, &packet(0, 1_000, 0));
-        recorder.heard(START + Duration::from_secs(2), &packet(0, 900_000_000, 0));
+        hear(&mut recorder, START, &packet(0, 1_000, 0));
+        hear(&mut recorder, START + Duration::from_secs(2), &packet(0, 900_000_000, 0));
         assert_eq!(recorder.samples.len(), 16_160);
-        recorder.heard(START + Duration::from_millis(2_040), &packet(0, 900_000_160, 0));
+        hear(&mut recorder, START + Duration::from_millis(2_040), &packet(0, 900_000_160, 0));
         assert_eq!(recorder.samples.len(), 16_320);
     }
 }

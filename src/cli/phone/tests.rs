@@ -8,7 +8,7 @@ use super::call::{Call, Input, Output, Place};
 use super::line::Pair;
 use super::*;
 use crate::ambient::{Entropy, Timestamp};
-use crate::media::{self, FRAME_TIME, MediaSession, Payload};
+use crate::media::{self, FRAME_TIME, MediaSession, Payload, Protection, Srtp};
 use crate::sip::message::{self, Incoming, Message};
 use crate::sip::{self, Credentials, Ended, Hop, NameAddr, Order, State, Target, Uri, Way};
 
@@ -34,10 +34,18 @@ struct Caller {
 
 impl Caller {
     async fn dial(phone: SocketAddr, credentials: Option<Credentials>) -> Self {
+        Self::dial_secured(phone, credentials, Protection::Off).await
+    }
+
+    async fn dial_secured(
+        phone: SocketAddr,
+        credentials: Option<Credentials>,
+        protection: Protection,
+    ) -> Self {
         let clock = Clock::system();
         let sip = UdpSocket::bind(LOOPBACK).await.unwrap();
         let pair = Pair::bind(phone.ip()).await.unwrap();
-        let media = MediaSession::new(pair.address, Entropy::from_number(1));
+        let media = MediaSession::new(pair.address, protection, Entropy::from_number(1));
         let order = Order {
             target: Target {
                 user: "+12025550123".into(),
@@ -139,8 +147,7 @@ impl Caller {
                 if let Some(at) = self.frame.filter(|at| *at <= self.clock.now()) {
                     self.frame = Some(at + FRAME_TIME);
                     if let Some(frame) = self.media.frame(at, Payload::Silence) {
-                        let mut datagram = frame.header.to_vec();
-                        datagram.extend([self.sends; 160]);
+                        let datagram = self.media.datagram(&frame, &[self.sends; 160]);
                         self.pair.rtp.send_to(&datagram, frame.to).await.unwrap();
                     }
                 }
@@ -218,6 +225,24 @@ async fn a_call_is_answered_pressed_recorded_and_hung_up() {
     let loud = samples.iter().filter(|sample| **sample > 7_000).count();
     assert!(loud > samples.len() / 2 && samples.len() > 2_400, "{loud} of {}", samples.len());
     assert!(phone.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_encrypted_call_is_heard_and_recorded_as_any_other() {
+    let mut phone = phone(Behaviour { record: true, srtp: Srtp::Required, ..brisk() }).await;
+    let secured = Srtp::Required.with(|| [7; _]);
+    let mut caller = Caller::dial_secured(phone.address(), None, secured).await;
+    caller.until(|it| it.heard.ends_with('#')).await;
+    caller.hang_up().await;
+    let (_, summary, samples) = story(&mut phone).await;
+    assert_eq!((caller.heard.as_str(), summary.pressed.as_str()), ("1#", "1#"));
+    assert!(summary.quality.anomalies.is_empty(), "{summary:?}");
+    let loud = samples.iter().filter(|sample| **sample > 7_000).count();
+    assert!(loud > samples.len() / 2 && samples.len() > 2_400, "{loud} of {}", samples.len());
+    let mut caller = Caller::dial(phone.address(), None).await;
+    caller.until(|it| it.over.is_some()).await;
+    let refused = Ended::Rejected { status: 488, q850: None };
+    assert_eq!(caller.over, Some(refused), "who does not encrypt is refused");
 }
 
 #[tokio::test]
@@ -343,6 +368,7 @@ impl Bench {
         let place = Place {
             sip: "192.0.2.9:5080".parse().unwrap(),
             rtp: "192.0.2.9:4000".parse().unwrap(),
+            protection: Protection::Off,
         };
         let (mut out, from) = (Vec::new(), PEER.parse().unwrap());
         let invite = text("INVITE", 1, "1", "", sdp);
@@ -549,7 +575,7 @@ fn what_is_wrong_is_named() {
     for (words, named) in [
         ("--by inband", "comes later"),
         ("--by all", "comes later"),
-        ("--srtp sdes", "comes later"),
+        ("--srtp sdes", "possible values: off, preferred, required"),
         ("--listen tcp:127.0.0.1:1", "udp:ADDRESS:PORT"),
         ("--listen udp:localhost:1", "udp:ADDRESS:PORT"),
         ("--ring=-1", "from 0 to 3600"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ambient::Timestamp;
-use crate::media::{Digit, Quality};
+use crate::media::{Digit, Quality, Srtp};
 
 /// How the phone behaves, the same for each call.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ pub struct Behaviour {
     pub credentials: Option<(String, String)>,
     /// Whether what is heard is kept for [`What::Recording`].
     pub record: bool,
+    /// Whether media are encrypted.
+    pub srtp: Srtp,
 }
 
 impl Default for Behaviour {
@@ -40,6 +42,7 @@ impl Default for Behaviour {
             play: None,
             credentials: None,
             record: false,
+            srtp: Srtp::Off,
         }
     }
 }

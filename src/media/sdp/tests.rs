@@ -9,15 +9,16 @@ fn origin(local: &str) -> Origin {
 }
 
 fn answered(text: &str) -> Agreed {
-    read_answer(text.as_bytes()).expect("it is usable")
+    read_answer(text.as_bytes(), &Protection::Off).expect("it is usable")
 }
 
 fn refused(text: &str) -> Unusable {
-    read_answer(text.as_bytes()).expect_err("it is unusable")
+    read_answer(text.as_bytes(), &Protection::Off).expect_err("it is unusable")
 }
 
 fn reply(offer: &str) -> (Vec<String>, Agreed) {
-    let (text, agreed) = answer(offer.as_bytes(), origin("192.0.2.1:4000")).expect("it is usable");
+    let (text, agreed) =
+        answer(offer.as_bytes(), origin("192.0.2.1:4000"), &Protection::Off).expect("it is usable");
     let text = String::from_utf8(text).expect("we write ASCII");
     assert!(text.ends_with("\r\n"));
     (text.lines().map(str::to_owned).collect(), agreed)
@@ -29,14 +30,15 @@ const PLAIN: &str = "v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=x\r\nc=IN IP4 198.5
 
 #[test]
 fn our_offer_is_what_it_is_said_to_be() {
-    let text = String::from_utf8(offer(origin("192.0.2.1:4000"))).expect("ASCII");
+    let text = String::from_utf8(offer(origin("192.0.2.1:4000"), &Protection::Off)).expect("ASCII");
     assert_eq!(
         text,
         "v=0\r\no=- 4711 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
          m=audio 4000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
          a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
     );
-    let text = String::from_utf8(offer(origin("[2001:db8::1]:4000"))).expect("ASCII");
+    let text =
+        String::from_utf8(offer(origin("[2001:db8::1]:4000"), &Protection::Off)).expect("ASCII");
     assert!(text.contains("c=IN IP6 2001:db8::1\r\n"), "{text}");
 }
 
@@ -113,7 +115,7 @@ fn what_cannot_be_used_says_why() {
         refused(&PLAIN.replace("c=IN IP4 198.51.100.7", "c=IN IP4 224.2.1.1/127")),
         Unusable::NoAddress
     );
-    assert_eq!(refused(&PLAIN.replace("RTP/AVP", "RTP/SAVP")), Unusable::Profile);
+    assert_eq!(refused(&PLAIN.replace("RTP/AVP", "UDP/TLS/RTP/SAVP")), Unusable::Profile);
     assert_eq!(
         refused("c=IN IP4 198.51.100.7\nm=audio 5004 RTP/AVP 9 101\n"),
         Unusable::NoCommonCodec
@@ -158,7 +160,7 @@ fn sloppy_writing_is_read() {
     assert_eq!(agreed.direction, Direction::RecvOnly);
     let mut latin1 = b"s=\xfcber\n".to_vec();
     latin1.extend(PLAIN.as_bytes());
-    assert!(read_answer(&latin1).is_ok());
+    assert!(read_answer(&latin1, &Protection::Off).is_ok());
 }
 
 #[test]
@@ -206,28 +208,170 @@ fn the_answer_mirrors_the_direction() {
 
 #[test]
 fn our_own_offer_can_be_answered_by_us() {
-    let ours = offer(origin("[2001:db8::1]:4000"));
-    let (text, callee) = answer(&ours, origin("[2001:db8::2]:6000")).expect("usable");
-    let caller = read_answer(&text).expect("usable");
+    let ours = offer(origin("[2001:db8::1]:4000"), &Protection::Off);
+    let (text, callee) =
+        answer(&ours, origin("[2001:db8::2]:6000"), &Protection::Off).expect("usable");
+    let caller = read_answer(&text, &Protection::Off).expect("usable");
     assert_eq!(caller.remote, Some("[2001:db8::2]:6000".parse().expect("an address")));
     assert_eq!(callee.remote, Some("[2001:db8::1]:4000".parse().expect("an address")));
     assert_eq!((caller.law, caller.events), (callee.law, callee.events));
 }
 
+const KEY: &str = "inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
+const LONG: &str = "AES_CM_128_HMAC_SHA1_80";
+const SHORT: &str = "AES_CM_128_HMAC_SHA1_32";
+
+fn keys() -> Keys {
+    Keys::new(std::array::from_fn(|n| n as u8))
+}
+
+fn preferred() -> Protection {
+    Protection::Preferred(keys())
+}
+
+fn required() -> Protection {
+    Protection::Required(keys())
+}
+
+/// A description with this profile and these lines of `a=crypto`.
+fn with(profile: &str, cryptos: &[&str]) -> String {
+    let lines: String = cryptos.iter().map(|it| format!("a=crypto:{it}\r\n")).collect();
+    PLAIN.replace("RTP/AVP", profile) + &lines
+}
+
+/// Our own two lines.
+fn our_lines() -> String {
+    let mut text = String::new();
+    sdes::write(&mut text, 1, Suite::Sha1Of80, keys().of(Suite::Sha1Of80));
+    sdes::write(&mut text, 2, Suite::Sha1Of32, keys().of(Suite::Sha1Of32));
+    text
+}
+
+#[test]
+fn keys_are_offered_in_the_profile_that_the_other_side_can_take() {
+    let origin = origin("192.0.2.1:4000");
+    let plain = String::from_utf8(offer(origin, &Protection::Off)).expect("ASCII");
+    let preferred = String::from_utf8(offer(origin, &preferred())).expect("ASCII");
+    let required = String::from_utf8(offer(origin, &required())).expect("ASCII");
+    assert_eq!(preferred, plain.clone() + &our_lines());
+    assert_eq!(required, plain.replace("RTP/AVP", "RTP/SAVP") + &our_lines());
+    assert_eq!(
+        our_lines(),
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd\r\n\
+         a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:Hh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7\r\n"
+    );
+}
+
+#[test]
+fn an_answer_says_whether_and_how_it_is_encrypted() {
+    use sdes::Fault;
+    let line = |tag: u32, suite: &str, rest: &str| format!("{tag} {suite} {KEY}{rest}");
+    let (long, short) = (line(1, LONG, ""), line(2, SHORT, "|2^31"));
+    let (crossed, third) = (line(2, LONG, ""), line(3, SHORT, ""));
+    let (mki, open) = (line(1, LONG, "|2^31|1:1"), line(1, LONG, " UNENCRYPTED_SRTP"));
+    let cut = long[..long.len() - 4].to_owned();
+    let ours = our_lines();
+    let echo = ours.lines().next().and_then(|it| it.strip_prefix("a=crypto:")).expect("a line");
+    let fault = |fault| Err(Unusable::Crypto(fault));
+    let [long, short, third, open] = [&*long, &*short, &*third, &*open];
+    let [crossed, mki, cut] = [&*crossed, &*mki, &*cut];
+    let (of_80, of_32) = (Ok(Some(Suite::Sha1Of80)), Ok(Some(Suite::Sha1Of32)));
+    let (off, preferred, required) = (Protection::Off, preferred(), required());
+    for (protection, profile, cryptos, expected) in [
+        (&off, "RTP/AVP", vec![], Ok(None)),
+        (&off, "RTP/AVP", vec![long], Ok(None)),
+        (&off, "RTP/SAVP", vec![long], Err(Unusable::Encrypted)),
+        (&preferred, "RTP/AVP", vec![], Ok(None)),
+        (&preferred, "RTP/AVP", vec![long], of_80),
+        (&preferred, "RTP/SAVP", vec![short], of_32),
+        (&preferred, "RTP/SAVPF", vec![short], of_32),
+        (&preferred, "RTP/SAVP", vec![], fault(Fault::Missing)),
+        (&preferred, "RTP/AVP", vec![third], fault(Fault::NotOffered)),
+        (&preferred, "RTP/AVP", vec![open], fault(Fault::Parameter)),
+        (&preferred, "RTP/AVP", vec![echo], fault(Fault::Echo)),
+        (&required, "RTP/AVP", vec![], Err(Unusable::Clear)),
+        (&required, "RTP/AVP", vec![long], of_80),
+        (&required, "RTP/SAVP", vec![long], of_80),
+        (&required, "rtp/savp", vec![short], of_32),
+        (&required, "RTP/SAVP", vec![mki, short], of_32),
+        (&required, "RTP/SAVP", vec![], fault(Fault::Missing)),
+        (&required, "RTP/SAVP", vec![crossed], fault(Fault::NotOffered)),
+        (&required, "RTP/SAVP", vec![mki], fault(Fault::Mki)),
+        (&required, "RTP/SAVP", vec![cut], fault(Fault::Key)),
+        (&required, "RTP/SAVP", vec![open], fault(Fault::Parameter)),
+        (&required, "RTP/SAVP", vec![echo], fault(Fault::Echo)),
+        (&required, "RTP/SAVP", vec!["1"], fault(Fault::Malformed)),
+        (&required, "UDP/TLS/RTP/SAVP", vec![long], Err(Unusable::Profile)),
+    ] {
+        let text = with(profile, &cryptos);
+        let read = read_answer(text.as_bytes(), protection);
+        let suite = read.map(|agreed| agreed.crypto.map(|crypto| crypto.suite));
+        assert_eq!(suite, expected, "{protection:?} {text}");
+    }
+}
+
+#[test]
+fn an_offer_is_answered_with_our_own_key_and_their_tag() {
+    let answered = |text: &str, protection: &Protection| {
+        let (text, agreed) = answer(text.as_bytes(), origin("192.0.2.1:4000"), protection)?;
+        let text = String::from_utf8(text).expect("ASCII");
+        let media: Vec<_> = text.lines().filter(|line| line.starts_with("m=")).collect();
+        let crypto: Vec<_> = text.lines().filter(|line| line.starts_with("a=crypto")).collect();
+        assert_eq!(crypto.len(), usize::from(agreed.crypto.is_some()));
+        let tags = crypto.iter().filter_map(|line| Some(line.split_once(' ')?.0));
+        Ok::<_, Unusable>((media.join(" "), tags.collect::<Vec<_>>().join(" "), agreed.crypto))
+    };
+    let lines = [&*format!("1 AEAD_AES_128_GCM {KEY}"), &*format!("7 {SHORT} {KEY}|2^31")];
+    for (protection, profile) in [
+        (required(), "RTP/SAVP"),
+        (required(), "RTP/AVP"),
+        (preferred(), "RTP/AVP"),
+        (preferred(), "RTP/SAVP"),
+    ] {
+        let (media, tag, crypto) = answered(&with(profile, &lines), &protection).expect("usable");
+        let crypto = crypto.expect("it is encrypted");
+        assert_eq!((media, &*tag), (format!("m=audio 4000 {profile} 0 101"), "a=crypto:7"));
+        assert_eq!(crypto.ours, *keys().of(Suite::Sha1Of32));
+        assert_ne!(crypto.ours, crypto.theirs);
+    }
+    let alone = &lines[..1];
+    let in_clear = answered(&with("RTP/AVP", alone), &preferred()).expect("usable");
+    assert_eq!(in_clear.2, None, "whoever offers keys in RTP/AVP takes an answer without");
+    let refused =
+        |text: &str, protection: &Protection| answered(text, protection).expect_err("unusable");
+    let suite = Unusable::Crypto(sdes::Fault::Suite);
+    assert_eq!(refused(&with("RTP/SAVP", alone), &preferred()), suite);
+    assert_eq!(refused(&with("RTP/AVP", alone), &required()), suite);
+    assert_eq!(refused(PLAIN, &required()), Unusable::Clear);
+    assert_eq!(refused(&with("RTP/SAVP", &lines), &Protection::Off), Unusable::Encrypted);
+    // One line with keys and one without, as some phones offer: the first that can be taken.
+    let both = with("RTP/SAVP", &lines) + "m=audio 5006 RTP/AVP 0\r\n";
+    let media = |protection: &Protection| answered(&both, protection).expect("usable").0;
+    assert_eq!(media(&preferred()), "m=audio 4000 RTP/SAVP 0 101 m=audio 0 RTP/AVP 0");
+    assert_eq!(media(&Protection::Off), "m=audio 0 RTP/SAVP 0 m=audio 4000 RTP/AVP 0");
+}
+
+#[test]
+fn a_description_shows_no_key() {
+    let text = with("RTP/SAVP", &[&format!("1 {LONG} {KEY}")]);
+    let shown = format!("{:?}", read_answer(text.as_bytes(), &required()).expect("usable"));
+    assert!(!shown.contains("PS1u") && shown.contains("MasterKey(•)"), "{shown}");
+}
+
 proptest! {
     #[test]
     fn hostile_bytes_never_panic(sdp in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let _ = read_answer(&sdp);
-        let _ = answer(&sdp, origin("192.0.2.1:4000"));
+        let _ = read_answer(&sdp, &Protection::Off);
+        let _ = answer(&sdp, origin("192.0.2.1:4000"), &preferred());
     }
 
     #[test]
     fn hostile_lines_never_panic_and_never_forge_lines(
-        lines in proptest::collection::vec("(m=audio|m=|c=IN IP4|a=rtpmap:|a=ptime:|o=)[ -~é]{0,40}", 0..30),
+        lines in proptest::collection::vec("(m=audio|m=|c=IN IP4|a=rtpmap:|a=ptime:|a=crypto:1 |o=)[ -~é]{0,40}", 0..30),
     ) {
         let sdp = format!("{PLAIN}{}", lines.join("\n"));
-        let _ = read_answer(sdp.as_bytes());
-        if let Ok((text, _)) = answer(sdp.as_bytes(), origin("192.0.2.1:4000")) {
+        let _ = read_answer(sdp.as_bytes(), &Protection::Off);
+        if let Ok((text, _)) = answer(sdp.as_bytes(), origin("192.0.2.1:4000"), &Protection::Off) {
             let text = String::from_utf8(text).expect("we write UTF-8");
             let asked = lines.iter().filter(|l| l.starts_with("m=")).count() + 1;
             prop_assert_eq!(text.lines().filter(|l| l.starts_with("m=")).count(), asked);
