@@ -17,6 +17,7 @@ mod address;
 mod carriers;
 mod complaint;
 mod network;
+mod pem;
 mod raw;
 mod reader;
 mod routing;
@@ -25,6 +26,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod trunks;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use zeroize::Zeroizing;
 pub use self::address::{Target, sip_listener, sip_target};
 pub use self::carriers::CarrierBrief;
 pub use self::complaint::{Complaint, Complaints};
+pub use self::pem::{Certificates, certificates};
 use self::raw::Raw;
 use self::reader::Reader;
 pub use self::secret::read as read_secret;
@@ -172,7 +175,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let call = network::call(reader, written, defaults);
     let store = network::store(reader, written, defaults);
     let log = network::log(reader, written, defaults);
-    let trunks = routing::trunks(reader, &written.trunks);
+    let trunks = trunks::trunks(reader, &written.trunks);
     let public = server.public_url.as_ref();
     let carriers = carriers::carriers(reader, &written.carriers, &written.trunks, public);
     if written.trunks.is_empty() && written.carriers.is_empty() {
@@ -181,7 +184,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         reader.warn_of_file("trunks", message);
     }
     let names = routing::Names::of(&written.trunks, &carriers.providers, &carriers.broken);
-    let routes = routing::routes(reader, &written.routes, &names);
+    let routes = routing::routes(reader, written, &names);
     let secret = network::store_secret(reader, written);
     let texts = texts::texts(reader, &written.texts);
     let (tenants, keys) = tenants::tenants(reader, &written.tenants, &server.api_listen);

@@ -128,7 +128,7 @@ fn site_with(texting: Texting, test: bool) -> Site {
         voice: Voice::Say,
         signing_key: None,
     });
-    let rule = |channel| Rule { channel, prefix: "+".to_owned(), via: vec!["twilio".to_owned()] };
+    let rule = |channel| Rule::every(channel, ["twilio"]);
     let settings = Settings {
         carriers: vec![Provider {
             name: "twilio".to_owned(),

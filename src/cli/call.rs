@@ -12,9 +12,10 @@ use super::{verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
 use crate::gateway::resource::render;
-use crate::gateway::settings::{Identity, Settings, Target, Tenant, Trunk, TrunkCredentials};
+use crate::gateway::settings::{Identity, Settings, Target, Tenant, Tls, Trunk, TrunkCredentials};
 use crate::gateway::tap::Tap;
 use crate::gateway::{AnswerOf, Answered, Asked, BeginError, Gateway};
+use crate::media::Srtp;
 use crate::media::prompt::Pack;
 use crate::sip::Hop;
 use crate::verify::number::PhoneNumber;
@@ -70,9 +71,16 @@ pub(super) struct Args {
     /// Where to take SIP, as udp:127.0.0.1:0.
     #[arg(long, value_name = "ADDRESS")]
     sip_listen: Option<String>,
-    /// SRTP: off. SDES is not supported by this version yet.
-    #[arg(long, default_value = "off")]
+    /// Encryption of media: off, preferred or required. The keys go as the signalling does, in the
+    /// clear where that is not TLS.
+    #[arg(long, default_value = "off", value_name = "WHEN", conflicts_with = "config")]
     srtp: String,
+    /// The roots that the peer's certificate must come from, in PEM, in place of the system's.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    tls_roots: Option<PathBuf>,
+    /// The name that the peer's certificate must have, where that is not the host of --via.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    tls_name: Option<String>,
     /// How long it may ring, in seconds.
     #[arg(long, default_value_t = 45, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=120))]
     ring_timeout: u64,
@@ -89,7 +97,7 @@ pub(super) struct Args {
 /// Carries the command out.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let number: PhoneNumber = args.number.parse().map_err(|error| wrong(format!("{error}")))?;
-    refuse_unsupported(&args)?;
+    refuse_unsupported(&args.mode)?;
     let brand = match &args.brand {
         Some(brand) => Some(Brand::try_from(brand.clone()).map_err(wrong)?),
         None => None,
@@ -172,18 +180,11 @@ fn tell(settled: &Verification, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refuse_unsupported(args: &Args) -> anyhow::Result<()> {
-    if args.mode != "confirm" {
-        let modes = ["pin", "match", "code"];
-        let later = modes.contains(&args.mode.as_str());
+fn refuse_unsupported(mode: &str) -> anyhow::Result<()> {
+    if mode != "confirm" {
+        let later = ["pin", "match", "code"].contains(&mode);
         let why = if later { "is not supported by this version yet" } else { "is not a mode" };
-        return Err(wrong(format!("--mode {} {why}; write confirm", args.mode)));
-    }
-    if args.srtp != "off" {
-        return Err(wrong(format!(
-            "--srtp {} is not supported by this version yet; write off",
-            args.srtp
-        )));
+        return Err(wrong(format!("--mode {mode} {why}; write confirm")));
     }
     Ok(())
 }
@@ -204,8 +205,7 @@ fn settings(args: &Args, number: &PhoneNumber) -> anyhow::Result<Settings> {
         Some(listen) => config::sip_listener(listen).map_err(wrong)?,
         None => Hop::udp(SocketAddr::new(listen_for(&trunk), 0)),
     };
-    let via = vec![trunk.name.clone()];
-    let rule = Rule { channel: Channel::Voice, prefix: "+".to_owned(), via };
+    let rule = Rule::every(Channel::Voice, [&trunk.name]);
     Ok(Settings {
         sip_listen: vec![listen],
         ring_timeout: Duration::from_secs(args.ring_timeout),
@@ -230,8 +230,25 @@ fn trunk_via(args: &Args, via: &str) -> anyhow::Result<Trunk> {
         }),
         (_, _) => None,
     };
+    let srtp = match args.srtp.as_str() {
+        "off" => Srtp::Off,
+        "preferred" => Srtp::Preferred,
+        "required" => Srtp::Required,
+        other => return Err(wrong(format!("--srtp {other}: write off, preferred or required"))),
+    };
+    let roots = match &args.tls_roots {
+        None => None,
+        Some(path) => {
+            let found = config::certificates(path, Clock::system().now());
+            let found = found.map_err(|why| wrong(format!("--tls-roots: {why}")))?;
+            found.warning.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            Some(found.pem)
+        }
+    };
     let identity = Identity { caller_id: args.caller_id.clone(), ..Identity::default() };
-    Ok(Trunk { identity, credentials, ..Trunk::new(VIA, target) })
+    let tls = Tls { roots, name: args.tls_name.clone(), ..Tls::default() };
+    let srtp_in_clear = true;
+    Ok(Trunk { identity, credentials, tls, srtp, srtp_in_clear, ..Trunk::new(VIA, target) })
 }
 
 fn trunk_of(path: &Path, name: &str) -> anyhow::Result<Trunk> {

@@ -8,11 +8,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::trunk;
 use crate::config::{self, CarrierBrief, Complaint, Complaints, Loaded, Sample};
-use crate::gateway::settings::{Provider, StoreSettings, Tenant, Trunk};
+use crate::gateway::settings::{Provider, StoreSettings, Tenant};
 use crate::sip::Hop;
-use crate::verify::number::Country;
-use crate::verify::policy::Rules;
+use crate::verify::number::{Country, PhoneNumber};
+use crate::verify::policy::{self, Rules};
+use crate::verify::request::Channel;
+use crate::verify::route::{Rule, Via};
 
 /// Exit code of wrong usage or configuration.
 const WRONG: u8 = 2;
@@ -23,6 +26,7 @@ const WRONG: u8 = 2;
 Examples:
   octothorpe check --config config/lab.toml
   octothorpe check --config /etc/octothorpe.toml --json | tail -1 | jq .tenants
+  octothorpe check --config /etc/octothorpe.toml --route +4915112345678 --tenant acme
   TWILIO_TOKEN=… ACME_API_KEY=… octothorpe check --config config/twilio.toml
   OCTOTHORPE_SERVER__API_LISTEN=127.0.0.1:9000 octothorpe check --config config/lab.toml
 
@@ -31,6 +35,12 @@ pub struct Args {
     /// The configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Say instead by which route this number would be reached.
+    #[arg(long, value_name = "NUMBER", requires = "config")]
+    route: Option<String>,
+    /// Whose request it would be; every tenant's when it is not written.
+    #[arg(long, value_name = "NAME", requires = "route")]
+    tenant: Option<String>,
     /// Print the result as one JSON object, on the last line.
     #[arg(long)]
     json: bool,
@@ -106,12 +116,83 @@ fn report(args: &Args, env: impl Fn(&str) -> Option<String>) -> Report {
     };
     match config::load(path, env) {
         Err(complaints) => Report::wrong(path, &complaints, args.json),
+        Ok(loaded) if args.route.is_some() => explanation(args, &loaded),
         Ok(loaded) if args.json => {
             let out = format!("{}\n", summary_json(path, &loaded));
             Report { out, err: String::new(), code: 0 }
         }
         Ok(loaded) => Report { out: summary(path, &loaded), err: String::new(), code: 0 },
     }
+}
+
+/// By which route a number is reached, for each tenant and channel, or why by none.
+fn explanation(args: &Args, loaded: &Loaded) -> Report {
+    let wrong = |why: String| Report { out: String::new(), err: format!("{why}\n"), code: WRONG };
+    let to: PhoneNumber = match args.route.as_deref().unwrap_or_default().parse() {
+        Ok(number) => number,
+        Err(why) => return wrong(format!("--route: {why}")),
+    };
+    let gateway = &loaded.config.gateway;
+    let tenants = || gateway.tenants.iter().filter(|it| !it.test);
+    let tenants = tenants().filter(|it| args.tenant.as_ref().is_none_or(|name| *name == it.name));
+    let (mut lines, mut found) = (String::new(), Vec::new());
+    for (tenant, channel) in
+        tenants.flat_map(|it| [Channel::Voice, Channel::Sms].map(|channel| (it, channel)))
+    {
+        let route = policy::reaches(&to, channel, &tenant.rules)
+            .map_err(|refusal| refusal.to_string())
+            .and_then(|()| {
+                let row = gateway.routes.row(&to, &tenant.name, channel);
+                row.map(|(_, rule)| self::row(rule)).map_err(|none| none.to_string())
+            });
+        let said = route.as_ref().unwrap_or_else(|why| why);
+        // Writing to a String does not fail.
+        let _ = writeln!(lines, "  {:<8} {}: {said}", channel.as_str(), tenant.name);
+        found.push(json!({
+            "tenant": tenant.name,
+            "channel": channel.as_str(),
+            "route": route.as_ref().ok(),
+            "why_not": route.as_ref().err(),
+        }));
+    }
+    if found.is_empty() {
+        return wrong("--tenant: there is no tenant of this name that anything is sent for".into());
+    }
+    let (number, kind, country) = (to.masked(), to.kind().as_str(), to.country());
+    let out = if args.json {
+        let object = json!({
+            "ok": true, "to": number, "kind": kind, "country": country.as_str(), "routes": found,
+        });
+        format!("{object}\n")
+    } else {
+        format!("{number} ({kind}, {country})\n{lines}")
+    };
+    Report { out, err: String::new(), code: 0 }
+}
+
+/// A row of the route table, on one line.
+pub(super) fn row(rule: &Rule) -> String {
+    let mut row = format!("{} {}", rule.channel.as_str(), rule.prefix);
+    if !rule.tenants.is_empty() {
+        row.push_str(&format!(" of {}", rule.tenants.join(", ")));
+    }
+    if !rule.kinds.is_empty() {
+        let kinds: Vec<&str> = rule.kinds.iter().map(|kind| kind.as_str()).collect();
+        row.push_str(&format!(", {}", kinds.join(" or ")));
+    }
+    if !rule.countries.is_empty() {
+        let countries: Vec<&str> = rule.countries.iter().map(Country::as_str).collect();
+        row.push_str(&format!(" in {}", countries.join(", ")));
+    }
+    let via = match &rule.via {
+        Via::InOrder(names) => names.join(", then "),
+        Via::ByWeight(shares) => {
+            let shares: Vec<String> =
+                shares.iter().map(|(name, weight)| format!("{name} ({weight})")).collect();
+            format!("{}, by weight", shares.join(", "))
+        }
+    };
+    format!("{row} via {via}")
 }
 
 fn summary(path: &Path, loaded: &Loaded) -> String {
@@ -134,7 +215,7 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
         line("public", format!("{url} (carriers call back below /hooks/)"));
     }
     for trunk in &gateway.trunks {
-        line("trunk", format!("{} -> {}{}", trunk.name, target(trunk), authenticated(trunk)));
+        line("trunk", trunk::brief(trunk));
     }
     for carrier in &loaded.carriers {
         let CarrierBrief { name, kind, at, inbound } = carrier;
@@ -144,8 +225,7 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
         }
     }
     for rule in &loaded.routes {
-        let (channel, via) = (rule.channel.as_str(), rule.via.join(", then "));
-        line("route", format!("{channel} {} via {via}", rule.prefix));
+        line("route", row(rule));
     }
     for tenant in &gateway.tenants {
         let listed = |countries: Vec<&str>| match countries.as_slice() {
@@ -177,11 +257,7 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
 
 fn summary_json(path: &Path, loaded: &Loaded) -> Value {
     let gateway = &loaded.config.gateway;
-    let trunks: Vec<Value> = gateway
-        .trunks
-        .iter()
-        .map(|trunk| json!({ "name": trunk.name, "target": target(trunk) }))
-        .collect();
+    let trunks: Vec<Value> = gateway.trunks.iter().map(trunk::brief_json).collect();
     let carriers: Vec<Value> = loaded
         .carriers
         .iter()
@@ -208,11 +284,7 @@ fn summary_json(path: &Path, loaded: &Loaded) -> Value {
             })
         })
         .collect();
-    let routes: Vec<Value> = loaded
-        .routes
-        .iter()
-        .map(|it| json!({ "channel": it.channel.as_str(), "prefix": it.prefix, "via": it.via }))
-        .collect();
+    let routes: Vec<Value> = loaded.routes.iter().map(row_json).collect();
     let tenants: Vec<Value> = gateway
         .tenants
         .iter()
@@ -260,13 +332,22 @@ fn store(store: &StoreSettings) -> String {
     }
 }
 
-fn target(trunk: &Trunk) -> String {
-    trunk.target.to_string()
-}
-
-fn authenticated(trunk: &Trunk) -> String {
-    let credentials = trunk.credentials.as_ref();
-    credentials.map_or_else(String::new, |it| format!(" as {}", it.username))
+fn row_json(rule: &Rule) -> Value {
+    let kinds: Vec<&str> = rule.kinds.iter().map(|kind| kind.as_str()).collect();
+    let countries: Vec<&str> = rule.countries.iter().map(Country::as_str).collect();
+    let weights = match &rule.via {
+        Via::InOrder(_) => None,
+        Via::ByWeight(shares) => Some(shares.iter().map(|(_, weight)| *weight).collect::<Vec<_>>()),
+    };
+    json!({
+        "channel": rule.channel.as_str(),
+        "prefix": rule.prefix,
+        "tenants": rule.tenants,
+        "number_types": kinds,
+        "countries": countries,
+        "via": rule.via.names().collect::<Vec<_>>(),
+        "weights": weights,
+    })
 }
 
 fn keys(tenant: &Tenant) -> Vec<String> {
@@ -298,7 +379,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("octothorpe.toml");
         std::fs::write(&path, text).unwrap();
-        report(&Args { config: Some(path), json }, |_| None)
+        let args = Args { config: Some(path), route: None, tenant: None, json };
+        report(&args, |_| None)
     }
 
     const GOOD: &str = "[[trunks]]\nname = 'a'\ntarget = 'sip:[::1]:5080'\n\
@@ -375,6 +457,35 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_told_its_route_or_why_it_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Some(folder.path().join("octothorpe.toml"));
+        let routes = "[[routes]]\nprefix = '+49'\ntenants = ['acme']\nvia = ['a']\n\
+            [[tenants]]\nname = 'two'\napi_keys = ['canary_two_0123456789012345678901234']\n\
+            voice_countries = ['DE']\n";
+        std::fs::write(config.as_ref().unwrap(), format!("{GOOD}{routes}")).unwrap();
+        let asked = |to: &str, tenant: Option<&str>, json| {
+            let (config, route) = (config.clone(), Some(to.to_owned()));
+            let args = Args { config, route, tenant: tenant.map(str::to_owned), json };
+            report(&args, |_| None)
+        };
+        let told = asked("+4915112345678", None, false);
+        assert_eq!((told.code, told.err.as_str()), (0, ""));
+        let expected = "+49*******5678 (mobile, DE)\n  \
+            voice    acme: voice +49 of acme via a\n  \
+            sms      acme: DE may not be reached by sms: add \"DE\" to this tenant's \
+            sms_countries\n  \
+            voice    two: no route by voice to this number: routes[0] (+49) is for other tenants\n";
+        assert!(told.out.starts_with(expected), "{}", told.out);
+        let told = asked("+4915112345678", Some("two"), true);
+        let object: Value = serde_json::from_str(told.out.lines().last().unwrap()).unwrap();
+        assert_eq!(object["routes"][0]["route"], Value::Null);
+        assert_eq!(object["routes"].as_array().unwrap().len(), 2);
+        assert_eq!(asked("+4915112345678", Some("nobody"), false).code, 2);
+        assert!(asked("015112345678", None, false).err.contains("write it in E.164"));
+    }
+
+    #[test]
     fn mistakes_are_told_on_standard_error() {
         let bad = GOOD.replace("'US', 'DE'", "'UK', 'de'");
         let report = checked(&bad, false);
@@ -390,7 +501,8 @@ mod tests {
 
     #[test]
     fn without_a_configuration_it_says_what_to_write() {
-        let report = report(&Args { config: None, json: false }, |_| None);
+        let args = Args { config: None, route: None, tenant: None, json: false };
+        let report = report(&args, |_| None);
         assert_eq!(report.code, 2);
         assert_eq!(report.err.trim_end(), config::what_to_write());
     }

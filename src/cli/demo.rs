@@ -207,11 +207,7 @@ fn settings(phone: SocketAddr, key: &str, scenario: Scenario) -> anyhow::Result<
             },
             ..Trunk::new(&lab, Target::udp(phone))
         }],
-        routes: Table::new(vec![Rule {
-            channel: Channel::Voice,
-            prefix: "+".to_owned(),
-            via: vec![lab],
-        }]),
+        routes: Table::new(vec![Rule::every(Channel::Voice, [lab])]),
         tenants: vec![Tenant {
             keys: vec![ApiKey::of(key)],
             rules,

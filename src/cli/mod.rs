@@ -16,6 +16,7 @@ mod ladder;
 pub mod phone;
 mod serve;
 mod sms;
+mod trunk;
 mod typed;
 mod verify;
 mod watch;
@@ -56,6 +57,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what a configuration means, or everything that is wrong with it.
     Check(check::Args),
+    /// The SIP peers of a configuration.
+    Trunk(trunk::Args),
     /// Make, list and revoke API keys.
     Key(key::Args),
     /// Measure this build on this machine, against the limits it was built for.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Check(args) => check::run(args),
+        Command::Trunk(args) => trunk::run(args),
         Command::Key(args) => key::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Demo(args) => in_runtime(demo::run(args)),

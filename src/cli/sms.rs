@@ -71,8 +71,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let asked = asked(&args, number)?;
     let tenant = tenant(&asked.request.to, loaded.config.gateway.tenants.first());
     eprintln!("to {} by {} ({})", asked.request.to.masked(), carrier.name, carrier.sender);
-    let rule =
-        Rule { channel: Channel::Sms, prefix: "+".to_owned(), via: vec![carrier.name.clone()] };
+    let rule = Rule::every(Channel::Sms, [&carrier.name]);
     let settings = Settings {
         carriers: vec![carrier],
         public_url: loaded.config.gateway.public_url.clone(),

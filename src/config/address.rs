@@ -129,6 +129,20 @@ pub(super) fn web(text: &str) -> Result<Web, String> {
     Ok(Web { encrypted, host, has_query: path.contains('?') })
 }
 
+/// Reads a host that stands alone: a name or an IP address, IPv6 in brackets or not.
+pub(super) fn host_alone(text: &str) -> Result<String, String> {
+    let fitting = "write a host name or an IP address alone, as carrier.example";
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(ip.to_string());
+    }
+    match host_and_port(text) {
+        Ok((Host::Name(name), None)) => Ok(name),
+        Ok((Host::Ip(ip), None)) => Ok(ip.to_string()),
+        Ok((_, Some(_))) => Err(format!("leave out the port: {fitting}")),
+        Err(_) => Err(fitting.to_owned()),
+    }
+}
+
 /// What of a web address may be shown: its path and query may hold a token.
 pub(super) fn shown(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IntoDeserializer, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, de};
 use toml::Spanned;
 use zeroize::Zeroizing;
@@ -72,10 +74,44 @@ pub(super) struct Log {
 pub(super) struct Trunk {
     pub(super) name: Option<Spanned<String>>,
     pub(super) target: Option<Spanned<String>>,
-    pub(super) caller_id: Option<Spanned<String>>,
+    pub(super) proxy: Option<Spanned<String>>,
     pub(super) username: Option<Spanned<String>>,
     pub(super) password: Option<Spanned<Hidden>>,
+    pub(super) realm: Option<Spanned<String>>,
+    pub(super) register: Option<Spanned<Either<bool, Register>>>,
+    pub(super) tls_roots: Option<Spanned<String>>,
+    pub(super) tls_certificate: Option<Spanned<String>>,
+    pub(super) tls_key: Option<Spanned<String>>,
+    pub(super) tls_name: Option<Spanned<String>>,
     pub(super) srtp: Option<Spanned<String>>,
+    pub(super) srtp_in_clear: bool,
+    pub(super) caller_id: Option<Spanned<String>>,
+    pub(super) from_domain: Option<Spanned<String>>,
+    pub(super) number_format: Option<Spanned<Either<String, NumberFormat>>>,
+    pub(super) user_phone: bool,
+    pub(super) asserted: Option<Spanned<String>>,
+    pub(super) private: Option<Spanned<bool>>,
+    pub(super) headers: Named,
+    pub(super) redirects: Vec<Spanned<String>>,
+    pub(super) options_secs: Option<Spanned<i64>>,
+    pub(super) max_calls: Option<Spanned<i64>>,
+    pub(super) calls_per_second: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Register {
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) expires_secs: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NumberFormat {
+    pub(super) country: Option<Spanned<String>>,
+    pub(super) trunk_prefix: Option<Spanned<String>>,
+    pub(super) international: Option<Spanned<String>>,
+    pub(super) prefix: Option<Spanned<String>>,
 }
 
 /// A carrier of whatever kind: which of these keys it may have depends on its kind.
@@ -215,7 +251,17 @@ pub(super) struct Guard {
 pub(super) struct Route {
     pub(super) channel: Option<Spanned<String>>,
     pub(super) prefix: Option<Spanned<String>>,
-    pub(super) via: Option<Spanned<Vec<Spanned<Via>>>>,
+    pub(super) tenants: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) number_types: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) countries: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) via: Option<Spanned<Vec<Spanned<Either<String, Share>>>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Share {
+    pub(super) trunk: Option<Spanned<String>>,
+    pub(super) weight: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -260,36 +306,58 @@ impl<'de> Deserialize<'de> for Hidden {
     }
 }
 
-/// One stop of a route.
-pub(super) enum Via {
-    /// The name of a trunk or carrier.
-    Name(String),
-    /// `{ name = "…", weight = 3 }`.
-    Share,
+/// A plain value, or a table that says more.
+pub(super) enum Either<P, T> {
+    Plain(P),
+    Table(T),
 }
 
-impl<'de> Deserialize<'de> for Via {
+/// What is to be written where either can stand.
+trait Fitting {
+    const FITTING: &'static str;
+}
+
+impl Fitting for Register {
+    const FITTING: &'static str = "true, or { user = \"…\", expires_secs = 600 }";
+}
+
+impl Fitting for NumberFormat {
+    const FITTING: &'static str = "\"e164\", \"digits\", { country = \"49\", trunk_prefix = \"0\", \
+                                   international = \"00\" } or { prefix = \"9011\" }";
+}
+
+impl Fitting for Share {
+    const FITTING: &'static str = "the name of a trunk or carrier, in quotes, or { trunk = \"…\", \
+                                   weight = 3 }";
+}
+
+impl<'de, P: Deserialize<'de>, T: Deserialize<'de> + Fitting> Deserialize<'de> for Either<P, T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Read;
+        from.deserialize_any(Read(PhantomData))
+    }
+}
 
-        impl<'de> Visitor<'de> for Read {
-            type Value = Via;
+struct Read<P, T>(PhantomData<(P, T)>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a trunk or carrier, in quotes")
-            }
+impl<'de, P: Deserialize<'de>, T: Deserialize<'de> + Fitting> Visitor<'de> for Read<P, T> {
+    type Value = Either<P, T>;
 
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Via, E> {
-                Ok(Via::Name(name.to_owned()))
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::FITTING)
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Via, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Via::Share)
-            }
-        }
+    fn visit_bool<E: de::Error>(self, plain: bool) -> Result<Self::Value, E> {
+        let read: Result<P, E> = P::deserialize(plain.into_deserializer());
+        read.map(Either::Plain).map_err(|_| E::invalid_type(Unexpected::Bool(plain), &self))
+    }
 
-        from.deserialize_any(Read)
+    fn visit_str<E: de::Error>(self, plain: &str) -> Result<Self::Value, E> {
+        let read: Result<P, E> = P::deserialize(plain.into_deserializer());
+        read.map(Either::Plain).map_err(|_| E::invalid_type(Unexpected::Str(plain), &self))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(table)).map(Either::Table)
     }
 }
 
@@ -405,6 +473,6 @@ fn may_hide_a_secret(path: &str) -> bool {
     path.is_empty()
         || path.starts_with("tenants")
         || path.starts_with("carriers")
-        || path.starts_with("trunks") && !path.contains("].")
+        || path.starts_with("trunks") && (!path.contains("].") || path.contains(".headers"))
         || path.contains("password")
 }

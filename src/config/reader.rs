@@ -7,6 +7,7 @@ use toml::Spanned;
 use super::Loaded;
 use super::complaint::{Complaint, Complaints};
 use super::raw::line_of;
+use crate::ambient::{Clock, Timestamp};
 
 /// Where a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     pub(super) dir: &'a Path,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    /// By which certificates are judged.
+    pub(super) now: Timestamp,
     complaints: Vec<Complaint>,
     warnings: Vec<Complaint>,
 }
@@ -53,7 +56,8 @@ impl<'a> Reader<'a> {
         dir: &'a Path,
         env: &'a dyn Fn(&str) -> Option<String>,
     ) -> Self {
-        Self { file, text, dir, env, complaints: Vec::new(), warnings: Vec::new() }
+        let now = Clock::system().now();
+        Self { file, text, dir, env, now, complaints: Vec::new(), warnings: Vec::new() }
     }
 
     /// Where this stands in the file.

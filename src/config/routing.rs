@@ -1,22 +1,18 @@
-//! `[[trunks]]` and `[[routes]]`.
+//! `[[routes]]`, and what all lists of named tables have in common.
 
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::address::sip_target;
 use super::complaint::{did_you_mean, quoted};
-use super::raw::{self, Via};
+use super::raw::{self, Either, Raw};
 use super::reader::{Place, Reader};
+use super::tenants::countries;
 use super::{NAME_RULE, SecretSource, is_name};
 use crate::carrier::Reach;
-use crate::gateway::settings::{Identity, Provider, Target, Trunk, TrunkCredentials};
+use crate::gateway::settings::Provider;
+use crate::verify::number::NumberKind;
 use crate::verify::request::Channel;
-use crate::verify::route::Rule;
-
-pub(super) fn trunks(reader: &mut Reader<'_>, written: &[Spanned<raw::Trunk>]) -> Vec<Trunk> {
-    names(reader, "trunks", written.iter().map(|it| (table_of(it), it.get_ref().name.as_ref())));
-    written.iter().enumerate().map(|(i, trunk)| one_trunk(reader, i, trunk)).collect()
-}
+use crate::verify::route::{Rule, Via};
 
 /// A table's own place, for what is missing from it.
 pub(super) fn table_of<T>(table: &Spanned<T>) -> Spanned<()> {
@@ -45,101 +41,6 @@ pub(super) fn names<'a>(
             reader.complain(place, &key, Some(quoted(text)), message);
         }
         taken.push((text, line));
-    }
-}
-
-fn one_trunk(reader: &mut Reader<'_>, i: usize, trunk: &Spanned<raw::Trunk>) -> Trunk {
-    let (table, trunk) = (reader.place(trunk), trunk.get_ref());
-    let key = |name: &str| format!("trunks[{i}].{name}");
-    let mut target = Target { host: String::new(), port: None, transport: None };
-    match &trunk.target {
-        None => {
-            let message = "the target is missing: write target = \"sip:HOST:PORT;transport=udp\"";
-            reader.complain(table, &key("target"), None, message);
-        }
-        Some(text) => match sip_target(text.get_ref()) {
-            Ok(read) => target = read,
-            Err(why) => {
-                let place = reader.place(text);
-                // What stands before an "@" may hold a password.
-                let value = match text.get_ref().rsplit_once('@') {
-                    Some((_, host)) => quoted(&format!("sip:…@{host}")),
-                    None => quoted(text.get_ref()),
-                };
-                reader.complain(place, &key("target"), Some(value), why);
-            }
-        },
-    }
-    if let Some(number) = &trunk.caller_id {
-        let text = number.get_ref();
-        let fits = (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+*._-".contains(&b));
-        if !fits {
-            let place = reader.place(number);
-            let message = "write the number that is shown to the called person, in E.164 as \
-                           +12025550100 or as the carrier wants it: letters, digits, + * . _ -";
-            reader.complain(place, &key("caller_id"), Some(quoted(text)), message);
-        }
-    }
-    if let Some(srtp) = &trunk.srtp {
-        let place = reader.place(srtp);
-        let complaint = match srtp.get_ref().as_str() {
-            "off" => None,
-            "preferred" | "required" => Some(
-                "SRTP is not supported by this version yet: write srtp = \"off\", or leave it out"
-                    .to_owned(),
-            ),
-            other => Some(format!(
-                "write srtp = \"off\"{}",
-                did_you_mean(other, ["off", "preferred", "required"])
-            )),
-        };
-        if let Some(message) = complaint {
-            reader.complain(place, &key("srtp"), Some(quoted(srtp.get_ref())), message);
-        }
-    }
-    let name = trunk.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default();
-    let caller_id = trunk.caller_id.as_ref().map(|number| number.get_ref().clone());
-    Trunk {
-        identity: Identity { caller_id, ..Identity::default() },
-        credentials: credentials(reader, i, trunk),
-        ..Trunk::new(&name, target)
-    }
-}
-
-fn credentials(reader: &mut Reader<'_>, i: usize, trunk: &raw::Trunk) -> Option<TrunkCredentials> {
-    let (user_key, password_key) =
-        (format!("trunks[{i}].username"), format!("trunks[{i}].password"));
-    let username = trunk.username.as_ref().map(|name| (reader.place(name), name.get_ref()));
-    if let Some((place, name)) = username {
-        let fits = !name.is_empty() && !name.chars().any(|c| c.is_control() || "\"\\".contains(c));
-        if !fits {
-            let message = "write the user name the carrier gave, without quotes, backslashes and \
-                           control characters";
-            reader.complain(place, &user_key, Some(quoted(name)), message);
-        }
-    }
-    let password = trunk.password.as_ref().and_then(|written| {
-        secret(reader, reader.place(written), &password_key, written.get_ref().expose())
-    });
-    match (username, &trunk.password) {
-        (None, None) => None,
-        (Some((_, name)), Some(_)) => password.map(|password| TrunkCredentials {
-            username: name.clone(),
-            password,
-            realm: None,
-        }),
-        (Some((place, _)), None) => {
-            let message = "the password is missing that goes with username: write password = \
-                           \"env:NAME\"";
-            reader.complain(place, &password_key, None, message);
-            None
-        }
-        (None, Some(written)) => {
-            let message = "the username is missing that goes with password: write username = \"…\"";
-            reader.complain(reader.place(written), &user_key, None, message);
-            None
-        }
     }
 }
 
@@ -216,32 +117,40 @@ impl<'a> Names<'a> {
     }
 }
 
-pub(super) fn routes(
-    reader: &mut Reader<'_>,
-    written: &[Spanned<raw::Route>],
-    names: &Names<'_>,
-) -> Vec<Rule> {
-    if written.is_empty() {
+/// What routes call the kinds of lines that reach a person; the others are never called.
+const KINDS: &[(&str, NumberKind)] = &[
+    ("mobile", NumberKind::Mobile),
+    ("fixed", NumberKind::Fixed),
+    ("fixed_or_mobile", NumberKind::FixedOrMobile),
+    ("voip", NumberKind::Voip),
+    ("unknown", NumberKind::Unknown),
+];
+
+pub(super) fn routes(reader: &mut Reader<'_>, raw: &Raw, names: &Names<'_>) -> Vec<Rule> {
+    if raw.routes.is_empty() {
         let all = |channel| {
-            let via: Vec<String> = names.by(channel).iter().map(|&it| it.to_owned()).collect();
-            (!via.is_empty()).then(|| Rule { channel, prefix: "+".to_owned(), via })
+            let via = names.by(channel);
+            (!via.is_empty()).then(|| Rule::every(channel, via.iter().copied()))
         };
         return [Channel::Voice, Channel::Sms].into_iter().filter_map(all).collect();
     }
+    let tenants = raw.tenants.iter().filter_map(|tenant| tenant.get_ref().name.as_ref());
+    let tenants: Vec<&str> = tenants.map(|name| name.get_ref().as_str()).collect();
     let mut rules: Vec<(Rule, usize)> = Vec::new();
-    for (i, route) in written.iter().enumerate() {
+    for (i, route) in raw.routes.iter().enumerate() {
         let line = reader.line(route);
-        let Some(rule) = one_route(reader, i, route, names) else {
+        let Some(rule) = one_route(reader, i, route, names, &tenants) else {
             continue;
         };
-        let same = |(other, _): &&(Rule, usize)| {
-            other.channel == rule.channel && other.prefix == rule.prefix
-        };
-        if let Some((_, first)) = rules.iter().find(same) {
-            let message = format!(
-                "the route on line {first} has this channel and prefix already: put all of \
-                 them into one via"
-            );
+        if let Some((other, first)) = rules.iter().find(|(other, _)| covers(other, &rule)) {
+            let message = if other.narrowness() == (other.prefix.len(), false, false, false) {
+                format!(
+                    "the route on line {first} has this channel and prefix already: put all of \
+                     them into one via"
+                )
+            } else {
+                format!("the route on line {first} takes all of these already: leave this one out")
+            };
             let place = route
                 .get_ref()
                 .prefix
@@ -255,85 +164,201 @@ pub(super) fn routes(
     rules.into_iter().map(|(rule, _)| rule).collect()
 }
 
+/// Whether the second of two rows is never reached, because the first takes all that it would.
+fn covers(first: &Rule, second: &Rule) -> bool {
+    first.channel == second.channel
+        && first.prefix == second.prefix
+        && first.narrowness() == second.narrowness()
+        && second.tenants.iter().all(|it| first.tenants.contains(it))
+        && second.kinds.iter().all(|it| first.kinds.contains(it))
+        && second.countries.iter().all(|it| first.countries.contains(it))
+}
+
 fn one_route(
     reader: &mut Reader<'_>,
     i: usize,
     route: &Spanned<raw::Route>,
     names: &Names<'_>,
+    tenants: &[&str],
 ) -> Option<Rule> {
     let (table, route) = (reader.place(route), route.get_ref());
-    let key = |name: &str| format!("routes[{i}].{name}");
-    let channel = match route.channel.as_ref().map(|text| (text, text.get_ref().as_str())) {
-        None | Some((_, "voice")) => Some(Channel::Voice),
-        Some((_, "sms")) => Some(Channel::Sms),
-        Some((text, other)) => {
-            let message = match other {
-                "totp" | "push" => format!(
-                    "the channel {other} is not supported by this version yet: write voice or sms"
-                ),
-                other => format!(
-                    "there is no such channel: write voice or sms{}",
-                    did_you_mean(other, ["voice", "sms"])
-                ),
-            };
-            reader.complain(reader.place(text), &key("channel"), Some(quoted(other)), message);
-            None
+    let channel = channel(reader, i, route);
+    let prefix = prefix(reader, i, route)?;
+    let listed = listed(reader, i, "tenants", route.tenants.as_ref());
+    let tenants = listed.into_iter().filter_map(|(key, written)| {
+        let name = written.get_ref();
+        if tenants.contains(&name.as_str()) {
+            return Some(name.clone());
         }
-    };
-    let known = channel.map_or([].as_slice(), |channel| names.by(channel));
-    let mut prefix = "+".to_owned();
-    if let Some(text) = &route.prefix {
-        prefix.clone_from(text.get_ref());
-        let fits = prefix
-            .strip_prefix('+')
-            .is_some_and(|rest| rest.len() <= 15 && rest.bytes().all(|b| b.is_ascii_digit()));
-        if !fits {
-            let message =
-                "write how the numbers begin: + and up to 15 digits, as +44, or + for all";
-            let place = reader.place(text);
-            reader.complain(place, &key("prefix"), Some(quoted(&prefix)), message);
-            return None;
+        let message = format!(
+            "there is no tenant of this name{} (there are: {})",
+            did_you_mean(name, tenants.iter().copied()),
+            tenants.join(", ")
+        );
+        reader.complain(reader.place(written), &key, Some(quoted(name)), message);
+        None
+    });
+    let tenants = tenants.collect();
+    let listed = self::listed(reader, i, "number_types", route.number_types.as_ref());
+    let kinds = listed.into_iter().filter_map(|(key, written)| {
+        let text = written.get_ref();
+        let found = KINDS.iter().find(|(word, _)| word == text);
+        if found.is_none() {
+            let words: Vec<&str> = KINDS.iter().map(|&(word, _)| word).collect();
+            let hint = did_you_mean(text, words.iter().copied());
+            let message = format!("write one of {}{hint}", words.join(", "));
+            reader.complain(reader.place(written), &key, Some(quoted(text)), message);
         }
+        found.map(|&(_, kind)| kind)
+    });
+    let kinds = kinds.collect();
+    let _ = self::listed(reader, i, "countries", route.countries.as_ref());
+    let countries = route.countries.as_ref().map(|list| {
+        countries(reader, &format!("routes[{i}].countries"), list.get_ref()).into_iter().collect()
+    });
+    let via = via(reader, i, table, route, channel, names)?;
+    let countries = countries.unwrap_or_default();
+    channel.map(|channel| Rule { channel, prefix, tenants, kinds, countries, via })
+}
+
+/// The entries of a list, each with its key. A list that is empty would be no row at all.
+fn listed<'a>(
+    reader: &mut Reader<'_>,
+    i: usize,
+    name: &str,
+    written: Option<&'a Spanned<Vec<Spanned<String>>>>,
+) -> Vec<(String, &'a Spanned<String>)> {
+    let key = format!("routes[{i}].{name}");
+    let Some(written) = written else { return Vec::new() };
+    if written.get_ref().is_empty() {
+        let message = "the list is empty: leave it out where the route is for all of them";
+        reader.complain(reader.place(written), &key, Some("[]".to_owned()), message);
     }
+    let entries = written.get_ref().iter().enumerate();
+    entries.map(|(j, entry)| (format!("{key}[{j}]"), entry)).collect()
+}
+
+fn channel(reader: &mut Reader<'_>, i: usize, route: &raw::Route) -> Option<Channel> {
+    let Some(text) = &route.channel else { return Some(Channel::Voice) };
+    let message = match text.get_ref().as_str() {
+        "voice" => return Some(Channel::Voice),
+        "sms" => return Some(Channel::Sms),
+        later @ ("totp" | "push") => {
+            format!("the channel {later} is not supported by this version yet: write voice or sms")
+        }
+        other => format!(
+            "there is no such channel: write voice or sms{}",
+            did_you_mean(other, ["voice", "sms"])
+        ),
+    };
+    let key = format!("routes[{i}].channel");
+    reader.complain(reader.place(text), &key, Some(quoted(text.get_ref())), message);
+    None
+}
+
+fn prefix(reader: &mut Reader<'_>, i: usize, route: &raw::Route) -> Option<String> {
+    let Some(text) = &route.prefix else { return Some("+".to_owned()) };
+    let prefix = text.get_ref();
+    let fits = prefix
+        .strip_prefix('+')
+        .is_some_and(|rest| rest.len() <= 15 && rest.bytes().all(|b| b.is_ascii_digit()));
+    if fits {
+        return Some(prefix.clone());
+    }
+    let message = "write how the numbers begin: + and up to 15 digits, as +44, or + for all";
+    let key = format!("routes[{i}].prefix");
+    reader.complain(reader.place(text), &key, Some(quoted(prefix)), message);
+    None
+}
+
+/// The trunks and carriers of a row, in order or by weight.
+fn via(
+    reader: &mut Reader<'_>,
+    i: usize,
+    table: Place,
+    route: &raw::Route,
+    channel: Option<Channel>,
+    names: &Names<'_>,
+) -> Option<Via> {
     let stops = match &route.via {
-        Some(list) if !list.get_ref().is_empty() => list.get_ref(),
+        Some(list) if !list.get_ref().is_empty() => list,
         empty => {
             let place = empty.as_ref().map_or(table, |list| reader.place(list));
+            let key = format!("routes[{i}].via");
             let message = "write the trunks or carriers to try, in order: via = [\"NAME\"]";
-            reader.complain(place, &key("via"), empty.as_ref().map(|_| "[]".to_owned()), message);
+            reader.complain(place, &key, empty.as_ref().map(|_| "[]".to_owned()), message);
             return None;
         }
     };
-    let mut via: Vec<String> = Vec::new();
-    for (j, stop) in stops.iter().enumerate() {
+    let mut shares: Vec<(String, Option<u32>)> = Vec::new();
+    for (j, stop) in stops.get_ref().iter().enumerate() {
         let key = format!("routes[{i}].via[{j}]");
-        let place = reader.place(stop);
-        match stop.get_ref() {
-            Via::Share => reader.complain(
-                place,
-                &key,
-                None,
-                "shares by weight are not supported by this version yet: write the name \
-                 alone, in quotes",
-            ),
-            Via::Name(name) if channel.is_some() && !known.contains(&name.as_str()) => {
-                let what = match channel {
-                    Some(Channel::Sms) => "carrier that sends texts",
-                    Some(Channel::Voice) | None => "trunk or carrier that places calls",
-                };
-                let message = format!(
-                    "there is no {what} of this name{} (there are: {})",
-                    did_you_mean(name, known.iter().copied()),
-                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-                );
-                reader.complain(place, &key, Some(quoted(name)), message);
-            }
-            Via::Name(name) if via.contains(name) => {
-                let message = "this route tries it already: write it once";
-                reader.complain(place, &key, Some(quoted(name)), message);
-            }
-            Via::Name(name) => via.push(name.clone()),
+        let Some((name, weight)) = one_stop(reader, &key, stop) else { continue };
+        let mut complain = |message| {
+            reader.complain(reader.place(&name), &key, Some(quoted(name.get_ref())), message);
+        };
+        if let Some(message) = channel.and_then(|channel| unknown(name.get_ref(), channel, names)) {
+            complain(message);
+        } else if shares.iter().any(|(other, _)| other == name.get_ref()) {
+            complain("this route tries it already: write it once".to_owned());
+        } else {
+            shares.push((name.into_inner(), weight));
         }
     }
-    channel.map(|channel| Rule { channel, prefix, via })
+    let weighted = shares.iter().filter(|(_, weight)| weight.is_some()).count();
+    if weighted != 0 && weighted != shares.len() {
+        let message = "write a weight for all of them, { trunk = \"…\", weight = 1 }, or for none";
+        reader.complain(reader.place(stops), &format!("routes[{i}].via"), None, message);
+    }
+    let by_weight: Option<Vec<_>> =
+        shares.iter().map(|(name, weight)| Some((name.clone(), (*weight)?))).collect();
+    let in_order = || Via::InOrder(shares.iter().map(|(name, _)| name.clone()).collect());
+    Some(by_weight.filter(|_| weighted != 0).map_or_else(in_order, Via::ByWeight))
+}
+
+/// The name at one stop, and its weight.
+fn one_stop(
+    reader: &mut Reader<'_>,
+    key: &str,
+    stop: &Spanned<Either<String, raw::Share>>,
+) -> Option<(Spanned<String>, Option<u32>)> {
+    const MOST: u32 = 1000;
+    let share = match stop.get_ref() {
+        Either::Plain(name) => return Some((Spanned::new(stop.span(), name.clone()), None)),
+        Either::Table(share) => share,
+    };
+    let Some(name) = &share.trunk else {
+        let message = "the name is missing: write { trunk = \"…\", weight = 3 }";
+        reader.complain(reader.place(stop), &format!("{key}.trunk"), None, message);
+        return None;
+    };
+    let written = share.weight.as_ref();
+    let weight = written.and_then(|it| u32::try_from(*it.get_ref()).ok());
+    let weight = weight.filter(|weight| (1..=MOST).contains(weight));
+    if weight.is_none() {
+        let (place, value) = match written {
+            Some(it) => (reader.place(it), Some(it.get_ref().to_string())),
+            None => (reader.place(stop), None),
+        };
+        let message = format!("write a whole number from 1 to {MOST}: its share of the calls");
+        reader.complain(place, &format!("{key}.weight"), value, message);
+    }
+    Some((name.clone(), weight.or(Some(1))))
+}
+
+/// What is said of a name that carries nothing on this channel.
+fn unknown(name: &str, channel: Channel, names: &Names<'_>) -> Option<String> {
+    let known = names.by(channel);
+    if known.contains(&name) {
+        return None;
+    }
+    let what = match channel {
+        Channel::Sms => "carrier that sends texts",
+        Channel::Voice => "trunk or carrier that places calls",
+    };
+    Some(format!(
+        "there is no {what} of this name{} (there are: {})",
+        did_you_mean(name, known.iter().copied()),
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    ))
 }

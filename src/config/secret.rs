@@ -90,7 +90,7 @@ fn is_variable_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<String>, String> {
+pub(super) fn read_file(path: &Path) -> Result<Zeroizing<String>, String> {
     let shown = path.display();
     let unreadable = |error: io::Error| format!("the file {shown} cannot be read: {error}");
     let file = File::open(path).map_err(unreadable)?;

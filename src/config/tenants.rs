@@ -261,7 +261,11 @@ fn usable(text: &str, api_listen: &At<SocketAddr>) -> Result<(), String> {
     Ok(())
 }
 
-fn countries(reader: &mut Reader<'_>, key: &str, written: &[Spanned<String>]) -> BTreeSet<Country> {
+pub(super) fn countries(
+    reader: &mut Reader<'_>,
+    key: &str,
+    written: &[Spanned<String>],
+) -> BTreeSet<Country> {
     let mut countries = BTreeSet::new();
     for (j, entry) in written.iter().enumerate() {
         let text = entry.get_ref().as_str();

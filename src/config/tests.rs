@@ -3,12 +3,16 @@
 mod carriers;
 mod mistakes;
 mod texts;
+mod trunks;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
 use crate::gateway::settings::StoreSettings;
+use crate::verify::number::NumberKind;
+use crate::verify::request::Channel;
+use crate::verify::route::Via;
 
 const KEY: &str = "canary_key_01234567890123456789012345";
 
@@ -206,14 +210,6 @@ const MISTAKES: &[(&str, &[&str])] = &[
         &["o.toml:11: trunks[1].caller_id = \"<x>\": write the number that is shown"],
     ),
     (
-        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nsrtp = 'required'",
-        &["o.toml:11: trunks[1].srtp = \"required\": SRTP is not supported by this version yet"],
-    ),
-    (
-        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nsrtp = 'of'",
-        &["o.toml:11: trunks[1].srtp = \"of\": write srtp = \"off\"; did you mean \"off\"?"],
-    ),
-    (
         "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'",
         &["o.toml:11: trunks[1].password: the password is missing"],
     ),
@@ -263,13 +259,45 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ),
     (
         "[[routes]]\nvia = [{ name = 'one', weight = 3 }]",
-        &["o.toml:9: routes[0].via[0]: shares by weight are not supported by this version yet"],
+        &["o.toml:9: routes[0].via[0].name: no such key (known here: trunk, weight)"],
+    ),
+    (
+        "[[routes]]\nvia = [{ weight = 3 }, { trunk = 'one' }]",
+        &[
+            "o.toml:9: routes[0].via[0].trunk: the name is missing: write { trunk = ",
+            "o.toml:9: routes[0].via[1].weight: write a whole number from 1 to 1000",
+        ],
+    ),
+    (
+        "[[routes]]\nvia = [{ trunk = 'one', weight = 0 }]",
+        &["o.toml:9: routes[0].via[0].weight = 0: write a whole number from 1 to 1000"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\n[[routes]]\nvia = ['one', { trunk = 'two', weight = 1 }]",
+        &["o.toml:12: routes[0].via: write a weight for all of them"],
     ),
     (
         "[[routes]]\nvia = [3]",
         &[
-            "o.toml:9: routes[0].via[0] = 3: this is of type integer: write the name of a trunk or carrier, in quotes",
+            "o.toml:9: routes[0].via[0] = 3: this is of type integer: write the name of a trunk or carrier, in quotes, or { trunk = ",
         ],
+    ),
+    (
+        "[[routes]]\nvia = ['one']\ntenants = ['acm', 'acme']\nnumber_types = ['mobil', 'premium']\ncountries = ['UK']",
+        &[
+            "o.toml:10: routes[0].tenants[0] = \"acm\": there is no tenant of this name; did you mean \"acme\"? (there are: acme)",
+            "o.toml:11: routes[0].number_types[0] = \"mobil\": write one of mobile, fixed, fixed_or_mobile, voip, unknown; did you mean \"mobile\"?",
+            "o.toml:11: routes[0].number_types[1] = \"premium\": write one of",
+            "o.toml:12: routes[0].countries[0] = \"UK\": there is no such country; did you mean \"GB\"?",
+        ],
+    ),
+    (
+        "[[routes]]\nvia = ['one']\ntenants = []",
+        &["o.toml:10: routes[0].tenants = []: the list is empty: leave it out"],
+    ),
+    (
+        "[[routes]]\nvia = ['one']\ncountries = ['DE', 'AT']\n[[routes]]\nvia = ['one']\ncountries = ['AT']",
+        &["o.toml:11: routes[1].prefix = \"+\": the route on line 8 takes all of these already"],
     ),
     (
         "[[routes]]\nchannel = 'sms'\nvia = ['one']",
@@ -520,15 +548,26 @@ fn later_layers_win_key_by_key() {
 fn routes_are_implied_or_written() {
     let two = "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\n";
     let implied = parsed(&format!("{}{two}", good())).unwrap();
-    let via = vec!["one".to_owned(), "two".to_owned()];
-    let rule =
-        Rule { channel: crate::verify::request::Channel::Voice, prefix: "+".to_owned(), via };
+    let rule = Rule::every(Channel::Voice, ["one", "two"]);
     assert_eq!(implied.routes, [rule]);
     assert_eq!(implied.config.gateway.routes, Table::new(implied.routes));
-    let text =
-        format!("{}{two}[[routes]]\nchannel = 'voice'\nprefix = '+44'\nvia = ['two']\n", good());
+    let text = format!(
+        "{}{two}[[routes]]\nprefix = '+44'\ntenants = ['acme']\nnumber_types = ['mobile', 'voip']\n\
+         countries = ['GB']\nvia = ['two']\n\
+         [[routes]]\nvia = [{{ trunk = 'one', weight = 3 }}, {{ trunk = 'two', weight = 1 }}]\n",
+        good()
+    );
     let written = parsed(&text).unwrap().routes;
-    assert_eq!((written.len(), written[0].prefix.as_str(), written[0].via.len()), (1, "+44", 1));
+    let expected = Rule {
+        prefix: "+44".to_owned(),
+        tenants: vec!["acme".to_owned()],
+        kinds: vec![NumberKind::Mobile, NumberKind::Voip],
+        countries: vec!["GB".parse().unwrap()],
+        ..Rule::every(Channel::Voice, ["two"])
+    };
+    assert_eq!(written[0], expected);
+    let shares = [("one", 3), ("two", 1)].map(|(name, weight)| (name.to_owned(), weight));
+    assert_eq!(written[1].via, Via::ByWeight(shares.to_vec()));
 }
 
 #[test]
@@ -592,6 +631,8 @@ fn the_lab_loads_and_its_key_opens_loopback_listeners_only() {
 fn example_secrets(name: &str) -> Option<String> {
     let text = match name {
         "CARRIER_A_PASSWORD" | "CARRIER_B_PASSWORD" | "SMSC_PASSWORD" => "canary 1",
+        "CARRIER_PASSWORD" | "ASTERISK_PASSWORD" | "FREESWITCH_PASSWORD" => "canary 2",
+        "CARRIER_A_ACCOUNT" => "canary 3",
         "ACME_API_KEY" => KEY,
         "ACME_HOOK_SECRET" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
         "STORE_SECRET" => "canary-0123456789-0123456789-0123456789",
@@ -605,22 +646,48 @@ fn example_secrets(name: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// Every example, and how many variables it takes from the environment.
+const EXAMPLES: &[(&str, usize)] = &[
+    ("production.toml", 4),
+    ("twilio.toml", 2),
+    ("telnyx.toml", 2),
+    ("vonage.toml", 3),
+    ("http.toml", 4),
+    ("smpp.toml", 2),
+    ("trunks/registration.toml", 2),
+    ("trunks/address.toml", 1),
+    ("trunks/encrypted.toml", 2),
+    ("trunks/certificate.toml", 1),
+    ("trunks/two-carriers.toml", 3),
+    ("trunks/asterisk.toml", 2),
+    ("trunks/freeswitch.toml", 2),
+];
+
 #[test]
 fn every_example_loads_with_its_variables_and_names_those_that_are_missing() {
-    for (name, variables) in [
-        ("production.toml", 4),
-        ("twilio.toml", 2),
-        ("telnyx.toml", 2),
-        ("vonage.toml", 3),
-        ("http.toml", 4),
-        ("smpp.toml", 2),
-    ] {
-        let loaded = load(&example(name), example_secrets).unwrap();
+    // Where the files lie that an example names.
+    let folder = trunks::folder();
+    for (name, variables) in EXAMPLES {
+        let text = std::fs::read_to_string(example(name)).unwrap();
+        let loaded = parse(&text, name, folder.path(), example_secrets).unwrap();
         assert_eq!(loaded.warnings, [], "{name}");
         assert_eq!(loaded.keys[0].source, SecretSource::Variable("ACME_API_KEY".to_owned()));
-        let spoken = load(&example(name), |_| None).unwrap_err().to_string();
-        assert_eq!(spoken.lines().count(), variables, "{name}:\n{spoken}");
+        let spoken = parse(&text, name, folder.path(), |_| None).unwrap_err().to_string();
+        assert_eq!(spoken.lines().count(), *variables, "{name}:\n{spoken}");
         assert!(spoken.lines().all(|line| line.contains("is not set")), "{name}:\n{spoken}");
+    }
+}
+
+#[test]
+fn every_file_of_the_folder_is_an_example_that_is_tested() {
+    for folder in ["", "trunks/"] {
+        for entry in std::fs::read_dir(example(folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{folder}{}", entry.file_name().to_string_lossy());
+            let tested = EXAMPLES.iter().any(|(example, _)| *example == name);
+            let other = ["lab.toml", "default.toml"].contains(&name.as_str());
+            assert!(tested || other || entry.path().is_dir(), "nothing loads config/{name}");
+        }
     }
 }
 
@@ -635,8 +702,8 @@ fn defaults_in_full() -> String {
 
 #[test]
 fn the_defaults_examples_load() {
-    let text = defaults_in_full();
-    let loaded = parse(&text, "default.toml", Path::new("."), example_secrets).unwrap();
+    let (text, folder) = (defaults_in_full(), trunks::folder());
+    let loaded = parse(&text, "default.toml", folder.path(), example_secrets).unwrap();
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.gateway.rtp_ports, (20000, 29999));
     assert_eq!(loaded.config.gateway.engines, None);

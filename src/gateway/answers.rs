@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::settings::Tenant;
 use super::{AnswerOf, Answered, Answering, Applied, Fault, Gateway, replay};
-use crate::ambient::Timestamp;
+use crate::ambient::{Entropy, Timestamp};
 use crate::verify::code::{Binding, Secret};
 use crate::verify::policy::{self, Refusal};
 use crate::verify::request::{Channel, Mode, Way};
@@ -125,7 +125,10 @@ impl Gateway {
         let way = way_by(&now, channel);
         let (rules, routes) = self.rules_for(tenant);
         let permit = policy::decide_channel(&now.request, way.channel, &rules)?;
-        let steps = routes.steps(&now.request, way, &permit)?;
+        // The order was drawn for the verification as a whole.
+        let mut draws = Entropy::from_number(now.seed);
+        let steps =
+            routes.steps(&now.request.to, tenant.name.as_str(), way, &permit, &mut draws)?;
         if !self.is_willing(&tenant.name, &now.request, &steps).await? {
             return Err(Refusal::OptedOut.into());
         }

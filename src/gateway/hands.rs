@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::dispatch::{Hands, report};
 use super::engine::{Command, Occupant, Shared};
+use super::identity::{Introduction, introduce};
 use super::line::{Calls, Exit, Known, Net};
 use super::orders::Orders;
-use super::settings::{Settings, Target, Trunk};
+use super::settings::{Settings, Trunk};
 use super::smsc::Smsc;
 use super::webhook::{Courier, Failure, Unanswered};
 use crate::ambient::{Entropy, secret};
@@ -19,7 +20,7 @@ use crate::carrier::{Body, Order, Receipt, What};
 use crate::media::script::Lines;
 use crate::media::{Protection, Srtp};
 use crate::sip::digest::Credentials;
-use crate::sip::{Hop, NameAddr, Transport, Uri, Way, call};
+use crate::sip::{Hop, Transport, Way, call};
 use crate::store::record::Delivery;
 use crate::telemetry::{self, Event};
 use crate::verify::Verification;
@@ -266,26 +267,15 @@ fn order(
     srtp: Protection,
     settings: &Settings,
 ) -> voice::Order {
-    let request = &verification.request;
-    let Target { host, port, .. } = &trunk.target;
-    let host = bracketed(host);
-    let caller = trunk.identity.caller_id.as_deref().unwrap_or("anonymous");
-    let from = NameAddr::new(Uri::sip(caller, &host, None));
-    let from = match &request.brand {
-        Some(brand) => from.display(brand.as_str()),
-        None => from,
-    };
+    let brand = verification.request.brand.as_ref().map(|brand| brand.as_str());
+    let Introduction { target, from, routes, headers } =
+        introduce(trunk, &verification.request.to, brand);
     let call = call::Order {
-        target: call::Target {
-            user: request.to.expose().to_owned(),
-            host,
-            port: *port,
-            is_phone: trunk.identity.user_phone,
-        },
+        target,
         ways: vec![way],
         from,
-        routes: Vec::new(),
-        headers: trunk.identity.headers.clone(),
+        routes,
+        headers,
         redirects: trunk.redirects.clone(),
         credentials: trunk
             .credentials
@@ -294,7 +284,7 @@ fn order(
         ring_timeout: settings.ring_timeout,
         first_response: verification.has_another_way().then_some(FIRST_RESPONSE),
     };
-    let brand = request.brand.as_ref().map(|brand| brand.as_str().to_owned());
+    let brand = brand.map(str::to_owned);
     voice::Order { call, rtp, srtp, brand }
 }
 
@@ -314,9 +304,4 @@ fn protection(trunk: &Trunk, ways: &[Way]) -> Result<Protection, Cause> {
             Err(Cause::because(Reason::CarrierError, why))
         }
     }
-}
-
-/// A host as a SIP URI writes it (RFC 3261 section 25.1: an IPv6reference has brackets).
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }

@@ -13,6 +13,7 @@ mod dispatch;
 mod engine;
 mod hands;
 mod hub;
+mod identity;
 mod line;
 mod orders;
 mod ports;
@@ -249,16 +250,18 @@ impl Gateway {
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(BeginError::NotReady("this node is shutting down".to_owned()));
         }
-        let Asked { request, code, pin, dry_run } = asked;
+        let (request, dry_run) = (&asked.request, asked.dry_run);
         let (rules, routes) = self.rules_for(tenant);
         if tenant.test && !rehearsal::knows(request.to.expose()) {
             return Err(Refusal::NotReserved.into());
         }
-        let permit = policy::decide(&request, &rules)?;
-        let route = routes.plan(&request, &permit)?;
-        self.must_be_willing(tenant, &request, &route).await?;
+        let permit = policy::decide(request, &rules)?;
         let now = self.now();
-        let birth = self.birth(now, tenant, request, route, code.as_ref(), pin.as_ref());
+        let (id, seed) = self.naming(now);
+        let mut draws = Entropy::from_number(seed);
+        let route = routes.plan(request, &tenant.name, &permit, &mut draws)?;
+        self.must_be_willing(tenant, request, &route).await?;
+        let birth = self.birth(tenant, asked, route, id, seed);
         let (next, effects) = match Verification::begin(now, birth) {
             Step::Moved { next, effects } => (next, effects),
             Step::Ignored { same, .. } => (same, Vec::new()),
@@ -282,27 +285,30 @@ impl Gateway {
         (Cow::Borrowed(&tenant.rules), Cow::Borrowed(&self.0.routes))
     }
 
+    /// A name, and the seed of everything that is left to chance.
+    fn naming(&self, now: Timestamp) -> (VerificationId, u64) {
+        let mut entropy = self.0.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+        (VerificationId::new(now, &mut entropy), entropy.u64())
+    }
+
     fn birth(
         &self,
-        now: Timestamp,
         tenant: &Tenant,
-        request: Request,
+        asked: Asked,
         route: Route,
-        code: Option<&Code>,
-        pin: Option<&Pin>,
+        id: VerificationId,
+        seed: u64,
     ) -> Birth {
-        let (id, seed) = {
-            let mut entropy = self.0.entropy.lock().unwrap_or_else(PoisonError::into_inner);
-            (VerificationId::new(now, &mut entropy), entropy.u64())
-        };
+        let Asked { request, code, pin, .. } = asked;
         let binding =
             Binding { id: id.as_str(), to: &request.to, transaction: request.transaction.as_ref() };
         let rehearsed = tenant.test.then(|| rehearsal::code(tenant.texting.code_digits)).flatten();
-        let chosen = code.or(rehearsed.as_ref());
+        let chosen = code.as_ref().or(rehearsed.as_ref());
+        let digits = tenant.texting.code_digits;
         let secret = request
             .ways()
             .any(|way| way.mode.has_code())
-            .then(|| self.0.orders.vault.secret(binding, tenant.texting.code_digits, chosen, pin));
+            .then(|| self.0.orders.vault.secret(binding, digits, chosen, pin.as_ref()));
         Birth { id, tenant: tenant.name.clone(), request, route, secret, seed }
     }
 

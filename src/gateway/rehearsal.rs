@@ -70,8 +70,7 @@ pub(super) fn rules() -> Rules {
 
 /// The routes of a test tenant: to nobody.
 pub(super) fn routes() -> Table {
-    let rule =
-        |channel| Rule { channel, prefix: "+".to_owned(), via: vec!["rehearsal".to_owned()] };
+    let rule = |channel| Rule::every(channel, ["rehearsal"]);
     Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)])
 }
 

@@ -49,8 +49,7 @@ fn gateway() -> Gateway {
         ..Tenant::new(name)
     };
     let tenants = vec![tenant("acme", ACME), tenant("globex", GLOBEX)];
-    let rule =
-        |channel| Rule { channel, prefix: "+1".to_owned(), via: vec!["carrier-a".to_owned()] };
+    let rule = |channel| Rule { prefix: "+1".to_owned(), ..Rule::every(channel, ["carrier-a"]) };
     let routes = Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)]);
     let settings = settings::Settings { tenants, routes, ..settings::Settings::bare() };
     let (clock, entropy, vault) = (Clock::system(), Entropy::system(), Vault::of("tests"));

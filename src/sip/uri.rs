@@ -47,6 +47,13 @@ impl Uri {
         self
     }
 
+    /// With `lr`: as the URI of a Route that is a loose one.
+    #[must_use]
+    pub fn loose(mut self) -> Self {
+        self.0.push_str(";lr");
+        self
+    }
+
     /// A URI as it came over the wire, without what would end a URI or a line.
     #[must_use]
     pub(super) fn from_wire(text: &str) -> Self {

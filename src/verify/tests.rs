@@ -28,13 +28,10 @@ pub(super) fn born(request: Request, voice: &[&str], sms: &[&str]) -> Step {
     let us = BTreeSet::from(["US".parse().unwrap()]);
     let rules = Rules { voice_countries: us.clone(), sms_countries: us };
     let permit = decide(&request, &rules).unwrap();
-    let rule = |channel, names: &[&str]| {
-        let via = names.iter().map(|&name| name.to_owned()).collect();
-        Rule { channel, prefix: "+".to_owned(), via }
-    };
+    let rule = |channel, names: &[&str]| Rule::every(channel, names.iter().copied());
     let table = Table::new(vec![rule(Channel::Voice, voice), rule(Channel::Sms, sms)]);
-    let route = table.plan(&request, &permit).unwrap();
     let mut entropy = Entropy::from_number(1);
+    let route = table.plan(&request, "acme", &permit, &mut entropy).unwrap();
     let id = VerificationId::new(NOW, &mut entropy);
     let binding = Binding { id: id.as_str(), to: &request.to, transaction: None };
     let secret = request

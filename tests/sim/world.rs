@@ -339,11 +339,12 @@ impl World {
         state.node += 1;
         state.tell("node boots");
         let (node, now) = (state.node, state.now());
-        let via = TRUNKS.iter().take(state.plan.trunks).map(|name| (*name).to_owned()).collect();
+        let trunks = TRUNKS.iter().take(state.plan.trunks).copied();
+        let rule = Rule::every(Channel::Voice, trunks);
         drop(state);
         let settings = Settings {
             tenants: vec![self.customer.tenant.clone()],
-            routes: Table::new(vec![Rule { channel: Channel::Voice, prefix: "+".to_owned(), via }]),
+            routes: Table::new(vec![rule]),
             ..Settings::bare()
         };
         let (gateway, turns) = Gateway::assemble(

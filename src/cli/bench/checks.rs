@@ -153,8 +153,7 @@ impl Desk {
         let password = Zeroizing::new("bench".to_owned());
         let address = ("127.0.0.1", smpp::PORT);
         let smsc = smpp::Settings::new(name, address, "bench", password, sender);
-        let via = vec![name.to_owned()];
-        let rule = Rule { channel: Channel::Sms, prefix: "+".to_owned(), via };
+        let rule = Rule::every(Channel::Sms, [name]);
         let settings = Settings {
             carriers: vec![Provider {
                 name: name.to_owned(),
