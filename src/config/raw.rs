@@ -254,8 +254,11 @@ pub(super) struct Route {
     pub(super) tenants: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) number_types: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) countries: Option<Spanned<Vec<Spanned<String>>>>,
-    pub(super) via: Option<Spanned<Vec<Spanned<Either<String, Share>>>>>,
+    pub(super) via: Option<Spanned<Vec<Spanned<Stop>>>>,
 }
+
+/// A trunk or carrier of a route: its name, or its share.
+pub(super) type Stop = Either<String, Share>;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -320,7 +320,7 @@ fn via(
 fn one_stop(
     reader: &mut Reader<'_>,
     key: &str,
-    stop: &Spanned<Either<String, raw::Share>>,
+    stop: &Spanned<raw::Stop>,
 ) -> Option<(Spanned<String>, Option<u32>)> {
     const MOST: u32 = 1000;
     let share = match stop.get_ref() {

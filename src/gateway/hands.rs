@@ -11,7 +11,7 @@ use super::engine::{Command, Occupant, Shared};
 use super::identity::{Introduction, introduce};
 use super::line::{Calls, Exit, Known, Net};
 use super::orders::Orders;
-use super::settings::{Settings, Trunk};
+use super::settings::{Settings, Trunk, TrunkCredentials};
 use super::smsc::Smsc;
 use super::webhook::{Courier, Failure, Unanswered};
 use crate::ambient::{Entropy, secret};
@@ -19,7 +19,6 @@ use crate::carrier::wire::HttpRequest;
 use crate::carrier::{Body, Order, Receipt, What};
 use crate::media::script::Lines;
 use crate::media::{Protection, Srtp};
-use crate::sip::digest::Credentials;
 use crate::sip::{Hop, Transport, Way, call};
 use crate::store::record::Delivery;
 use crate::telemetry::{self, Event};
@@ -277,10 +276,7 @@ fn order(
         routes,
         headers,
         redirects: trunk.redirects.clone(),
-        credentials: trunk
-            .credentials
-            .as_ref()
-            .map(|it| Credentials::new(&it.username, &it.password)),
+        credentials: trunk.credentials.as_ref().map(TrunkCredentials::for_digest),
         ring_timeout: settings.ring_timeout,
         first_response: verification.has_another_way().then_some(FIRST_RESPONSE),
     };

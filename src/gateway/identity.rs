@@ -179,11 +179,8 @@ mod tests {
             Call::new(order, Vec::new(), Entropy::from_number(1), crate::sip::Settings::default());
         let mut out = Vec::new();
         call.on(Timestamp::from_secs(1), Input::Start, &mut out);
-        let sent = out.into_iter().find_map(|output| match output {
-            Output::Send { bytes, .. } => Some(bytes),
-            _ => None,
-        });
-        String::from_utf8(sent.unwrap()).unwrap()
+        let Some(Output::Send { bytes, .. }) = out.into_iter().next() else { panic!("no INVITE") };
+        String::from_utf8(bytes).unwrap()
     }
 
     /// The start line and the headers that say who calls whom.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::media::Srtp;
-use crate::sip::Transport;
+use crate::sip::{Credentials, Transport};
 
 /// A SIP peer that carries calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +114,18 @@ pub struct TrunkCredentials {
     pub password: Zeroizing<String>,
     /// The only realm that is answered; `None` is the first that asks.
     pub realm: Option<String>,
+}
+
+impl TrunkCredentials {
+    /// As challenges are answered by them.
+    #[must_use]
+    pub fn for_digest(&self) -> Credentials {
+        let credentials = Credentials::new(&self.username, &self.password);
+        match &self.realm {
+            Some(realm) => credentials.for_realm(realm),
+            None => credentials,
+        }
+    }
 }
 
 impl fmt::Debug for TrunkCredentials {
