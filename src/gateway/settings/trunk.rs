@@ -178,7 +178,7 @@ impl fmt::Debug for TlsIdentity {
 /// Who calls, and how numbers are written.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The number shown to the called person, as written (E.164 or what the carrier wants).
+    /// The number shown to the called person: in E.164, or as the carrier wants it.
     pub caller_id: Option<String>,
     /// The host of From; `None` is that of the target.
     pub domain: Option<String>,
