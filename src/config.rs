@@ -197,6 +197,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         sip_listen: sip.listen,
         rtp_ports: sip.rtp_ports,
         advertise: sip.advertise,
+        dns: sip.dns,
         engines: sip.engines,
         ring_timeout: call.ring_timeout,
         call_limit: call.limit,

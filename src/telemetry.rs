@@ -71,6 +71,33 @@ pub enum Event<'a> {
         /// What went wrong last.
         error: Option<&'a str>,
     },
+    /// A trunk is otherwise than it was.
+    Trunk {
+        /// Its name.
+        trunk: &'a str,
+        /// How it is: `up`, `unknown`, `down`, `paused`, `open` or `lost`.
+        state: &'static str,
+        /// Why, as what follows its name.
+        why: Option<&'a str>,
+        /// Whether it knows where we are, if we register there.
+        registered: Option<bool>,
+        /// Why it does not.
+        unregistered: Option<&'a str>,
+    },
+    /// A trunk is no longer configured.
+    TrunkGone {
+        /// Its name.
+        trunk: &'a str,
+    },
+    /// The DNS does not tell where a trunk is.
+    Unlocated {
+        /// Its name.
+        trunk: &'a str,
+        /// What the DNS says.
+        error: &'a dyn std::error::Error,
+        /// Whether an answer of before is still used.
+        stale: bool,
+    },
     /// A person wrote.
     Written {
         /// By which carrier it came.
@@ -133,6 +160,16 @@ pub fn observe(event: &Event<'_>) {
             let carrier = (*carrier).to_owned();
             gauge!("octothorpe_smpp_bound", "carrier" => carrier).set(f64::from(*bound));
         }
+        Event::Trunk { trunk, state, why, registered, unregistered } => {
+            trunk_changed(trunk, state, *why, *registered, *unregistered);
+        }
+        Event::TrunkGone { trunk } => {
+            tracing::info!(trunk, "trunk is no longer used");
+            gauge!("octothorpe_trunk_up", "trunk" => (*trunk).to_owned()).set(0.0);
+        }
+        Event::Unlocated { trunk, error, stale } => {
+            tracing::warn!(trunk, %error, stale, "trunk is not found");
+        }
         Event::Written { carrier, sense } => {
             tracing::debug!(carrier, sense, "a person wrote");
             let carrier = (*carrier).to_owned();
@@ -185,6 +222,26 @@ fn moved(before: Option<&Verification>, next: &Verification) {
     counter!("octothorpe_verifications_settled_total", "status" => status, "reason" => reason)
         .increment(1);
     histogram!("octothorpe_verification_seconds").record(took.as_secs_f64());
+}
+
+fn trunk_changed(
+    trunk: &str,
+    state: &str,
+    why: Option<&str>,
+    registered: Option<bool>,
+    unregistered: Option<&str>,
+) {
+    let is_up = matches!(state, "up" | "unknown");
+    if is_up && unregistered.is_none() {
+        tracing::info!(trunk, state, registered, "trunk");
+    } else {
+        tracing::warn!(trunk, state, why, registered, unregistered, "trunk");
+    }
+    gauge!("octothorpe_trunk_up", "trunk" => trunk.to_owned()).set(f64::from(is_up));
+    if let Some(registered) = registered {
+        let value = f64::from(registered);
+        gauge!("octothorpe_trunk_registered", "trunk" => trunk.to_owned()).set(value);
+    }
 }
 
 fn leg_over(quality: &Quality) {
@@ -264,6 +321,8 @@ fn describe() {
         describe_counter!(name, what);
     }
     describe_gauge!("octothorpe_smpp_bound", "Whether the session with a message centre is bound.");
+    describe_gauge!("octothorpe_trunk_up", "Whether a trunk can be used, as far as is known.");
+    describe_gauge!("octothorpe_trunk_registered", "Whether a trunk knows where we are.");
     describe_gauge!("octothorpe_legs", "Calls that are up or ringing on this node.");
     describe_histogram!("octothorpe_verification_seconds", "From the start to the verdict.");
     describe_histogram!("octothorpe_http_request_seconds", "From an HTTP request to its answer.");

@@ -247,8 +247,8 @@ fn trunk_via(args: &Args, via: &str) -> anyhow::Result<Trunk> {
     };
     let identity = Identity { caller_id: args.caller_id.clone(), ..Identity::default() };
     let tls = Tls { roots, name: args.tls_name.clone(), ..Tls::default() };
-    let srtp_in_clear = true;
-    Ok(Trunk { identity, credentials, tls, srtp, srtp_in_clear, ..Trunk::new(VIA, target) })
+    let (srtp_in_clear, health) = (true, None);
+    Ok(Trunk { identity, credentials, tls, srtp, srtp_in_clear, health, ..Trunk::new(VIA, target) })
 }
 
 fn trunk_of(path: &Path, name: &str) -> anyhow::Result<Trunk> {

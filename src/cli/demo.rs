@@ -205,6 +205,7 @@ fn settings(phone: SocketAddr, key: &str, scenario: Scenario) -> anyhow::Result<
                 caller_id: Some("+12025550100".to_owned()),
                 ..Identity::default()
             },
+            health: None,
             ..Trunk::new(&lab, Target::udp(phone))
         }],
         routes: Table::new(vec![Rule::every(Channel::Voice, [lab])]),

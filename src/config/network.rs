@@ -37,6 +37,7 @@ pub(super) struct Sip {
     pub(super) listen: Vec<Hop>,
     pub(super) rtp_ports: (u16, u16),
     pub(super) advertise: Option<IpAddr>,
+    pub(super) dns: Option<SocketAddr>,
     pub(super) engines: Option<usize>,
 }
 
@@ -223,8 +224,20 @@ pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip
         }
         address
     });
+    let dns = reader.text("sip.dns", raw.dns.as_ref(), default.dns.as_ref());
+    let dns = dns.filter(|it| !it.value.is_empty()).and_then(|it| {
+        let server = it.value.strip_prefix("udp:").and_then(|address| address.parse().ok());
+        let server = server.filter(|at: &SocketAddr| at.port() != 0 && !at.ip().is_unspecified());
+        if server.is_none() {
+            let message = "write udp:ADDRESS:PORT, as udp:192.0.2.53:53 or udp:[2001:db8::53]:53; \
+                           or leave it out to ask the servers of /etc/resolv.conf";
+            reader.complain(it.place, "sip.dns", Some(quoted(&it.value)), message);
+        }
+        server
+    });
     Sip {
         advertise,
+        dns,
         listen: listen.into_iter().map(|address| address.value).collect(),
         rtp_ports: rtp.value,
         engines: engines.filter(|&n| n != 0).and_then(|n| usize::try_from(n).ok()),

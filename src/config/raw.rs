@@ -52,6 +52,7 @@ pub(super) struct Sip {
     pub(super) listen: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) rtp_ports: Option<Spanned<Vec<i64>>>,
     pub(super) advertise: Option<Spanned<String>>,
+    pub(super) dns: Option<Spanned<String>>,
     pub(super) engines: Option<Spanned<i64>>,
 }
 

@@ -155,6 +155,10 @@ const MISTAKES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "[sip]\ndns = \"192.0.2.53\"",
+        &["o.toml:9: sip.dns = \"192.0.2.53\": write udp:ADDRESS:PORT"],
+    ),
+    (
         "[sip]\nadvertise = \"everywhere\"",
         &["o.toml:9: sip.advertise = \"everywhere\": write the IP address that trunks reach"],
     ),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::watch::Room;
 use super::webhook::{self, Failure};
 use super::{Fault, Gateway, rehearsal};
 use crate::ambient::Timestamp;
@@ -40,6 +41,20 @@ const RECONCILE_AFTER: Duration = Duration::from_secs(2);
 
 /// What reaches the world: calls, texts and customers.
 pub trait Hands: Send + Sync + 'static {
+    /// Waits until there is room for an attempt, where its trunk takes no more calls now. The room is
+    /// kept until it is placed and over, or closed.
+    ///
+    /// # Errors
+    /// Why there is none, and none is waited for: the attempt is over.
+    fn room(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+    ) -> impl Future<Output = Result<Room, Cause>> + Send {
+        let _ = (verification, attempt);
+        std::future::ready(Ok(Room::Free))
+    }
+
     /// Places the call of an attempt, or sends its text, once.
     fn place(
         &self,
@@ -263,6 +278,9 @@ impl<H: Hands> Dispatcher<H> {
             let cause = Cause::plain(Reason::OptedOut);
             return self.gateway.signal(id, Signal::Ended { attempt, cause }).await;
         }
+        let Some(verification) = self.with_room(verification, attempt, orphaned).await? else {
+            return Ok(());
+        };
         let signal = match self.carried(&verification, attempt, orphaned).await {
             Receipt::Taken(handle) => Signal::Placed { attempt, handle },
             Receipt::Refused(cause) => Signal::Ended { attempt, cause },
@@ -280,6 +298,37 @@ impl<H: Hands> Dispatcher<H> {
             self.hands.close(&after, attempt, handle.as_deref(), Farewell::Silent).await;
         }
         Ok(())
+    }
+
+    /// Waits for room; `None` when the attempt is over before there is any.
+    async fn with_room(
+        &self,
+        verification: Verification,
+        attempt: AttemptNo,
+        orphaned: bool,
+    ) -> Result<Option<Verification>, Fault> {
+        if orphaned {
+            return Ok(Some(verification));
+        }
+        let id = verification.id.clone();
+        match self.hands.room(&verification, attempt).await {
+            Ok(Room::Free) => Ok(Some(verification)),
+            Ok(Room::Waited) => {
+                let after = self.gateway.load(&id).await;
+                match after {
+                    Ok(Some(after)) if is_running(&after, attempt) => Ok(Some(after)),
+                    // Nobody is called who is no longer asked for.
+                    Ok(_) | Err(_) => {
+                        self.hands.close(&verification, attempt, None, Farewell::Silent).await;
+                        after.map(|_| None)
+                    }
+                }
+            }
+            Err(cause) => {
+                self.told(&id, Signal::Ended { attempt, cause }).await?;
+                Ok(None)
+            }
+        }
     }
 
     /// What became of an order, as far as anybody can tell.

@@ -16,6 +16,7 @@ use super::hearing;
 use super::line::{Calls, Exit};
 use super::ports::{Pair, Ports};
 use super::tap::{Act, Packet, Protocol, Scene, Tap};
+use super::watch::{self, Heard};
 use crate::ambient::{Clock, Timestamp};
 use crate::media::prompt::Pack;
 use crate::media::script::Close;
@@ -509,6 +510,9 @@ fn learned(shared: &Shared, slot: &Slot, now: Timestamp, event: Event) {
         | Event::Listening
         | Event::Heard { .. }
         | Event::Ended(_) => {}
+    }
+    if let (Some(called), Some(calls)) = (watch::called(&event), shared.calls.get()) {
+        calls.tell(Heard::Called(slot.trunk.clone(), called));
     }
     if let Some(signal) = hearing::signal(slot.attempt, &slot.trunk, &event) {
         // When nobody takes signals any more, the process is on its way out.

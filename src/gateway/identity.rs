@@ -91,7 +91,7 @@ fn at(trunk: &Trunk, user: &str) -> Uri {
 /// The route through an outbound proxy. RFC 3261 section 8.1.2: "a configured outbound proxy" is
 /// "a pre-existing route set … that contains a single URI"; section 19.1.1: the proxy is one that
 /// routes loosely.
-fn through(proxy: &Target) -> Route {
+pub(super) fn through(proxy: &Target) -> Route {
     let uri = Uri::sip("", &proxy.host, proxy.port);
     let uri = match proxy.transport {
         Some(transport) => uri.transport(transport),

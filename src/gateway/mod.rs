@@ -9,6 +9,8 @@ pub mod smsc;
 pub mod tap;
 
 mod answers;
+mod capacity;
+mod dial;
 mod dispatch;
 mod engine;
 mod hands;
@@ -19,7 +21,9 @@ mod orders;
 mod ports;
 mod rehearsal;
 mod replies;
+mod resolver;
 mod start;
+mod watch;
 mod webhook;
 
 use std::borrow::Cow;
@@ -38,6 +42,8 @@ use self::orders::Orders;
 use self::resource::Resource;
 use self::settings::{ApiKey, Tenant};
 pub use self::start::{Running, StartError, Turns};
+use self::watch::Watch;
+pub use self::watch::{HopView, Room, TrunkView};
 pub use self::webhook::Failure;
 use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::store::record::{self, Delivery, Duty, RecordError};
@@ -79,6 +85,8 @@ pub struct Gateway(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// Who watches the trunks; a simulation has none.
+    watch: Option<Watch>,
     clock: Clock,
     entropy: Mutex<Entropy>,
     store: Store,
@@ -406,6 +414,12 @@ impl Gateway {
             reasons.push("effects are not carried out".to_owned());
         }
         Readiness { ready: reasons.is_empty(), reasons }
+    }
+
+    /// How every trunk is.
+    #[must_use]
+    pub fn trunks(&self) -> Vec<TrunkView> {
+        self.0.watch.as_ref().map(Watch::trunks).unwrap_or_default()
     }
 
     fn now(&self) -> Timestamp {

@@ -38,6 +38,8 @@ pub struct Settings {
     pub rtp_ports: (u16, u16),
     /// The address that trunks reach this machine by, where it is not the machine's own.
     pub advertise: Option<IpAddr>,
+    /// The DNS server to ask; `None` is those of the system.
+    pub dns: Option<SocketAddr>,
     /// Media threads; `None` is one per core.
     pub engines: Option<usize>,
     /// How long a phone may ring.
@@ -68,6 +70,7 @@ impl Settings {
             sip_listen: vec![Hop::udp(SocketAddr::from(([127, 0, 0, 1], 0)))],
             rtp_ports: (20_000, 29_999),
             advertise: None,
+            dns: None,
             engines: Some(1),
             ring_timeout: Duration::from_secs(45),
             call_limit: Duration::from_secs(90),

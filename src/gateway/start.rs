@@ -22,6 +22,7 @@ use super::ports::Ports;
 use super::settings::{By, Settings, StoreSettings};
 use super::smsc::Smsc;
 use super::tap::Tap;
+use super::watch::{Heard, Links, Watch};
 use super::webhook::Courier;
 use super::{Fault, Gateway, Inner};
 use crate::ambient::{self, Clock, Entropy, Timestamp};
@@ -157,12 +158,15 @@ impl Gateway {
             signals,
             tap,
         });
-        let known = known(&settings);
+        let known = Known::default();
         let guard = Guard::new(clock.clone(), known.clone());
-        let (calls, engines) = start_engines(&settings, &shared, guard)?;
+        let (tell, heard) = mpsc::unbounded_channel();
+        let (calls, engines) = start_engines(&settings, &shared, guard, tell)?;
         let mut tasks = JoinSet::new();
         net.serve(&calls, &mut entropy, &mut tasks);
         let sip = net.bound();
+        let links = Links { net, calls: Arc::clone(&calls), known };
+        let watch = Watch::start(&settings, &clock, entropy.fork(), links, heard, &mut tasks);
         let orders = Arc::new(orders(&settings, vault));
         let (smscs, told) = smscs(&settings, &clock);
         let routes = settings.routes.clone();
@@ -170,17 +174,16 @@ impl Gateway {
             settings,
             shared,
             calls: Arc::clone(&calls),
-            net,
-            known,
+            watch: watch.clone(),
             courier,
             orders: Arc::clone(&orders),
             smscs: smscs.clone(),
         };
-        let (gateway, turns) = Self::fit(store, orders, routes, clock, entropy, hands);
+        let (gateway, turns) = Self::fit(store, orders, routes, clock, entropy, Some(watch), hands);
         tasks.spawn(listen(gateway.clone(), learned));
         tasks.spawn(hear(gateway.clone(), told));
         for (name, smsc) in &smscs {
-            tasks.spawn(watch(name.clone(), smsc.clone()));
+            tasks.spawn(tell_of(name.clone(), smsc.clone()));
         }
         tasks.spawn(turns.run());
         let smscs = smscs.into_values().collect();
@@ -200,7 +203,7 @@ impl Gateway {
         hands: H,
     ) -> (Self, Turns<H>) {
         let orders = Arc::new(orders(settings, vault));
-        Self::fit(store, orders, settings.routes.clone(), clock, entropy, hands)
+        Self::fit(store, orders, settings.routes.clone(), clock, entropy, None, hands)
     }
 
     fn fit<H: Hands>(
@@ -209,11 +212,13 @@ impl Gateway {
         routes: Table,
         clock: Clock,
         mut entropy: Entropy,
+        watch: Option<Watch>,
         hands: H,
     ) -> (Self, Turns<H>) {
         let (work, to_do) = mpsc::unbounded_channel();
         let (wake, wakes) = mpsc::unbounded_channel();
         let gateway = Self(Arc::new(Inner {
+            watch,
             clock,
             owner: Owner::new(format!("node-{}", entropy.token(20))),
             entropy: Mutex::new(entropy),
@@ -230,18 +235,6 @@ impl Gateway {
         let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
         (gateway, turns)
     }
-}
-
-/// The addresses of trunks that are written as such; those of names are learned when they are
-/// resolved.
-fn known(settings: &Settings) -> Known {
-    let known = Known::default();
-    for trunk in &settings.trunks {
-        for place in trunk.proxy.iter().chain([&trunk.target]) {
-            let _ = place.host.parse().map(|address| known.learn(&trunk.name, address));
-        }
-    }
-    known
 }
 
 fn orders(settings: &Settings, vault: Vault) -> Orders {
@@ -313,8 +306,14 @@ impl Running {
             () = self.finish(patience) => {}
             () = enough => {}
         }
+        if let Some(watch) = &self.gateway.0.watch {
+            watch.close();
+        }
         self.calls.command_all(|| Command::StopAll);
         self.finish(FAREWELL).await;
+        if let Some(watch) = &self.gateway.0.watch {
+            watch.stop().await;
+        }
         // The last webhooks and commits of calls that just ended.
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.calls.command_all(|| Command::Exit);
@@ -350,6 +349,7 @@ fn start_engines(
     settings: &Settings,
     shared: &Arc<Shared>,
     guard: Guard,
+    tell: mpsc::UnboundedSender<Heard>,
 ) -> Result<Engines, StartError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut handles = Vec::new();
@@ -360,7 +360,7 @@ fn start_engines(
         handles.push(handle);
         threads.push(thread);
     }
-    let calls = Arc::new(Calls::new(handles, guard));
+    let calls = Arc::new(Calls::new(handles, guard, tell));
     // It is set here and nowhere else.
     let _ = shared.calls.set(Arc::clone(&calls));
     Ok((calls, threads))
@@ -385,7 +385,7 @@ fn smscs(
 }
 
 /// Tells when a session is bound, and when it is lost.
-async fn watch(carrier: String, smsc: Smsc) {
+async fn tell_of(carrier: String, smsc: Smsc) {
     let mut states = smsc.states();
     let mut bound = None;
     loop {

@@ -237,7 +237,8 @@ fn hook_routes() -> Vec<Route> {
 
 /// Every route of the operator's listener.
 fn admin_routes() -> Vec<Route> {
-    let mut routes = vec![("get", "/metrics", get(ops::metrics))];
+    let mut routes =
+        vec![("get", "/metrics", get(ops::metrics)), ("get", "/admin/v1/trunks", get(ops::trunks))];
     routes.extend(health_routes());
     routes
 }

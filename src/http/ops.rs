@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{App, written};
+use crate::gateway::TrunkView;
 
 /// The process lives.
 #[derive(Serialize, ToSchema)]
@@ -58,6 +59,16 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     let readiness = app.gateway.ready();
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, &Ready { ready: readiness.ready, reasons: readiness.reasons })
+}
+
+/// How every trunk is: where, whether it can be used and why not, how much it carries.
+pub(super) async fn trunks(State(app): State<App>) -> Response {
+    json(StatusCode::OK, &Trunks { trunks: app.gateway.trunks() })
+}
+
+#[derive(Serialize)]
+struct Trunks {
+    trunks: Vec<TrunkView>,
 }
 
 /// Every metric, in Prometheus' text format.

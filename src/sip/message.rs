@@ -272,6 +272,39 @@ impl Message {
         self.list("Record-Route").iter().filter_map(|value| Route::read(value)).collect()
     }
 
+    /// The Service-Route values of a 200 to REGISTER, in order (RFC 3608).
+    #[must_use]
+    pub fn service_route(&self) -> Vec<Route> {
+        self.list("Service-Route").iter().filter_map(|value| Route::read(value)).collect()
+    }
+
+    /// For how many seconds a 200 to REGISTER says that this contact is bound (RFC 3261 § 10.2.4): by
+    /// the parameter of its Contact, or of the only one there is, else by Expires.
+    #[must_use]
+    pub fn expires_of(&self, contact: &Uri) -> Option<u32> {
+        let contacts = self.list("Contact");
+        let is_ours = |value: &&String| {
+            let uri = Address::read(value).uri;
+            uri.is_some_and(|it| {
+                (it.user(), it.host(), it.port())
+                    == (contact.user(), contact.host(), contact.port())
+            })
+        };
+        let only = || contacts.first().filter(|_| contacts.len() == 1);
+        let bound = contacts.iter().find(is_ours).or_else(only).and_then(|value| {
+            let params = value.rsplit_once('>').map_or(value.as_str(), |(_, params)| params);
+            uri::param(params, "expires")
+        });
+        let seconds = bound.or_else(|| self.header("Expires").map(Cow::into_owned))?;
+        seconds.trim().parse().ok()
+    }
+
+    /// Min-Expires of a 423, in seconds.
+    #[must_use]
+    pub fn min_expires(&self) -> Option<u32> {
+        self.header("Min-Expires")?.trim().parse().ok()
+    }
+
     /// RFC 3326: the Q.850 cause that a Reason header gives.
     #[must_use]
     pub fn reason_q850(&self) -> Option<u8> {

@@ -22,6 +22,11 @@
 //! | `dialog` | tags, counters, routes, target |
 //! | `call` | one outbound call |
 //! | `stateless` | answers to who belongs to no call |
+//! | `locate` | where a host's servers are (RFC 3263) |
+//! | `outside` | a request of ours outside any call |
+//! | `probe` | OPTIONS: does a server live |
+//! | `registration` | REGISTER |
+//! | `health` | whether a trunk can be used |
 //!
 //! # Deviations
 //!
@@ -42,6 +47,9 @@
 //! | What belongs to no call is answered only where a trunk sent it (§ 8.2: each request gets a response) | nobody else has reason to speak to us, and a scanner must not learn that we are here |
 //! | A trunk's OPTIONS outside a call is answered with 200, its INVITE with 403 (§ 11.2: with the same) | trunks watch us by OPTIONS; nobody calls us |
 //! | No session timers (RFC 4028), no 100rel (RFC 3262) | a call here lasts seconds; who requires them is told 420 |
+//! | OPTIONS that is not answered within 4 s counts as unanswered (§ 17.1.2.2: timer F, 32 s), and so does a REGISTER where there is another server | what matters is whether a call would be answered in time |
+//! | A Retry-After above an hour counts as an hour (§ 20.33) | a slip of a carrier must not take it away for days |
+//! | Of several transports without NAPTR records the first that has SRV records is taken (RFC 3263 § 4.1: a query for each) | the others would never be used |
 //! | The INVITE offers, and never carries an answer | there is nothing to wait for before we know what we send |
 
 pub mod call;
@@ -49,9 +57,14 @@ pub mod compose;
 pub mod dialog;
 pub mod digest;
 pub mod frame;
+pub mod health;
 pub mod hop;
+pub mod locate;
 pub mod message;
 pub mod method;
+mod outside;
+pub mod probe;
+pub mod registration;
 pub mod stateless;
 pub mod transaction;
 pub mod uri;

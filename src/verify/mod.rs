@@ -492,9 +492,11 @@ impl Verification {
         let channel = running.channel;
         let answered = channel == Channel::Voice && running.state >= AttemptState::Answered;
         running.end(now, &cause);
-        // A carrier's fault before anyone answered is the next carrier's chance.
+        // A carrier's fault before anyone answered is the next carrier's chance, and so is its lack of
+        // room.
         let another = self.route.step(step + 1).is_some();
-        if cause.blame() == Blame::Carrier && !answered && another {
+        let may_differ = cause.blame() == Blame::Carrier || cause.reason == Reason::Congested;
+        if may_differ && !answered && another {
             return self.attempt(now, step + 1);
         }
         if let Some(next) = self.route.next_stage(step).filter(|_| moves_on(cause.reason, channel))

@@ -29,7 +29,9 @@
 mod api;
 mod baresip;
 mod call;
+mod carrier;
 mod client;
+mod dns;
 mod idempotency;
 mod inject;
 mod kill;
@@ -42,6 +44,7 @@ mod sipp;
 mod smsc;
 mod strangers;
 mod tools;
+mod trunks;
 mod twilio;
 mod twiml;
 mod webhook;

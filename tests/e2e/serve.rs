@@ -34,6 +34,7 @@ impl Gateway {
             [[trunks]]
             name = "phone"
             target = "sip:127.0.0.1:{phone};transport=udp"
+            options_secs = 0
             caller_id = "+12025550100"
             "#
         );
@@ -149,6 +150,16 @@ impl Gateway {
             let found = self.read(id, "");
             (found["status"] != "pending").then_some(found)
         })
+    }
+
+    /// A page of the operators.
+    pub(crate) fn admin(&self, path: &str) -> Answer {
+        request(self.admin, "GET", path, &[], b"")
+    }
+
+    /// SIGTERM, and waits until it has stopped.
+    pub(crate) fn terminate(&mut self) {
+        self.process.terminate();
     }
 
     /// The sum of a metric over its labels.

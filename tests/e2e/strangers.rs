@@ -29,6 +29,7 @@ fn gateway(trunk: u16) -> Gateway {
             [[trunks]]
             name = "phone"
             target = "sip:{TRUNK}:{trunk};transport=udp"
+            options_secs = 0
             caller_id = "+12025550100"
             "#
         ),

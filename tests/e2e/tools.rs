@@ -179,6 +179,13 @@ impl Process {
         self.wait("killed", Duration::from_secs(5));
     }
 
+    /// SIGTERM; it must then end well.
+    pub(crate) fn terminate(&mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.wait("it stops", Duration::from_secs(20)).success());
+    }
+
     /// Whether it still runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

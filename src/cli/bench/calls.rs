@@ -230,7 +230,7 @@ impl Bench {
 fn configuration(trunk: SocketAddr) -> String {
     format!(
         "[[trunks]]\nname = \"phones\"\ntarget = \"sip:{trunk};transport=udp\"\n\
-         caller_id = \"+12025550100\"\n\
+         options_secs = 0\ncaller_id = \"+12025550100\"\n\
          [[tenants]]\nname = \"bench\"\napi_keys = [{SECRET:?}]\nvoice_countries = [\"US\"]\n"
     )
 }

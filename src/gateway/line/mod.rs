@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub(super) use self::guard::{Guard, Known};
@@ -24,6 +25,7 @@ use self::udp::Line;
 pub use self::unconnected::Unconnected;
 use super::engine::{Command, EngineHandle};
 use super::settings::Tls;
+use super::watch::Heard;
 use crate::ambient::Entropy;
 use crate::sip::message::{self, Incoming};
 use crate::sip::{Hop, Message, Transport, Way, stateless};
@@ -150,6 +152,7 @@ fn route(calls: &Calls, from: Hop, bytes: &[u8], entropy: &mut Entropy) -> Optio
 #[derive(Debug)]
 pub(super) struct Calls {
     engines: Vec<EngineHandle>,
+    watch: mpsc::UnboundedSender<Heard>,
     seats: Mutex<Seats>,
     /// Of what belongs to none.
     guard: Guard,
@@ -158,8 +161,17 @@ pub(super) struct Calls {
 #[derive(Debug, Default)]
 struct Seats {
     next: u64,
-    by_call_id: HashMap<String, Seat>,
+    by_call_id: HashMap<String, Owner>,
     by_attempt: HashMap<(VerificationId, AttemptNo), Seat>,
+}
+
+/// Whose a message is.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    /// A leg's.
+    Leg(Seat),
+    /// The watch's: an answer to OPTIONS or REGISTER.
+    Watch,
 }
 
 /// A leg's place.
@@ -171,9 +183,25 @@ pub(super) struct Seat {
 }
 
 impl Calls {
-    /// No calls yet, on these threads.
-    pub(super) fn new(engines: Vec<EngineHandle>, guard: Guard) -> Self {
-        Self { engines, seats: Mutex::default(), guard }
+    /// No calls yet, on these threads; what is learned of trunks is told to `watch`.
+    pub(super) fn new(
+        engines: Vec<EngineHandle>,
+        guard: Guard,
+        watch: mpsc::UnboundedSender<Heard>,
+    ) -> Self {
+        Self { engines, watch, seats: Mutex::default(), guard }
+    }
+
+    /// Tells the watch.
+    pub(super) fn tell(&self, heard: Heard) {
+        // A watch that is gone watches nothing more.
+        let _ = self.watch.send(heard);
+    }
+
+    /// Answers with this Call-ID are for the watch from now on.
+    pub(super) fn listen(&self, call_id: &str) {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.by_call_id.insert(call_id.to_owned(), Owner::Watch);
     }
 
     /// How many ring, are up, or wait for the answer to their BYE.
@@ -194,7 +222,7 @@ impl Calls {
         let leg = seats.next;
         let engine = usize::try_from(leg).unwrap_or(0) % self.engines.len().max(1);
         let seat = Seat { engine, leg };
-        seats.by_call_id.insert(call_id.to_owned(), seat);
+        seats.by_call_id.insert(call_id.to_owned(), Owner::Leg(seat));
         seats.by_attempt.insert(attempt, seat);
         self.command(seat, begin(seat));
     }
@@ -203,9 +231,10 @@ impl Calls {
     /// answers.
     pub(super) fn retire(&self, attempt: &(VerificationId, AttemptNo)) {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.remove(attempt);
+        self.tell(Heard::Retired(attempt.clone()));
     }
 
-    /// Forgets a leg that is gone.
+    /// Forgets whose messages with this Call-ID are.
     pub(super) fn unseat(&self, call_id: &str) {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_call_id.remove(call_id);
     }
@@ -227,8 +256,9 @@ impl Calls {
         self.engines.iter().for_each(|engine| engine.send(command()));
     }
 
-    /// Tells every leg that what was sent there did not arrive.
+    /// Tells every leg, and the watch, that what was sent there did not arrive.
     fn unreachable(&self, hop: Hop) {
+        self.tell(Heard::Unreachable(hop));
         self.command_all(|| Command::Unreachable { hop });
     }
 
@@ -241,12 +271,16 @@ impl Calls {
     /// Hands a message to its leg; gives it back when there is none.
     fn deliver(&self, from: Hop, datagram: &[u8], message: Box<Message>) -> Option<Box<Message>> {
         let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(seat) = seats.by_call_id.get(message.call_id()).copied() else {
-            return Some(message);
-        };
+        let owner = seats.by_call_id.get(message.call_id()).copied();
         drop(seats);
-        let datagram = datagram.to_vec();
-        self.command(seat, Command::Sip { leg: seat.leg, from, datagram, message });
+        match (owner, message.status()) {
+            (Some(Owner::Leg(seat)), _) => {
+                let datagram = datagram.to_vec();
+                self.command(seat, Command::Sip { leg: seat.leg, from, datagram, message });
+            }
+            (Some(Owner::Watch), Some(_)) => self.tell(Heard::Message(message)),
+            (Some(Owner::Watch), None) | (None, _) => return Some(message),
+        }
         None
     }
 }

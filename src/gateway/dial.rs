@@ -1,0 +1,172 @@
+//! Places a call of our own by a trunk.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dispatch::report;
+use super::engine::{Command, Occupant};
+use super::hands::Trunks;
+use super::identity::{Introduction, introduce};
+use super::line::Unconnected;
+use super::settings::{Settings, Trunk, TrunkCredentials};
+use super::watch::{self, Place};
+use crate::ambient::{Entropy, secret};
+use crate::media::script::Lines;
+use crate::media::{Protection, Srtp};
+use crate::sip::{Route, Transport, Way, call};
+use crate::telemetry::{self, Event};
+use crate::verify::Verification;
+use crate::verify::attempt::{Attempt, AttemptNo};
+use crate::verify::signal::{Cause, Reason};
+use crate::voice::{self, Leg};
+
+/// How long a trunk may say nothing at all before the next one is tried.
+const FIRST_RESPONSE: Duration = Duration::from_secs(4);
+
+/// How long the way to the first hop may take, where a connection must be opened.
+const REACH: Duration = Duration::from_secs(4);
+
+/// How long the way to a further one may take: long enough for a connection that is open.
+const REACH_MORE: Duration = Duration::from_millis(50);
+
+/// How many hops a call tries at most.
+const MOST_WAYS: usize = 4;
+
+impl Trunks {
+    /// Places a call of our own.
+    pub(super) async fn dial(
+        &self,
+        verification: &Verification,
+        attempt: &Attempt,
+    ) -> Result<String, Cause> {
+        let key = (verification.id.clone(), attempt.no);
+        let occupant = match self.prepare(verification, attempt.no, &attempt.route).await {
+            Ok(occupant) => occupant,
+            Err(cause) => {
+                self.watch.leave(&key);
+                return Err(cause);
+            }
+        };
+        let handle = occupant.leg.call_id().to_owned();
+        self.watch.begun(&attempt.route);
+        self.calls.seat(&handle, key, |seat| Command::Begin { leg: seat.leg, seat: occupant });
+        telemetry::observe(&Event::Legs(self.calls.count()));
+        Ok(handle)
+    }
+
+    async fn prepare(
+        &self,
+        verification: &Verification,
+        attempt: AttemptNo,
+        trunk: &str,
+    ) -> Result<Box<Occupant>, Cause> {
+        let trunk = self.settings.trunks.iter().find(|it| it.name == trunk).ok_or_else(|| {
+            Cause::because(Reason::CarrierError, format!("there is no trunk {trunk} any more"))
+        })?;
+        let mut entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()));
+        let place = self.watch.place(&trunk.name, &mut entropy.fork()).await?;
+        let ways = ways(&place).await.map_err(|error| {
+            let why = format!("{} cannot be reached: {error}", trunk.name);
+            Cause::because(Reason::CarrierError, why)
+        })?;
+        let bound = ways.first().map(|way| way.local.ip()).ok_or_else(|| {
+            Cause::because(Reason::CarrierError, format!("{} has no address", trunk.name))
+        })?;
+        let srtp = protection(trunk, &ways)?;
+        let pair = self.shared.ports.take(bound, self.shared.clock.now()).map_err(|error| {
+            report("take RTP ports", &error);
+            Cause::because(Reason::Congested, "no RTP port is free")
+        })?;
+        let brand = verification.request.brand.as_ref().map(|brand| brand.as_str());
+        let lines = Lines::of(&self.shared.prompts, brand).map_err(|error| {
+            report("find the phrases", &error);
+            Cause::because(Reason::CarrierError, "the prompts lack a phrase")
+        })?;
+        let advertise = self.settings.advertise;
+        let ways: Vec<Way> = ways.into_iter().map(|way| watch::seen(way, advertise)).collect();
+        let local = ways.first().map_or(pair.address, |way| way.local);
+        let rtp = SocketAddr::new(local.ip(), pair.address.port());
+        let order =
+            order(verification, trunk, ways, place.service_route, rtp, srtp, &self.settings);
+        let settings =
+            voice::Settings { call_limit: self.settings.call_limit, ..voice::Settings::default() };
+        let prompts = Arc::clone(&self.shared.prompts);
+        Ok(Box::new(Occupant {
+            leg: Leg::new(order, lines, prompts, entropy, settings),
+            verification: verification.id.clone(),
+            attempt,
+            trunk: trunk.name.clone(),
+            exit: place.exit,
+            local,
+            pair,
+        }))
+    }
+}
+
+/// The ways to the hops of a trunk, as far as there are any that begin where the first does: the media
+/// of a call have one address.
+async fn ways(place: &Place) -> Result<Vec<Way>, Unconnected> {
+    let mut ways: Vec<Way> = Vec::new();
+    let mut why = Unconnected::TimedOut;
+    for hop in &place.hops {
+        let patience = if ways.is_empty() { REACH } else { REACH_MORE };
+        match tokio::time::timeout(patience, place.exit.way(*hop)).await {
+            Ok(Ok(way)) if ways.first().is_none_or(|it| it.local.ip() == way.local.ip()) => {
+                ways.push(way);
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => why = error,
+            Err(_) => why = Unconnected::TimedOut,
+        }
+        if ways.len() >= MOST_WAYS {
+            break;
+        }
+    }
+    if ways.is_empty() { Err(why) } else { Ok(ways) }
+}
+
+fn order(
+    verification: &Verification,
+    trunk: &Trunk,
+    ways: Vec<Way>,
+    service_route: Vec<Route>,
+    rtp: SocketAddr,
+    srtp: Protection,
+    settings: &Settings,
+) -> voice::Order {
+    let brand = verification.request.brand.as_ref().map(|brand| brand.as_str());
+    let Introduction { target, from, routes, headers } =
+        introduce(trunk, &verification.request.to, brand);
+    let call = call::Order {
+        target,
+        ways,
+        from,
+        routes: if service_route.is_empty() { routes } else { service_route },
+        headers,
+        redirects: trunk.redirects.clone(),
+        credentials: trunk.credentials.as_ref().map(TrunkCredentials::for_digest),
+        ring_timeout: settings.ring_timeout,
+        first_response: verification.has_another_way().then_some(FIRST_RESPONSE),
+    };
+    let brand = brand.map(str::to_owned);
+    voice::Order { call, rtp, srtp, brand }
+}
+
+/// How a call's media are encrypted: its keys are written where signalling is encrypted on every
+/// way there is, or where the trunk allows it all the same.
+fn protection(trunk: &Trunk, ways: &[Way]) -> Result<Protection, Cause> {
+    let hidden = ways.iter().all(|way| way.hop.transport == Transport::Tls);
+    match (trunk.srtp, hidden || trunk.srtp_in_clear) {
+        (Srtp::Off, _) | (Srtp::Preferred, false) => Ok(Protection::Off),
+        (Srtp::Preferred | Srtp::Required, true) => Ok(trunk.srtp.with(secret)),
+        (Srtp::Required, false) => {
+            let why = format!(
+                "{} has srtp = \"required\" and is not reached by TLS, so that its keys would be \
+                 sent in the clear: write ;transport=tls in its target, or srtp_in_clear = true",
+                trunk.name
+            );
+            Err(Cause::because(Reason::CarrierError, why))
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! All trunks: whose turn it is, and whom a message is for.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::super::capacity;
+use super::super::line::Exit;
+use super::super::settings::Trunk;
+use super::member::Member;
+use super::view::{self, TrunkView};
+use super::{Act, Entry, Heard, Key, Place};
+use crate::ambient::{Entropy, Timestamp};
+use crate::sip::health::{Event, Usable};
+use crate::sip::locate::{Located, NotFound};
+use crate::sip::registration::{Registration, State};
+use crate::sip::{Hop, Way};
+use crate::telemetry;
+
+/// What must be done, for which trunk.
+pub(super) type Asked = (usize, Arc<Trunk>, Act);
+
+/// Every trunk.
+pub(super) struct Fleet {
+    entropy: Entropy,
+    next: usize,
+    members: HashMap<usize, Member>,
+    by_name: HashMap<String, usize>,
+    by_call_id: HashMap<String, usize>,
+    /// Which trunks each hop is one of.
+    by_hop: HashMap<Hop, Vec<usize>>,
+    by_key: HashMap<Key, usize>,
+    waiting: HashMap<Key, oneshot::Sender<()>>,
+    /// The deadline of each.
+    due: BTreeSet<(Timestamp, usize)>,
+    due_at: HashMap<usize, Timestamp>,
+    closed: bool,
+}
+
+impl Fleet {
+    pub(super) fn new(entropy: Entropy) -> Self {
+        Self {
+            entropy,
+            next: 0,
+            members: HashMap::new(),
+            by_name: HashMap::new(),
+            by_call_id: HashMap::new(),
+            by_hop: HashMap::new(),
+            by_key: HashMap::new(),
+            waiting: HashMap::new(),
+            due: BTreeSet::new(),
+            due_at: HashMap::new(),
+            closed: false,
+        }
+    }
+
+    /// These trunks from now on.
+    pub(super) fn set(
+        &mut self,
+        now: Timestamp,
+        trunks: &[Trunk],
+        exit: impl Fn(&Trunk) -> Exit,
+    ) -> Vec<Asked> {
+        let stays = |trunk: &Trunk| trunks.contains(trunk);
+        let gone = self.members.iter().filter(|(_, member)| !stays(&member.trunk));
+        let gone: Vec<usize> = gone.map(|(id, _)| *id).collect();
+        let mut asked = Vec::new();
+        for id in gone {
+            asked.extend(self.with(now, id, |member, acts| {
+                member.stop(now, acts);
+                member.forget(acts);
+            }));
+            self.remove(id);
+        }
+        for trunk in trunks {
+            if self.by_name.contains_key(&trunk.name) {
+                continue;
+            }
+            let (id, entropy) = (self.next, self.entropy.fork());
+            self.next += 1;
+            self.by_name.insert(trunk.name.clone(), id);
+            let member = Member::new(now, Arc::new(trunk.clone()), exit(trunk), entropy);
+            self.members.insert(id, member);
+            self.plan(now, id);
+        }
+        asked
+    }
+
+    /// When something is due.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Does what is due.
+    pub(super) fn lapse(&mut self, now: Timestamp) -> Vec<Asked> {
+        let due: Vec<usize> =
+            self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        due.into_iter()
+            .flat_map(|id| self.with(now, id, |member, acts| member.lapsed(now, acts)))
+            .collect()
+    }
+
+    pub(super) fn hear(&mut self, now: Timestamp, heard: Heard) -> Vec<Asked> {
+        match heard {
+            Heard::Message(message) => {
+                let Some(&id) = self.by_call_id.get(message.call_id()) else { return Vec::new() };
+                self.with(now, id, |member, acts| member.received(now, &message, acts))
+            }
+            Heard::Unreachable(hop) => {
+                let concerned = self.by_hop.get(&hop).cloned().unwrap_or_default();
+                let tell =
+                    |member: &mut Member, acts: &mut Vec<Act>| match hop.transport.is_reliable() {
+                        true => member.lost(now, hop, acts),
+                        false => member.unreachable(now, hop, acts),
+                    };
+                concerned.into_iter().flat_map(|id| self.with(now, id, tell)).collect()
+            }
+            Heard::Called(trunk, called) => {
+                let Some(&id) = self.by_name.get(&trunk) else { return Vec::new() };
+                self.with(now, id, |member, _| member.called(now, called))
+            }
+            Heard::Retired(key) => self.leave(now, &key),
+        }
+    }
+
+    pub(super) fn located(
+        &mut self,
+        now: Timestamp,
+        id: usize,
+        found: Result<Located, NotFound>,
+    ) -> Vec<Asked> {
+        self.with(now, id, |member, acts| member.located(now, found, acts))
+    }
+
+    pub(super) fn reached(
+        &mut self,
+        now: Timestamp,
+        id: usize,
+        hop: Hop,
+        way: Option<Way>,
+    ) -> Vec<Asked> {
+        self.with(now, id, |member, acts| member.reached(now, hop, way, acts))
+    }
+
+    /// Whether nobody has heard yet where a trunk is.
+    pub(super) fn is_unlocated(&self, trunk: &str) -> bool {
+        self.named(trunk).is_some_and(|(_, member)| member.is_unlocated())
+    }
+
+    /// Where a call goes.
+    ///
+    /// # Errors
+    /// Why nowhere, as what follows the trunk's name.
+    pub(super) fn place(
+        &self,
+        now: Timestamp,
+        trunk: &str,
+        entropy: &mut Entropy,
+    ) -> Result<Place, String> {
+        let Some((_, member)) = self.named(trunk) else {
+            return Err("is no longer configured".to_owned());
+        };
+        let hops = member.order(now, entropy);
+        if hops.is_empty() {
+            return Err(match (member.health.usable(now), member.lost) {
+                (Usable::No { because, .. }, _) => because.to_string(),
+                (Usable::Yes, Some(lost)) => lost.to_string(),
+                (Usable::Yes, None) => "was not looked up in time".to_owned(),
+            });
+        }
+        let service_route = member.service_route().to_vec();
+        Ok(Place { hops, exit: member.exit.clone(), service_route })
+    }
+
+    /// Lets an attempt in by a trunk.
+    pub(super) fn enter(
+        &mut self,
+        now: Timestamp,
+        trunk: &str,
+        key: &Key,
+        another: bool,
+        may_wait: bool,
+    ) -> Entry {
+        // Whoever has no trunk is told so where the call is placed.
+        let Some(&id) = self.by_name.get(trunk) else { return Entry::In };
+        let Some(member) = self.members.get_mut(&id) else { return Entry::In };
+        if let Usable::No { because, .. } = member.health.usable(now)
+            && (another || because.is_pause())
+        {
+            return Entry::Unusable(because);
+        }
+        let entry = member.gate.enter(now, key.clone(), may_wait && !self.closed);
+        let entry = match entry {
+            capacity::Entry::In => Entry::In,
+            capacity::Entry::Full(full) => return Entry::Full(full),
+            capacity::Entry::Waits => {
+                let (admit, admitted) = oneshot::channel();
+                self.waiting.insert(key.clone(), admit);
+                Entry::Waits(admitted)
+            }
+        };
+        self.by_key.insert(key.clone(), id);
+        self.plan(now, id);
+        entry
+    }
+
+    pub(super) fn begun(&mut self, now: Timestamp, trunk: &str) {
+        if let Some(&id) = self.by_name.get(trunk)
+            && let Some(member) = self.members.get_mut(&id)
+        {
+            member.health.on(now, Event::Begun);
+        }
+    }
+
+    /// An attempt is over.
+    pub(super) fn leave(&mut self, now: Timestamp, key: &Key) -> Vec<Asked> {
+        self.waiting.remove(key);
+        let Some(id) = self.by_key.remove(key) else { return Vec::new() };
+        self.with(now, id, |member, acts| member.left(now, key, acts))
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.waiting.clear();
+    }
+
+    /// Takes every registration back.
+    pub(super) fn stop(&mut self, now: Timestamp) -> Vec<Asked> {
+        let ids: Vec<usize> = self.members.keys().copied().collect();
+        ids.into_iter()
+            .flat_map(|id| self.with(now, id, |member, acts| member.stop(now, acts)))
+            .collect()
+    }
+
+    /// Whether every registration was taken back.
+    pub(super) fn is_over(&self) -> bool {
+        self.members
+            .values()
+            .all(|member| member.registration.as_ref().is_none_or(Registration::is_over))
+    }
+
+    pub(super) fn views(&self, now: Timestamp) -> Vec<TrunkView> {
+        let mut ids: Vec<&usize> = self.members.keys().collect();
+        ids.sort_unstable();
+        ids.into_iter()
+            .filter_map(|id| self.members.get(id))
+            .map(|member| view::of(now, member))
+            .collect()
+    }
+
+    fn named(&self, trunk: &str) -> Option<(usize, &Member)> {
+        let id = *self.by_name.get(trunk)?;
+        Some((id, self.members.get(&id)?))
+    }
+
+    /// Has a trunk do something, plans what is due next, and tells what has changed.
+    fn with(
+        &mut self,
+        now: Timestamp,
+        id: usize,
+        what: impl FnOnce(&mut Member, &mut Vec<Act>),
+    ) -> Vec<Asked> {
+        let Some(member) = self.members.get_mut(&id) else { return Vec::new() };
+        let mut acts = Vec::new();
+        what(member, &mut acts);
+        tell(now, member);
+        let trunk = Arc::clone(&member.trunk);
+        for act in &acts {
+            self.note(id, act);
+        }
+        self.plan(now, id);
+        acts.into_iter().map(|act| (id, Arc::clone(&trunk), act)).collect()
+    }
+
+    /// Keeps whom a message is for, and lets in who waited.
+    fn note(&mut self, id: usize, act: &Act) {
+        match act {
+            Act::Listen(call_id) => drop(self.by_call_id.insert(call_id.clone(), id)),
+            Act::Unlisten(call_id) => drop(self.by_call_id.remove(call_id)),
+            Act::Learn(hops) => {
+                self.by_hop.values_mut().for_each(|ids| ids.retain(|it| *it != id));
+                self.by_hop.retain(|_, ids| !ids.is_empty());
+                hops.iter().for_each(|hop| self.by_hop.entry(*hop).or_default().push(id));
+            }
+            Act::Admit(key) => {
+                let admit = self.waiting.remove(key);
+                // Whoever has stopped waiting is not let in.
+                if admit.is_none_or(|admit| admit.send(()).is_err()) {
+                    self.by_key.remove(key);
+                    if let Some(member) = self.members.get_mut(&id) {
+                        member.gate.leave(key);
+                    }
+                }
+            }
+            Act::Send { .. } | Act::Locate(_) | Act::Lost { .. } | Act::Reach(..) => {}
+        }
+    }
+
+    fn plan(&mut self, now: Timestamp, id: usize) {
+        if let Some(at) = self.due_at.remove(&id) {
+            self.due.remove(&(at, id));
+        }
+        if let Some(at) = self.members.get(&id).and_then(|member| member.deadline(now)) {
+            self.due_at.insert(id, at);
+            self.due.insert((at, id));
+        }
+    }
+
+    fn remove(&mut self, id: usize) {
+        if let Some(member) = self.members.remove(&id) {
+            self.by_name.remove(&member.trunk.name);
+            telemetry::observe(&telemetry::Event::TrunkGone { trunk: &member.trunk.name });
+        }
+        self.by_hop.values_mut().for_each(|ids| ids.retain(|it| *it != id));
+        self.by_key.retain(|_, it| *it != id);
+        if let Some(at) = self.due_at.remove(&id) {
+            self.due.remove(&(at, id));
+        }
+    }
+}
+
+/// Tells the log and the metrics when a trunk is otherwise than they were told.
+fn tell(now: Timestamp, member: &mut Member) {
+    let (state, because) = member.state(now);
+    let registered = member.registration.as_ref().map(|registration| {
+        (matches!(registration.state(now), State::Registered { .. }), registration.failed())
+    });
+    let told = (state, registered.map(|(registered, why)| registered || why.is_none()));
+    if member.told == Some(told) {
+        return;
+    }
+    member.told = Some(told);
+    let why = because.map(|because| because.to_string());
+    let unregistered = registered.and_then(|(_, why)| why).map(|why| why.to_string());
+    telemetry::observe(&telemetry::Event::Trunk {
+        trunk: &member.trunk.name,
+        state,
+        why: why.as_deref(),
+        registered: registered.map(|(registered, _)| registered),
+        unregistered: unregistered.as_deref(),
+    });
+}
