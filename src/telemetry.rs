@@ -44,6 +44,12 @@ pub enum Event<'a> {
     },
     /// The calls that are up or ringing on this node.
     Legs(usize),
+    /// So many calls are remembered: those, and the ones that owe the far end an answer.
+    Remembered(usize),
+    /// So many pairs of RTP and RTCP ports are bound.
+    Pairs(usize),
+    /// So many tasks of the runtime have not ended.
+    Tasks(usize),
     /// Something came to a SIP socket that belongs to no call.
     Stray {
         /// Where it came from.
@@ -137,8 +143,10 @@ pub fn observe(event: &Event<'_>) {
             counter!("octothorpe_notes_total", "kind" => note_kind(note)).increment(1);
         }
         Event::LegOver { quality } => leg_over(quality),
-        #[expect(clippy::cast_precision_loss, reason = "no node has 2^52 calls")]
-        Event::Legs(count) => gauge!("octothorpe_legs").set(*count as f64),
+        Event::Legs(count) => gauge!("octothorpe_legs").set(size(*count)),
+        Event::Remembered(count) => gauge!("octothorpe_sip_calls").set(size(*count)),
+        Event::Pairs(count) => gauge!("octothorpe_rtp_pairs").set(size(*count)),
+        Event::Tasks(count) => gauge!("octothorpe_tasks").set(size(*count)),
         Event::Stray { from, is_trunk, kind, told } => {
             if let Some(messages) = told {
                 tracing::info!(%from, kind, messages, "SIP from a stranger, not answered");
@@ -300,6 +308,11 @@ impl Metrics {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "no node has 2^52 of anything")]
+const fn size(count: usize) -> f64 {
+    count as f64
+}
+
 fn describe() {
     for (name, what) in [
         ("octothorpe_verifications_started_total", "Verifications started."),
@@ -324,6 +337,12 @@ fn describe() {
     describe_gauge!("octothorpe_trunk_up", "Whether a trunk can be used, as far as is known.");
     describe_gauge!("octothorpe_trunk_registered", "Whether a trunk knows where we are.");
     describe_gauge!("octothorpe_legs", "Calls that are up or ringing on this node.");
+    describe_gauge!(
+        "octothorpe_sip_calls",
+        "Calls whose signalling is remembered: those, and the ones that owe the far end an answer."
+    );
+    describe_gauge!("octothorpe_rtp_pairs", "Pairs of RTP and RTCP ports that are bound.");
+    describe_gauge!("octothorpe_tasks", "Tasks of the runtime that have not ended.");
     describe_histogram!("octothorpe_verification_seconds", "From the start to the verdict.");
     describe_histogram!("octothorpe_http_request_seconds", "From an HTTP request to its answer.");
 }

@@ -11,6 +11,8 @@ mod figures;
 mod hooks;
 mod load;
 mod machine;
+mod manner;
+mod mixed;
 mod phone;
 mod starts;
 mod web;
@@ -30,6 +32,8 @@ pub(super) struct Args {
 enum What {
     /// Real calls over loopback: loss, lateness, latency and memory of a gateway of its own.
     Calls(calls::Args),
+    /// Calls that go well and badly: their verdicts, and what is left of them.
+    Mixed(mixed::Args),
     /// Codes by text and keys by carrier: checks, starts and hooks a second, and their latency.
     Codes(codes::Args),
 }
@@ -40,6 +44,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match args.what {
         What::Calls(args) => runtime.block_on(calls::run(args)),
+        What::Mixed(args) => runtime.block_on(mixed::run(args)),
         What::Codes(args) => runtime.block_on(codes::run(args)),
     }
 }

@@ -52,6 +52,8 @@ impl Trunks {
         self.watch.begun(&attempt.route);
         self.calls.seat(&handle, key, |seat| Command::Begin { leg: seat.leg, seat: occupant });
         telemetry::observe(&Event::Legs(self.calls.count()));
+        telemetry::observe(&Event::Remembered(self.calls.remembered()));
+        telemetry::observe(&Event::Pairs(self.shared.ports.bound()));
         Ok(handle)
     }
 

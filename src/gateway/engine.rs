@@ -419,6 +419,7 @@ impl Engine {
         let _ = self.poll.registry().deregister(&mut media.rtcp);
         drop(media);
         self.shared.ports.give_back(slot.address.port(), self.shared.clock.now());
+        telemetry::observe(&telemetry::Event::Pairs(self.shared.ports.bound()));
         telemetry::observe(&telemetry::Event::LegOver { quality: &slot.leg.report() });
     }
 
@@ -438,6 +439,7 @@ impl Engine {
     fn forget(&self, slot: &Slot) {
         if let Some(calls) = self.shared.calls.get() {
             calls.unseat(slot.leg.call_id());
+            telemetry::observe(&telemetry::Event::Remembered(calls.remembered()));
         }
     }
 }

@@ -77,6 +77,12 @@ impl Ports {
         state.resting.push_back((now + REST, port));
     }
 
+    /// How many pairs are bound.
+    pub(super) fn bound(&self) -> usize {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.taken.len().saturating_sub(state.resting.len())
+    }
+
     fn forget(&self, port: u16) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.taken.remove(&port);

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::{App, written};
 use crate::gateway::TrunkView;
+use crate::telemetry;
 
 /// The process lives.
 #[derive(Serialize, ToSchema)]
@@ -73,6 +74,8 @@ struct Trunks {
 
 /// Every metric, in Prometheus' text format.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    telemetry::observe(&telemetry::Event::Tasks(tasks));
     written(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (app.metrics)())
 }
 

@@ -35,6 +35,7 @@ mod dns;
 mod idempotency;
 mod inject;
 mod kill;
+mod loss;
 mod lost;
 mod pcap;
 mod peers;

@@ -236,7 +236,7 @@ fn configuration(trunk: SocketAddr) -> String {
 }
 
 fn plan(press_after: Duration) -> Plan {
-    Plan { answer_after: Duration::from_millis(100), press_after, talk: true }
+    Plan { answer_after: Duration::from_millis(100), press_after, talk: true, mixed: false }
 }
 
 fn lost(phones: &[Heard]) -> f64 {

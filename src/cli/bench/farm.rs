@@ -46,6 +46,8 @@ pub(super) struct Plan {
     pub(super) press_after: Duration,
     /// Whether they send silence, as phones do.
     pub(super) talk: bool,
+    /// Whether they take calls in the ten manners of a crowd, and not all well.
+    pub(super) mixed: bool,
 }
 
 /// A farm that works.
@@ -219,17 +221,32 @@ impl Desk {
         let Some(phone) = known.and_then(|id| self.phones.get_mut(&id)) else {
             return self.stranger(now, from, &message, method);
         };
-        if *method == Method::Invite {
-            let answer = answer_of(phone);
-            return self.send(answer);
+        let (answer, agrees) = match method {
+            Method::Invite => (answer_of(phone), false),
+            Method::Ack => return phone.acknowledged(now),
+            Method::Cancel => (phone.canceled(now), true),
+            Method::Bye => {
+                phone.left(now);
+                (None, !phone.is_gone())
+            }
+            Method::Register
+            | Method::Options
+            | Method::Info
+            | Method::Prack
+            | Method::Update
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Refer
+            | Method::Message
+            | Method::Publish
+            | Method::Other(_) => (None, true),
+        };
+        if agrees {
+            self.agree(from, &message);
         }
-        if *method == Method::Ack {
-            return phone.acknowledged(now);
+        if let Some(answer) = answer {
+            self.send(answer);
         }
-        if matches!(method, Method::Bye | Method::Cancel) {
-            phone.left(now);
-        }
-        self.agree(from, &message);
     }
 
     /// A request of no call that is up.
@@ -262,7 +279,12 @@ impl Desk {
             return self.send((invite.reply_address(from), answer));
         };
         self.next += 1;
-        self.send(answer_of(&phone));
+        for garbage in phone.garbage() {
+            self.send((phone.peer, garbage.to_vec()));
+        }
+        if let Some(answer) = answer_of(&phone) {
+            self.send(answer);
+        }
         self.by_call_id.insert(invite.call_id().to_owned(), id);
         self.by_remote.insert(phone.remote, id);
         self.phones.insert(id, phone);
@@ -302,6 +324,7 @@ fn pair_of(pairs: &[Pair], id: u64) -> Option<&Pair> {
     pairs.get(usize::try_from(id).unwrap_or(0) % SOCKETS)
 }
 
-fn answer_of(phone: &Phone) -> (SocketAddr, Vec<u8>) {
-    (phone.peer, phone.answer().to_vec())
+/// What an INVITE is answered now, and where to.
+fn answer_of(phone: &Phone) -> Option<(SocketAddr, Vec<u8>)> {
+    phone.answer().map(|answer| (phone.peer, answer.to_vec()))
 }

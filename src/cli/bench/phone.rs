@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::farm::Plan;
+use super::manner::{GARBAGE, Manner};
 use crate::ambient::{Entropy, Timestamp};
 use crate::media::events::{self, Step};
 use crate::media::g711::{FRAME, RATE};
@@ -22,6 +23,9 @@ const T2: Duration = Duration::from_secs(4);
 
 /// How long a phone listens after the BYE: what was sent before it may still be on its way.
 const LINGER: Duration = Duration::from_millis(200);
+
+/// How long a phone that says nothing is remembered: longer than anybody asks (64 * T1).
+const SILENCE: Duration = Duration::from_secs(40);
 
 /// What a phone measured.
 #[derive(Debug)]
@@ -63,6 +67,7 @@ enum Stage {
 pub(super) struct Phone {
     stage: Stage,
     plan: Plan,
+    manner: Manner,
     /// Where signalling goes.
     pub(super) peer: SocketAddr,
     /// Where RTP comes from and goes to.
@@ -71,6 +76,8 @@ pub(super) struct Phone {
     answer: Vec<u8>,
     /// The one to come.
     acceptance: Vec<u8>,
+    /// The one after a CANCEL.
+    refusal: Vec<u8>,
     /// The payload type of telephone-events.
     events: u8,
     ssrc: u32,
@@ -110,12 +117,23 @@ impl Phone {
         let response = |status| {
             Response::to(invite, status).received_from(from).to_tag(&tag).contact(&contact)
         };
+        let manner = if plan.mixed { Manner::of(&number) } else { Manner::Presses };
+        let (stage, first) = match manner {
+            Manner::Silent => (Stage::Over { until: now + SILENCE }, 0),
+            Manner::Busy => (Stage::Over { until: now + SILENCE }, 486),
+            Manner::Garbles => (Stage::Over { until: now + SILENCE }, 500),
+            Manner::Presses | Manner::Rings | Manner::Races | Manner::Vanishes => {
+                (Stage::Ringing, 180)
+            }
+        };
         Some(Self {
-            stage: Stage::Ringing,
+            stage,
             plan,
+            manner,
             peer: invite.reply_address(from),
             remote: agreed.remote?,
-            answer: response(180).to_bytes(),
+            answer: response(first).to_bytes(),
+            refusal: response(487).to_bytes(),
             acceptance: response(200).body("application/sdp", &sdp).to_bytes(),
             events: agreed.events?,
             ssrc: entropy.u32(),
@@ -137,9 +155,34 @@ impl Phone {
         })
     }
 
-    /// What an INVITE is answered now.
-    pub(super) fn answer(&self) -> &[u8] {
-        &self.answer
+    /// What an INVITE is answered now; `None` is silence.
+    pub(super) fn answer(&self) -> Option<&[u8]> {
+        (self.manner != Manner::Silent).then_some(&self.answer)
+    }
+
+    /// What it sends before its answer, for nobody to understand.
+    pub(super) fn garbage(&self) -> impl Iterator<Item = &'static [u8]> {
+        GARBAGE.into_iter().filter(|_| self.manner == Manner::Garbles)
+    }
+
+    /// Whether it no longer answers.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!((self.manner, &self.stage), (Manner::Vanishes, Stage::Over { .. }))
+    }
+
+    /// A CANCEL came: what its INVITE is answered then.
+    pub(super) fn canceled(&mut self, now: Timestamp) -> Option<(SocketAddr, Vec<u8>)> {
+        if !matches!(self.stage, Stage::Ringing) {
+            return None;
+        }
+        if self.manner == Manner::Races {
+            self.answer = std::mem::take(&mut self.acceptance);
+            self.stage = Stage::Answered { again: now + T1, pause: T1 };
+        } else {
+            self.answer = std::mem::take(&mut self.refusal);
+            self.left(now);
+        }
+        Some((self.peer, self.answer.clone()))
     }
 
     /// The ACK came.
@@ -153,7 +196,8 @@ impl Phone {
     /// The other side hung up, or gave up.
     pub(super) fn left(&mut self, now: Timestamp) {
         if !matches!(self.stage, Stage::Over { .. }) {
-            self.stage = Stage::Over { until: now + LINGER };
+            let linger = if self.manner == Manner::Vanishes { SILENCE } else { LINGER };
+            self.stage = Stage::Over { until: now + linger };
             self.heard.ended = Some(now);
         }
     }
@@ -168,8 +212,9 @@ impl Phone {
 
     /// Does what is due, every 20 ms: what is to be sent by SIP, and by RTP.
     pub(super) fn tick(&mut self, now: Timestamp) -> (Option<&[u8]>, Option<Vec<u8>>) {
+        let answers = matches!(self.manner, Manner::Presses | Manner::Vanishes);
         let answered = match &mut self.stage {
-            Stage::Ringing if now >= self.heard.invited + self.plan.answer_after => {
+            Stage::Ringing if now >= self.heard.invited + self.plan.answer_after && answers => {
                 self.answer = std::mem::take(&mut self.acceptance);
                 self.stage = Stage::Answered { again: now + T1, pause: T1 };
                 true

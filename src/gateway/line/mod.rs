@@ -209,6 +209,12 @@ impl Calls {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_attempt.len()
     }
 
+    /// How many are remembered: those, and the ones whose signalling still owes the far end an
+    /// answer.
+    pub(super) fn remembered(&self) -> usize {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_call_id.len()
+    }
+
     /// Gives a leg a seat and its engine the command that begins it, in one: whoever finds the
     /// seat finds the leg.
     pub(super) fn seat(
