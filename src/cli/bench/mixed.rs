@@ -75,9 +75,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     super::warn_of_debug();
     let farm = Farm::start(Plan { mixed: !args.good, ..PLAN }, clock.clone())?;
     let key = format!("otk_{}", Entropy::from_seed(ambient::secret()).token(40));
-    let gateway =
-        Gateway::start(folder.path(), args.store, &configuration(&farm, args.good), &key, machine::divide())
-            .await?;
+    let gateway = Gateway::start(
+        folder.path(),
+        args.store,
+        &configuration(&farm, args.good),
+        &key,
+        machine::divide(),
+    )
+    .await?;
     let figures = Mixed { gateway, farm, key, clock }.calls(&args).await?;
     Ok(super::report(&figures, args.json))
 }
