@@ -14,7 +14,7 @@ use crate::media::player::Player;
 use crate::media::prompt::{Pack, PhraseId};
 use crate::media::script::{self, Answer, Close, Lines, Script};
 use crate::media::{
-    self, Anomaly, FRAME_TIME, Law, MediaSession, Packet, Payload, Protection, Unusable,
+    self, Anomaly, FRAME_TIME, Law, MediaSession, Packet, Payload, Protection, Srtp, Unusable,
 };
 pub use crate::media::{Key, Path, Quality};
 use crate::sip::call::{self, Call};
@@ -189,6 +189,15 @@ pub enum Ended {
         /// Whether RTP or RTCP came that was not sealed with the negotiated key.
         unauthentic: bool,
     },
+    /// Our session description was refused (488, 606), and it told keys.
+    Refused {
+        /// The status of the final response.
+        status: u16,
+        /// The Q.850 cause in its Reason header.
+        q850: Option<u8>,
+        /// Whether it would have taken media in the clear.
+        srtp: Srtp,
+    },
     /// The answer's session description cannot be used.
     Unusable(Unusable),
     /// It lasted too long.
@@ -235,6 +244,8 @@ pub struct Leg {
     prompts: Arc<Pack>,
     call: Call,
     media: MediaSession,
+    /// Whether our offer told keys.
+    srtp: Srtp,
     script: Script,
     player: Player,
     /// When it was answered, while it is up.
@@ -257,11 +268,13 @@ impl Leg {
         mut entropy: Entropy,
         settings: Settings,
     ) -> Self {
+        let srtp = order.srtp.srtp();
         let media = MediaSession::new(order.rtp, order.srtp, entropy.fork());
         Self {
             call: Call::new(order.call, media.offer(), entropy.fork(), settings.sip.clone()),
             script: Script::new(settings.script, lines),
             media,
+            srtp,
             settings,
             prompts,
             player: Player::new(),
@@ -438,7 +451,14 @@ impl Leg {
                 call::Output::Note(note) => out.push(Output::Note(Note::Sip(note))),
                 call::Output::Over(ended) => {
                     self.close_media(now, out);
-                    self.end(Ended::Call(ended), out);
+                    let ended = match (ended, self.srtp) {
+                        (
+                            call::Ended::Rejected { status: status @ (488 | 606), q850 },
+                            srtp @ (Srtp::Preferred | Srtp::Required),
+                        ) => Ended::Refused { status, q850, srtp },
+                        (ended, Srtp::Off | Srtp::Preferred | Srtp::Required) => Ended::Call(ended),
+                    };
+                    self.end(ended, out);
                 }
             }
         }

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::watch::{Keep, Watch};
-use super::{verdict_code, wrong};
+use super::{Encrypt, verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
 use crate::gateway::resource::render;
 use crate::gateway::settings::{Identity, Settings, Target, Tenant, Tls, Trunk, TrunkCredentials};
 use crate::gateway::tap::Tap;
 use crate::gateway::{AnswerOf, Answered, Asked, BeginError, Gateway};
-use crate::media::Srtp;
 use crate::media::prompt::Pack;
 use crate::sip::Hop;
 use crate::verify::number::PhoneNumber;
@@ -71,10 +70,10 @@ pub(super) struct Args {
     /// Where to take SIP, as udp:127.0.0.1:0.
     #[arg(long, value_name = "ADDRESS")]
     sip_listen: Option<String>,
-    /// Encryption of media: off, preferred or required. The keys go as the signalling does, in the
-    /// clear where that is not TLS.
+    /// Encryption of media, by keys that go as the signalling does: in the clear where that is not
+    /// TLS.
     #[arg(long, default_value = "off", value_name = "WHEN", conflicts_with = "config")]
-    srtp: String,
+    srtp: Encrypt,
     /// The roots that the peer's certificate must come from, in PEM, in place of the system's.
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     tls_roots: Option<PathBuf>,
@@ -230,12 +229,6 @@ fn trunk_via(args: &Args, via: &str) -> anyhow::Result<Trunk> {
         }),
         (_, _) => None,
     };
-    let srtp = match args.srtp.as_str() {
-        "off" => Srtp::Off,
-        "preferred" => Srtp::Preferred,
-        "required" => Srtp::Required,
-        other => return Err(wrong(format!("--srtp {other}: write off, preferred or required"))),
-    };
     let roots = match &args.tls_roots {
         None => None,
         Some(path) => {
@@ -247,7 +240,7 @@ fn trunk_via(args: &Args, via: &str) -> anyhow::Result<Trunk> {
     };
     let identity = Identity { caller_id: args.caller_id.clone(), ..Identity::default() };
     let tls = Tls { roots, name: args.tls_name.clone(), ..Tls::default() };
-    let (srtp_in_clear, health) = (true, None);
+    let (srtp, srtp_in_clear, health) = (args.srtp.into(), true, None);
     Ok(Trunk { identity, credentials, tls, srtp, srtp_in_clear, health, ..Trunk::new(VIA, target) })
 }
 

@@ -22,6 +22,7 @@ impl Ladder {
     pub(super) fn lines(&mut self, scene: &Scene) -> Vec<String> {
         let text = match &scene.act {
             Act::Packet(packet) => self.packet(packet),
+            Act::Spoken { .. } => None,
             Act::Saying(text) => Some(format!("  ♪        says \"{text}\"")),
             Act::Key { digit, path } => Some(format!("  #        heard key {digit} by {path}")),
         };

@@ -23,8 +23,9 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::media::Srtp;
 use crate::verify::signal::Status;
 
 /// Wrong usage or configuration.
@@ -94,6 +95,27 @@ fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow
     // TLS of the outbound client; set once, before anything could connect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+/// Whether media are encrypted, as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Encrypt {
+    /// Never.
+    Off,
+    /// Where the other side does it too.
+    Preferred,
+    /// Always: a call in the clear ends.
+    Required,
+}
+
+impl From<Encrypt> for Srtp {
+    fn from(how: Encrypt) -> Self {
+        match how {
+            Encrypt::Off => Self::Off,
+            Encrypt::Preferred => Self::Preferred,
+            Encrypt::Required => Self::Required,
+        }
+    }
 }
 
 /// Wrong usage: the person who typed it can mend it.

@@ -39,9 +39,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::wrong;
+use super::{Encrypt, wrong};
 use crate::ambient::Clock;
-use crate::media::Srtp;
 use crate::media::g711::RATE;
 use words::Stroke;
 
@@ -135,27 +134,6 @@ enum Way {
     Inband,
     /// All of them; comes later.
     All,
-}
-
-/// Whether media are encrypted, as asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Encrypt {
-    /// Never.
-    Off,
-    /// When the caller offers it.
-    Preferred,
-    /// Always: who does not offer it is refused.
-    Required,
-}
-
-impl From<Encrypt> for Srtp {
-    fn from(how: Encrypt) -> Self {
-        match how {
-            Encrypt::Off => Self::Off,
-            Encrypt::Preferred => Self::Preferred,
-            Encrypt::Required => Self::Required,
-        }
-    }
 }
 
 /// Not shown.

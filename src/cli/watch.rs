@@ -10,7 +10,7 @@ use super::capture::Capture;
 use super::ladder::Ladder;
 use super::wrong;
 use crate::ambient::Timestamp;
-use crate::gateway::tap::{Act, Packet, Protocol, Scene};
+use crate::gateway::tap::{Act, Scene};
 use crate::media::Law;
 use crate::media::g711::{FRAME, RATE};
 
@@ -68,12 +68,12 @@ impl Watch {
             for line in self.ladder.lines(&scene) {
                 eprintln!("{line}");
             }
-            let Act::Packet(packet) = &scene.act else { continue };
-            if let Some((_, heard)) = &mut self.heard {
-                heard.take(packet);
-            }
-            if let Some(capture) = &mut self.capture {
-                capture.write(scene.at, packet)?;
+            match (&scene.act, &mut self.heard, &mut self.capture) {
+                (Act::Spoken { timestamp, law, codes }, Some((_, heard)), _) => {
+                    heard.take(*timestamp, *law, codes);
+                }
+                (Act::Packet(packet), _, Some(capture)) => capture.write(scene.at, packet)?,
+                (Act::Packet(_) | Act::Spoken { .. } | Act::Saying(_) | Act::Key { .. }, _, _) => {}
             }
         }
         if let Some((path, heard)) = &self.heard {
@@ -91,27 +91,18 @@ struct Heard {
 }
 
 impl Heard {
-    fn take(&mut self, packet: &Packet) {
-        let audio = packet.sent && packet.protocol == Protocol::Rtp;
-        let Some(rtp) = audio.then(|| rtp_rs::RtpReader::new(&packet.bytes).ok()).flatten() else {
-            return;
-        };
-        let law = match rtp.payload_type() {
-            0 => Law::Ulaw,
-            8 => Law::Alaw,
-            _ => return,
-        };
-        let first = *self.first.get_or_insert(rtp.timestamp());
-        let at = usize::try_from(rtp.timestamp().wrapping_sub(first)).unwrap_or(usize::MAX);
+    fn take(&mut self, timestamp: u32, law: Law, codes: &[u8]) {
+        let first = *self.first.get_or_insert(timestamp);
+        let at = usize::try_from(timestamp.wrapping_sub(first)).unwrap_or(usize::MAX);
         // Ten minutes are longer than any call: a timestamp beyond is not ours.
         if at > 600 * usize::try_from(RATE).unwrap_or(FRAME) {
             return;
         }
-        let end = at + rtp.payload().len();
+        let end = at + codes.len();
         if self.samples.len() < end {
             self.samples.resize(end, 0);
         }
-        for (sample, octet) in self.samples.iter_mut().skip(at).zip(rtp.payload()) {
+        for (sample, octet) in self.samples.iter_mut().skip(at).zip(codes) {
             *sample = law.decode(*octet);
         }
     }

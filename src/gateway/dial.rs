@@ -172,3 +172,36 @@ fn protection(trunk: &Trunk, ways: &[Way]) -> Result<Protection, Cause> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::settings::Target;
+    use crate::sip::Hop;
+
+    #[test]
+    fn keys_are_told_where_nobody_else_reads_them() {
+        let target = Target { host: "sip.example.net".to_owned(), port: None, transport: None };
+        let told = |srtp, transports: &[Transport], srtp_in_clear| {
+            let trunk = Trunk { srtp, srtp_in_clear, ..Trunk::new("acme", target.clone()) };
+            let address = "192.0.2.7:5061".parse().unwrap();
+            let ways = transports.iter().map(|&transport| Hop { transport, address });
+            let ways: Vec<Way> = ways.map(|hop| Way { hop, local: address }).collect();
+            protection(&trunk, &ways).map(|protection| protection.srtp())
+        };
+        let (tls, udp) = (Transport::Tls, Transport::Udp);
+        assert_eq!(told(Srtp::Off, &[tls], true), Ok(Srtp::Off));
+        for srtp in [Srtp::Preferred, Srtp::Required] {
+            assert_eq!(told(srtp, &[tls, tls], false), Ok(srtp));
+            assert_eq!(told(srtp, &[tls, udp], true), Ok(srtp));
+        }
+        assert_eq!(told(Srtp::Preferred, &[tls, udp], false), Ok(Srtp::Off));
+        let refused = told(Srtp::Required, &[tls, udp], false).unwrap_err();
+        let detail = refused.detail.unwrap_or_default();
+        assert_eq!(refused.reason, Reason::CarrierError);
+        assert!(
+            detail.starts_with("acme has srtp") && detail.contains("transport=tls"),
+            "{detail}"
+        );
+    }
+}

@@ -461,6 +461,10 @@ fn carry_out(shared: &Shared, slot: &mut Slot, now: Timestamp, output: Output) -
         Output::Rtp { packet, law } => {
             let bytes = slot.leg.datagram(&packet, law);
             send(shared, slot, now, Protocol::Rtp, packet.to, &bytes);
+            show(shared, now, &slot.verification, || {
+                let codes = packet.payload.bytes(&shared.prompts, law).to_vec();
+                Act::Spoken { timestamp: packet.timestamp(), law, codes }
+            });
         }
         Output::Rtcp { to, packet } => send(shared, slot, now, Protocol::Rtcp, to, &packet),
         Output::Event(event) => learned(shared, slot, now, event),

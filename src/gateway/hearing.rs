@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use crate::ambient::Timestamp;
 use crate::carrier::News;
+use crate::media::Srtp;
 use crate::sip::call;
 use crate::verify::attempt::AttemptNo;
 use crate::verify::signal::{Cause, Press, Reason, RtpMark, Said, Signal};
@@ -94,6 +95,9 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
         Ended::MediaLost { negotiated, elsewhere, unauthentic: false } => {
             Cause::because(Reason::MediaLost, media_lost(trunk, negotiated, elsewhere))
         }
+        Ended::Refused { status, q850, srtp } => {
+            Cause { detail: Some(refused(trunk, status, srtp)), ..Cause::response(status, q850) }
+        }
         Ended::Unusable(why) => {
             carrier(format!("the session description of {trunk} cannot be used: {why}"))
         }
@@ -116,6 +120,18 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
         },
         Ended::Call(call::Ended::Protocol(_)) => carrier(format!("{trunk} broke the protocol")),
     }
+}
+
+/// For the admin of the trunk: what may be wrong between it and our offer of keys.
+fn refused(trunk: &str, status: u16, srtp: Srtp) -> String {
+    let why = match srtp {
+        Srtp::Off => "",
+        Srtp::Preferred => {
+            ": it may want srtp = \"required\" (RTP/SAVP), or know no a=crypto and want \"off\""
+        }
+        Srtp::Required => ": it may not encrypt media, and srtp = \"required\"",
+    };
+    format!("{trunk} refused the session description with {status}{why}")
 }
 
 /// For the admin of the trunk: what came, and what was to come.
@@ -145,6 +161,12 @@ mod tests {
             detail(Ended::Unusable(Unusable::Clear)),
             "the session description of acme cannot be used: the audio is not encrypted, and srtp \
              = \"required\" or it was before"
+        );
+        let refused = Ended::Refused { status: 488, q850: None, srtp: Srtp::Required };
+        assert_eq!(
+            detail(refused),
+            "acme refused the session description with 488: it may not encrypt media, and srtp = \
+             \"required\""
         );
         let lost = Ended::MediaLost { negotiated: None, elsewhere: None, unauthentic: true };
         assert!(detail(lost).starts_with("what came from acme is not sealed with the key"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::ambient::Timestamp;
-use crate::media::sdes;
+use crate::media::{Law, sdes};
 use crate::verify::VerificationId;
 
 /// The looker-on's end of a gateway. Cheap to clone.
@@ -48,6 +48,15 @@ pub struct Scene {
 pub enum Act {
     /// A packet left or came: SIP, RTP or RTCP.
     Packet(Packet),
+    /// A frame that is said; its packet may be sealed.
+    Spoken {
+        /// When, on the RTP clock.
+        timestamp: u32,
+        /// How it is companded.
+        law: Law,
+        /// The audio.
+        codes: Vec<u8>,
+    },
     /// We began to say this.
     Saying(Arc<str>),
     /// A key was heard, by this path.

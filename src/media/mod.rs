@@ -262,6 +262,15 @@ pub struct Packet {
     pub payload: Payload,
 }
 
+impl Packet {
+    /// Its RTP timestamp.
+    #[must_use]
+    pub const fn timestamp(&self) -> u32 {
+        let [_, _, _, _, t0, t1, t2, t3, ..] = self.header;
+        u32::from_be_bytes([t0, t1, t2, t3])
+    }
+}
+
 /// How the media of a call went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quality {

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::media::g711::Law;
 use crate::media::sdes::{self, Crypto};
-use crate::media::srtp::{Keys, Protection, Suite};
+use crate::media::srtp::{Keys, Protection, Srtp, Suite};
 
 /// The payload type we offer for telephone-events.
 pub const EVENTS: u8 = 101;
@@ -178,7 +178,10 @@ pub struct Origin {
 #[must_use]
 pub fn offer(origin: Origin, protection: &Protection) -> Vec<u8> {
     let mut text = preamble(origin);
-    let proto = if protection.is_required() { "RTP/SAVP" } else { "RTP/AVP" };
+    let proto = match protection.srtp() {
+        Srtp::Off | Srtp::Preferred => "RTP/AVP",
+        Srtp::Required => "RTP/SAVP",
+    };
     write_audio(&mut text, origin.local.port(), proto, &OFFERED, Direction::SendRecv);
     if let Some(keys) = protection.keys() {
         for (tag, suite) in TAGS {

@@ -73,12 +73,13 @@ impl Protection {
         }
     }
 
-    /// Whether media in the clear are refused.
+    /// What it is without the keys.
     #[must_use]
-    pub const fn is_required(&self) -> bool {
+    pub const fn srtp(&self) -> Srtp {
         match self {
-            Self::Off | Self::Preferred(_) => false,
-            Self::Required(_) => true,
+            Self::Off => Srtp::Off,
+            Self::Preferred(_) => Srtp::Preferred,
+            Self::Required(_) => Srtp::Required,
         }
     }
 }

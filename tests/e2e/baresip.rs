@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ struct Baresip {
 }
 
 impl Baresip {
-    /// Starts it with a sine wave for a voice and nobody to hear.
-    fn start() -> Self {
+    /// Starts it with a sine wave for a voice and nobody to hear; `encryption` is what its account
+    /// says of SRTP, as `;mediaenc=srtp`.
+    fn start(encryption: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // SIP on the first, SIP by TLS on the second, control on the third, media from the fifth on.
         let port = ports(16);
@@ -43,6 +45,7 @@ impl Baresip {
              audio_alert aubridge,nobody\n\
              module_path /usr/lib/baresip/modules\n\
              module g711.so\n\
+             module srtp.so\n\
              module ausine.so\n\
              module aubridge.so\n\
              module_tmp account.so\n\
@@ -53,7 +56,8 @@ impl Baresip {
             port + 15,
             port + 2,
         );
-        let account = format!("<sip:{NUMBER}@127.0.0.1:{port}>;regint=0;answermode=auto\n");
+        let account =
+            format!("<sip:{NUMBER}@127.0.0.1:{port}>;regint=0;answermode=auto{encryption}\n");
         for (file, text) in
             [("config", &config), ("accounts", &account), ("contacts", &String::new())]
         {
@@ -111,9 +115,17 @@ impl Baresip {
     }
 }
 
-/// Calls baresip, lets `person` do what it does once it is asked, and expects an approval.
+/// Calls baresip in the clear, lets `person` do what it does once it is asked, and expects an
+/// approval.
 fn approved(person: impl FnOnce(&mut Baresip) + Send) -> String {
-    let mut phone = Baresip::start();
+    approved_by(Baresip::start(""), &[], person)
+}
+
+fn approved_by(
+    mut phone: Baresip,
+    more: &[&str],
+    person: impl FnOnce(&mut Baresip) + Send,
+) -> String {
     let port = phone.port;
     let (told, ladder) = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -123,7 +135,7 @@ fn approved(person: impl FnOnce(&mut Baresip) + Send) -> String {
             person(&mut phone);
             phone.event("CALL_CLOSED");
         });
-        call(port, &[], 0)
+        call(port, more, 0)
     });
     assert_eq!((&told["status"], &told["reason"]), (&"approved".into(), &"confirmed".into()));
     assert_eq!(told["attempts"][0]["press"]["path"], "rfc4733", "{told}");
@@ -137,15 +149,79 @@ fn baresip_presses_pound_and_is_approved() {
 
 #[test]
 fn baresip_holds_resumes_presses_pound_and_is_approved() {
-    let ladder = approved(|phone| {
-        for (command, pause) in [("hold", 2), ("resume", 1)] {
-            phone.command(command, "");
-            // The gateway has answered the re-INVITE.
-            phone.event("CALL_REMOTE_SDP");
-            std::thread::sleep(Duration::from_secs(pause));
-        }
-        phone.command("sndcode", "#");
-    });
+    let ladder = approved(holds_and_presses);
     let offers = ladder.lines().filter(|line| line.contains("◀──────  INVITE")).count();
     assert_eq!(offers, 2, "hold and resume were offered: {ladder}");
+}
+
+fn holds_and_presses(phone: &mut Baresip) {
+    for (command, pause) in [("hold", 2), ("resume", 1)] {
+        phone.command(command, "");
+        // The gateway has answered the re-INVITE.
+        phone.event("CALL_REMOTE_SDP");
+        std::thread::sleep(Duration::from_secs(pause));
+    }
+    phone.command("sndcode", "#");
+}
+
+/// What tshark makes of a capture: the fields of the packets that `filter` lets pass.
+fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> String {
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(capture).args(["-o", "rtp.heuristic_rtp:TRUE", "-d"]);
+    command.args(["udp.port==20000-29999,rtp", "-Y", filter, "-T", "fields"]);
+    command.args(fields.iter().flat_map(|field| ["-e", *field]));
+    let output = command.output().expect("tshark runs: apt-get install tshark");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The telephone-events that we were sent, as whoever looks on reads them.
+fn events(capture: &Path) -> Vec<String> {
+    let seen = tshark(capture, "rtp.p_type == 101", &["rtp.payload"]);
+    seen.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn encrypted_calls_are_approved_and_nobody_looks_in() {
+    let folder = tempfile::tempdir().unwrap();
+    for (i, (account, ours)) in [
+        (";mediaenc=srtp", "preferred"),
+        (";mediaenc=srtp", "required"),
+        (";mediaenc=srtp-mand", "required"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let capture = folder.path().join(format!("{i}.pcap"));
+        let more = ["--srtp", ours, "--pcap", capture.to_str().unwrap()];
+        approved_by(Baresip::start(account), &more, holds_and_presses);
+        let events = events(&capture);
+        assert!(events.len() >= 3, "{account}, {ours}: {events:?}");
+        // Event 11 is the pound key: 16 octets with the header, and a tag of 10.
+        assert!(events.iter().all(|payload| payload.len() == 2 * 14), "{events:?}");
+        let pounds = events.iter().filter(|payload| payload.starts_with("0b")).count();
+        assert!(pounds < events.len() / 2, "{account}, {ours}: {events:?}");
+        let written = std::fs::read(&capture).unwrap();
+        let keys: Vec<_> = written.windows(9).filter(|word| word.starts_with(b"inline:")).collect();
+        assert!(keys.len() >= 3, "both sides told keys");
+        assert!(keys.iter().all(|word| word.ends_with(b"**")), "and the capture has none");
+    }
+}
+
+#[test]
+fn who_does_not_encrypt_is_called_in_the_clear_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = folder.path().join("clear.pcap");
+    let more = ["--srtp", "preferred", "--pcap", capture.to_str().unwrap()];
+    approved_by(Baresip::start(""), &more, |phone| phone.command("sndcode", "#"));
+    assert!(events(&capture).iter().all(|payload| payload.starts_with("0b")));
+    let phone = Baresip::start("");
+    let (told, _) = call(phone.port, &["--srtp", "required"], 4);
+    assert_eq!(told["reason"], "carrier_error", "{told}");
+    let detail = told["attempts"][0]["detail"].as_str().unwrap_or_default();
+    assert_eq!(
+        detail,
+        "via refused the session description with 488: it may not encrypt media, and srtp = \
+         \"required\""
+    );
 }

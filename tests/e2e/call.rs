@@ -73,6 +73,10 @@ const ROWS: &[Row] = &[
     other("answers and sends nothing at all", "mute", ("failed", "media_lost", 4), 200),
     other("answers and hangs up", "hang_up", ("failed", "hung_up", 4), 200),
     Row {
+        call: &["--srtp", "required"],
+        ..other("answers in the clear", "in_clear", ("failed", "carrier_error", 4), 200)
+    },
+    Row {
         call: &["--ring-timeout", "3"],
         ..other("never answers", "no_answer", ("failed", "no_answer", 4), 180)
     },

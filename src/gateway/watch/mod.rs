@@ -418,6 +418,7 @@ pub(super) fn called(event: &voice::Event) -> Option<Called> {
     match event {
         voice::Event::Alerting { .. } | voice::Event::Answered { .. } => Some(Called::Carried),
         voice::Event::Ended(voice::Ended::Call(ended)) => Some(ended_call(*ended)),
+        voice::Event::Ended(voice::Ended::Refused { .. }) => Some(Called::Carried),
         voice::Event::Ended(
             voice::Ended::NoInput
             | voice::Ended::MediaLost { .. }
