@@ -41,7 +41,7 @@ pub const REACH: Reach =
 pub const PORT: u16 = 2775;
 
 /// A message centre, as configured.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The carrier's name in our configuration.
     pub name: String,

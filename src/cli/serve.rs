@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,10 +11,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::{WRONG, wrong};
 use crate::ambient::{Clock, Entropy};
-use crate::config::{self, Log, LogFormat};
+use crate::config::{self, Complaint, Complaints, Config, Log, LogFormat};
 use crate::gateway::Gateway;
 use crate::gateway::settings::{Settings, StoreSettings};
-use crate::http::{self, Server};
+use crate::http::{self, Mistake, Operator, Reload, Server};
 use crate::media::prompt::Pack;
 use crate::sip::Hop;
 use crate::telemetry;
@@ -32,6 +32,7 @@ Examples:
   octothorpe serve --config config/lab.toml
   OCTOTHORPE_LOG__FILTER=debug octothorpe serve --config /etc/octothorpe.toml
 
+SIGHUP, or POST /admin/v1/reload: the configuration is read again. A mistake in it changes nothing.
 SIGTERM or Ctrl-C: no new verification, calls that are up may finish (90 s), then exit 0.
 A second one ends them at once.")]
 pub(super) struct Args {
@@ -63,7 +64,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let summary = summary(&settings);
     let started = Gateway::start(settings, Clock::system(), Entropy::system(), prompts, None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
-    let server = Server::bind(loaded.config.http, gateway, metrics)
+    let reload = reload(path.clone(), gateway.clone(), &loaded.config.http, loaded.config.log);
+    let operator = Operator { metrics, reload: Some(Arc::clone(&reload)) };
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let server = Server::bind(loaded.config.http, gateway, operator)
         .await
         .map_err(|error| wrong(error.to_string()))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "octothorpe");
@@ -79,9 +83,15 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                let reload = Arc::clone(&reload);
+                let _ = tokio::task::spawn_blocking(move || reload()).await;
+            }
+        }
     }
     tracing::info!(calls = running.calls(), "draining");
     let drain = running.drain_unless(DRAIN, async {
@@ -95,6 +105,41 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let _ = serving.await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the configuration again, one time after another, and tells the log what came of it.
+fn reload(path: PathBuf, gateway: Gateway, started: &http::Settings, log: Log) -> Reload {
+    let (started, one) = (started.clone(), Mutex::new(()));
+    Arc::new(move || {
+        let _one = one.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = match config::load(&path, |name| std::env::var(name).ok()) {
+            Ok(loaded) => loaded,
+            Err(Complaints(complaints)) => {
+                for complaint in &complaints {
+                    tracing::error!("not reloaded: {complaint}");
+                }
+                let mistake = |it: Complaint| Mistake { told: it.to_string(), key: it.key };
+                return Err(complaints.into_iter().map(mistake).collect());
+            }
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let Config { gateway: settings, http, log: logs, .. } = loaded.config;
+        tracing::info!("reloaded: {}", summary(&settings));
+        let of_servers = [
+            ("server.api_listen", started.api_listen != http.api_listen),
+            ("server.admin_listen", started.admin_listen != http.admin_listen),
+            ("log", log != logs),
+        ];
+        let of_servers = of_servers.into_iter().filter_map(|(key, differs)| differs.then_some(key));
+        let left = gateway.reload(&settings).into_iter().chain(of_servers);
+        let left: Vec<String> = left.map(str::to_owned).collect();
+        if !left.is_empty() {
+            tracing::warn!("needs a restart to change: {}", left.join(", "));
+        }
+        Ok(left)
+    })
 }
 
 /// Counts from now on; the result renders what was counted.

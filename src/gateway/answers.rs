@@ -74,7 +74,7 @@ impl Gateway {
             return Ok(None);
         }
         let answer = self.keyed(answer);
-        let vault = &self.0.orders.vault;
+        let vault = &self.0.vault;
         let guess = |it: &Verification| Signal::Guess(vault.of_code(Binding::of(it), code));
         let scope = format!("check/{}/{id}", tenant.name);
         let answering = Answering { scope: &scope, answer: &answer, even_ignored: false };
@@ -123,7 +123,8 @@ impl Gateway {
             return Err(ResendError::Settled(now.status()));
         }
         let way = way_by(&now, channel);
-        let (rules, routes) = self.rules_for(tenant);
+        let orders = self.orders();
+        let (rules, routes) = super::rules_for(&orders, tenant);
         let permit = policy::decide_channel(&now.request, way.channel, &rules)?;
         // The order was drawn for the verification as a whole.
         let mut draws = Entropy::from_number(now.seed);
@@ -164,7 +165,7 @@ impl Gateway {
 
     /// The secret that the next text carries, where it is not the one of the text before.
     fn secret_for(&self, tenant: &Tenant, verification: &Verification) -> Option<Secret> {
-        let (vault, binding) = (&self.0.orders.vault, Binding::of(verification));
+        let (vault, binding) = (&self.0.vault, Binding::of(verification));
         match &verification.secret {
             Some(secret) if tenant.texting.new_code => Some(vault.renewed(binding, secret)),
             Some(_) => None,

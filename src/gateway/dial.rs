@@ -9,7 +9,8 @@ use super::engine::{Command, Occupant};
 use super::hands::Trunks;
 use super::identity::{Introduction, introduce};
 use super::line::Unconnected;
-use super::settings::{Settings, Trunk, TrunkCredentials};
+use super::orders::Orders;
+use super::settings::{Trunk, TrunkCredentials};
 use super::watch::{self, Place};
 use crate::ambient::{Entropy, secret};
 use crate::media::script::Lines;
@@ -37,11 +38,12 @@ impl Trunks {
     /// Places a call of our own.
     pub(super) async fn dial(
         &self,
+        orders: &Orders,
         verification: &Verification,
         attempt: &Attempt,
     ) -> Result<String, Cause> {
         let key = (verification.id.clone(), attempt.no);
-        let occupant = match self.prepare(verification, attempt.no, &attempt.route).await {
+        let occupant = match self.prepare(orders, verification, attempt.no, &attempt.route).await {
             Ok(occupant) => occupant,
             Err(cause) => {
                 self.watch.leave(&key);
@@ -59,11 +61,12 @@ impl Trunks {
 
     async fn prepare(
         &self,
+        orders: &Orders,
         verification: &Verification,
         attempt: AttemptNo,
         trunk: &str,
     ) -> Result<Box<Occupant>, Cause> {
-        let trunk = self.settings.trunks.iter().find(|it| it.name == trunk).ok_or_else(|| {
+        let trunk = orders.trunks.iter().find(|it| it.name == trunk).ok_or_else(|| {
             Cause::because(Reason::CarrierError, format!("there is no trunk {trunk} any more"))
         })?;
         let mut entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()));
@@ -85,14 +88,12 @@ impl Trunks {
             report("find the phrases", &error);
             Cause::because(Reason::CarrierError, "the prompts lack a phrase")
         })?;
-        let advertise = self.settings.advertise;
+        let advertise = orders.advertise;
         let ways: Vec<Way> = ways.into_iter().map(|way| watch::seen(way, advertise)).collect();
         let local = ways.first().map_or(pair.address, |way| way.local);
         let rtp = SocketAddr::new(local.ip(), pair.address.port());
-        let order =
-            order(verification, trunk, ways, place.service_route, rtp, srtp, &self.settings);
-        let settings =
-            voice::Settings { call_limit: self.settings.call_limit, ..voice::Settings::default() };
+        let order = order(verification, trunk, ways, place.service_route, rtp, srtp, orders);
+        let settings = voice::Settings { call_limit: orders.limit, ..voice::Settings::default() };
         let prompts = Arc::clone(&self.shared.prompts);
         Ok(Box::new(Occupant {
             leg: Leg::new(order, lines, prompts, entropy, settings),
@@ -135,7 +136,7 @@ fn order(
     service_route: Vec<Route>,
     rtp: SocketAddr,
     srtp: Protection,
-    settings: &Settings,
+    orders: &Orders,
 ) -> voice::Order {
     let brand = verification.request.brand.as_ref().map(|brand| brand.as_str());
     let Introduction { target, from, routes, headers } =
@@ -148,7 +149,7 @@ fn order(
         headers,
         redirects: trunk.redirects.clone(),
         credentials: trunk.credentials.as_ref().map(TrunkCredentials::for_digest),
-        ring_timeout: settings.ring_timeout,
+        ring_timeout: orders.ring,
         first_response: verification.has_another_way().then_some(FIRST_RESPONSE),
     };
     let brand = brand.map(str::to_owned);

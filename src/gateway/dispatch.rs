@@ -404,8 +404,8 @@ impl<H: Hands> Dispatcher<H> {
             Receipt::Unclear => return Ok(()),
         };
         self.gateway.signal(id, Signal::Placed { attempt: no, handle }).await?;
-        let now = self.gateway.now();
-        for (pause, signal) in rehearsal::cues(&self.gateway.0.orders, verification, attempt, now) {
+        let (orders, now) = (self.gateway.orders(), self.gateway.now());
+        for (pause, signal) in rehearsal::cues(&orders, verification, attempt, now) {
             tokio::time::sleep(pause).await;
             self.gateway.signal(id, signal).await?;
         }

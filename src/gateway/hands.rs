@@ -1,16 +1,13 @@
 //! The hands that reach real phones and real customers: SIP trunks, carriers and the outbound
 //! client.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::dispatch::{Hands, report};
 use super::engine::{Command, Shared};
 use super::line::Calls;
-use super::orders::Orders;
-use super::settings::Settings;
-use super::smsc::Smsc;
+use super::orders::{Orders, Present};
 use super::watch::{Room, Watch};
 use super::webhook::{Courier, Failure, Unanswered};
 use crate::ambient::Timestamp;
@@ -30,8 +27,8 @@ const RING: Duration = Duration::from_secs(20);
 
 /// SIP trunks and the outbound client.
 pub(super) struct Trunks {
-    /// Trunks, tenants and limits.
-    pub(super) settings: Settings,
+    /// Trunks, carriers, tenants and limits.
+    pub(super) present: Present,
     /// What the engines share.
     pub(super) shared: Arc<Shared>,
     /// Which leg sits where.
@@ -40,16 +37,12 @@ pub(super) struct Trunks {
     pub(super) watch: Watch,
     /// The outbound client.
     pub(super) courier: Courier,
-    /// What carriers are told.
-    pub(super) orders: Arc<Orders>,
-    /// The sessions of carriers that speak SMPP, by name.
-    pub(super) smscs: HashMap<String, Smsc>,
 }
 
 impl Hands for Trunks {
     async fn room(&self, verification: &Verification, attempt: AttemptNo) -> Result<Room, Cause> {
         let Some(found) = verification.find(attempt) else { return Ok(Room::Free) };
-        if self.orders.carrier(&found.route).is_some() {
+        if self.present.get().carrier(&found.route).is_some() {
             return Ok(Room::Free);
         }
         // Whoever waits must still be there to be rung.
@@ -62,27 +55,29 @@ impl Hands for Trunks {
         let Some(attempt) = verification.find(attempt) else {
             return Receipt::Refused(Cause::because(Reason::CarrierError, "no such attempt"));
         };
-        if self.orders.carrier(&attempt.route).is_some() {
-            return self.order(verification, attempt).await;
+        let orders = self.present.get();
+        if orders.carrier(&attempt.route).is_some() {
+            return self.order(&orders, verification, attempt).await;
         }
-        match self.dial(verification, attempt).await {
+        match self.dial(&orders, verification, attempt).await {
             Ok(handle) => Receipt::Taken(handle),
             Err(cause) => Receipt::Refused(cause),
         }
     }
 
     async fn reconcile(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
+        let orders = self.present.get();
         let find = || {
             let attempt = verification.find(attempt)?;
-            let carrier = self.orders.adapter(&attempt.route)?;
-            let written = self.orders.write(verification, attempt, self.shared.clock.now()).ok()?;
-            let request = carrier.find(&self.orders.order(verification, &written))?;
+            let carrier = orders.adapter(&attempt.route)?;
+            let written = orders.write(verification, attempt, self.shared.clock.now()).ok()?;
+            let request = carrier.find(&orders.order(verification, &written))?;
             Some((carrier, written, request))
         };
         let Some((carrier, written, request)) = find() else { return Receipt::Unclear };
         match self.courier.ask(request).await {
             Ok((status, body)) => {
-                carrier.found(&self.orders.order(verification, &written), status, &body)
+                carrier.found(&orders.order(verification, &written), status, &body)
             }
             Err(_) => Receipt::Unclear,
         }
@@ -95,8 +90,9 @@ impl Hands for Trunks {
         handle: Option<&str>,
         farewell: Farewell,
     ) {
+        let orders = self.present.get();
         let found = verification.find(attempt);
-        let carrier = found.and_then(|attempt| self.orders.adapter(&attempt.route));
+        let carrier = found.and_then(|attempt| orders.adapter(&attempt.route));
         if let Some(carrier) = carrier {
             // A carrier that told us of the answer says goodbye by itself.
             let handle = handle.or_else(|| found?.call_id.as_deref());
@@ -127,12 +123,13 @@ impl Hands for Trunks {
     }
 
     async fn write(&self, carrier: &str, to: &PhoneNumber, body: &Body, name: &str) {
-        if let Some(smsc) = self.smscs.get(carrier) {
+        let orders = self.present.get();
+        if let Some(smsc) = orders.smscs.get(carrier) {
             smsc.send(to, body, NOTICE_LIFE).await;
             return;
         }
-        let Some(adapter) = self.orders.adapter(carrier) else { return };
-        let hooks = self.orders.hooks(carrier, name);
+        let Some(adapter) = orders.adapter(carrier) else { return };
+        let hooks = orders.hooks(carrier, name);
         let what = What::Text { body, valid: NOTICE_LIFE };
         let order = Order { id: name, to, hooks: &hooks, since: self.shared.clock.now(), what };
         if let Ok(request) = adapter.order(&order) {
@@ -141,7 +138,8 @@ impl Hands for Trunks {
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<(), Failure> {
-        let tenant = self.settings.tenants.iter().find(|it| it.name == delivery.tenant);
+        let orders = self.present.get();
+        let tenant = orders.tenant(&delivery.tenant);
         let endpoint = tenant.and_then(|tenant| tenant.endpoint(&delivery.url));
         let endpoint = endpoint
             .ok_or_else(|| Failure::Retry("the endpoint is no longer configured".to_owned()))?;
@@ -152,20 +150,25 @@ impl Hands for Trunks {
 
 impl Trunks {
     /// Has a carrier carry an attempt out.
-    async fn order(&self, verification: &Verification, attempt: &Attempt) -> Receipt {
+    async fn order(
+        &self,
+        orders: &Orders,
+        verification: &Verification,
+        attempt: &Attempt,
+    ) -> Receipt {
         let name = &attempt.route;
-        let written = match self.orders.write(verification, attempt, self.shared.clock.now()) {
+        let written = match orders.write(verification, attempt, self.shared.clock.now()) {
             Ok(written) => written,
             Err(cause) => return Receipt::Refused(cause),
         };
-        if let (Some(smsc), Some(body)) = (self.smscs.get(name), written.body()) {
+        if let (Some(smsc), Some(body)) = (orders.smscs.get(name), written.body()) {
             return smsc.send(&verification.request.to, body, written.valid()).await;
         }
-        let Some(carrier) = self.orders.adapter(name) else {
+        let Some(carrier) = orders.adapter(name) else {
             let why = format!("{name} carries none of this");
             return Receipt::Refused(Cause::because(Reason::CarrierError, why));
         };
-        let request = match carrier.order(&self.orders.order(verification, &written)) {
+        let request = match carrier.order(&orders.order(verification, &written)) {
             Ok(request) => request,
             Err(cause) => return Receipt::Refused(cause),
         };

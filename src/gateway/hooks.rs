@@ -117,7 +117,7 @@ impl Gateway {
     /// # Errors
     /// When it is not taken; nothing has changed then.
     pub async fn hook(&self, call: Call<'_>) -> Result<HttpAnswer, HookError> {
-        let orders = &self.0.orders;
+        let orders = self.orders();
         let carrier = orders.carrier(call.carrier).ok_or(HookError::Unknown)?;
         let adapter = carrier.carrier().ok_or(HookError::Unknown)?;
         let (this, part) = match self.admit(carrier, &call)? {
@@ -151,7 +151,7 @@ impl Gateway {
     fn admit<'a>(&self, carrier: &Provider, call: &Call<'a>) -> Result<Admitted<'a>, HookError> {
         match call.about {
             Address::Attempt { attempt, token, part } => {
-                if !self.0.orders.vault.is_hook_token(call.carrier, attempt, token) {
+                if !self.0.vault.is_hook_token(call.carrier, attempt, token) {
                     return Err(self.forged(call.carrier, "token"));
                 }
                 if attempt.starts_with(NOTICE) {
@@ -248,7 +248,7 @@ impl Gateway {
     /// Takes a text of a person, once, whatever the carrier calls the request that brings it. It is
     /// remembered after it is taken: what could not be taken comes again.
     async fn written(&self, carrier: &str, mut text: Text) -> Result<(), Fault> {
-        let orders = &self.0.orders;
+        let orders = self.orders();
         if orders.adapter(carrier).is_none() {
             // A name that is made of what the text says must not tell it.
             text.id = orders.vault.hook_token(carrier, &text.id);

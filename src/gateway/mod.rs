@@ -20,6 +20,7 @@ mod line;
 mod orders;
 mod ports;
 mod rehearsal;
+mod reload;
 mod replies;
 mod resolver;
 mod start;
@@ -38,9 +39,9 @@ pub use self::dispatch::Hands;
 use self::dispatch::{Job, Work};
 use self::hub::Hub;
 pub use self::line::Unconnected;
-use self::orders::Orders;
+use self::orders::{Orders, Present};
 use self::resource::Resource;
-use self::settings::{ApiKey, Tenant};
+use self::settings::{ApiKey, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
 use self::watch::Watch;
 pub use self::watch::{HopView, Room, TrunkView};
@@ -52,7 +53,7 @@ use crate::store::{
 };
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{AttemptNo, AttemptState};
-use crate::verify::code::{Binding, Code, Pin};
+use crate::verify::code::{Binding, Code, Pin, Vault};
 use crate::verify::policy::{self, Refusal, Rules};
 use crate::verify::request::{Channel, Request};
 use crate::verify::route::{NoRoute, Route, Table};
@@ -91,8 +92,12 @@ struct Inner {
     entropy: Mutex<Entropy>,
     store: Store,
     owner: Owner,
-    orders: Arc<Orders>,
-    routes: Table,
+    /// As it was started; a reload leaves some of it alone.
+    started: Settings,
+    present: Present,
+    vault: Vault,
+    /// What carriers tell on sessions of their own goes there; a simulation has none.
+    sessions: Option<smsc::Events>,
     hub: Hub,
     draining: AtomicBool,
     /// Whether the last claim could use the store.
@@ -229,7 +234,8 @@ impl Gateway {
     #[must_use]
     pub fn tenant_of(&self, presented: &ApiKey) -> Option<Arc<Tenant>> {
         let mut found = None;
-        for tenant in &self.0.orders.tenants {
+        let orders = self.orders();
+        for tenant in &orders.tenants {
             for key in &tenant.keys {
                 if key.matches(presented) {
                     found = Some(tenant);
@@ -259,7 +265,8 @@ impl Gateway {
             return Err(BeginError::NotReady("this node is shutting down".to_owned()));
         }
         let (request, dry_run) = (&asked.request, asked.dry_run);
-        let (rules, routes) = self.rules_for(tenant);
+        let orders = self.orders();
+        let (rules, routes) = rules_for(&orders, tenant);
         if tenant.test && !rehearsal::knows(request.to.expose()) {
             return Err(Refusal::NotReserved.into());
         }
@@ -285,14 +292,6 @@ impl Gateway {
         }
     }
 
-    /// What a tenant may do, and by whom: a test tenant reaches the test numbers, by nobody.
-    fn rules_for<'a>(&'a self, tenant: &'a Tenant) -> (Cow<'a, Rules>, Cow<'a, Table>) {
-        if tenant.test {
-            return (Cow::Owned(rehearsal::rules()), Cow::Owned(rehearsal::routes()));
-        }
-        (Cow::Borrowed(&tenant.rules), Cow::Borrowed(&self.0.routes))
-    }
-
     /// A name, and the seed of everything that is left to chance.
     fn naming(&self, now: Timestamp) -> (VerificationId, u64) {
         let mut entropy = self.0.entropy.lock().unwrap_or_else(PoisonError::into_inner);
@@ -316,7 +315,7 @@ impl Gateway {
         let secret = request
             .ways()
             .any(|way| way.mode.has_code())
-            .then(|| self.0.orders.vault.secret(binding, digits, chosen, pin.as_ref()));
+            .then(|| self.0.vault.secret(binding, digits, chosen, pin.as_ref()));
         Birth { id, tenant: tenant.name.clone(), request, route, secret, seed }
     }
 
@@ -589,8 +588,13 @@ impl Gateway {
             .collect()
     }
 
-    fn tenant(&self, name: &str) -> Option<&Arc<Tenant>> {
-        self.0.orders.tenant(name)
+    /// What holds now. Whoever needs more of it than one answer asks once.
+    fn orders(&self) -> Arc<Orders> {
+        self.0.present.get()
+    }
+
+    fn tenant(&self, name: &str) -> Option<Arc<Tenant>> {
+        self.orders().tenant(name).cloned()
     }
 
     /// Whether a carrier's name for something is that of another verification's attempt.
@@ -607,7 +611,7 @@ impl Gateway {
     /// Whether an attempt goes by a carrier: it then lives on without this node.
     fn is_by_carrier(&self, verification: &Verification, attempt: AttemptNo) -> bool {
         let attempt = verification.find(attempt);
-        attempt.is_some_and(|attempt| self.0.orders.carrier(&attempt.route).is_some())
+        attempt.is_some_and(|attempt| self.orders().carrier(&attempt.route).is_some())
     }
 
     /// The duties of attempts that this step carried to their end. A call of our own is one until
@@ -640,11 +644,12 @@ impl Gateway {
         let named = |alias| Alias { alias, record: next.id.to_string(), expires };
         let earlier = |no| before.and_then(|before| before.find(no));
         let mut aliases = Vec::new();
+        let orders = self.orders();
         for attempt in &next.attempts {
             let known = earlier(attempt.no);
-            let Some(carrier) = self.0.orders.carrier(&attempt.route) else { continue };
+            let Some(carrier) = orders.carrier(&attempt.route) else { continue };
             if known.is_none() && attempt.channel == Channel::Sms {
-                let vault = &self.0.orders.vault;
+                let vault = &self.0.vault;
                 aliases.push(named(vault.pair("reply", &next.request.to, &carrier.sender)));
             }
             // A carrier that names nothing tells nothing by a name.
@@ -658,10 +663,9 @@ impl Gateway {
 
     /// The same, with a fingerprint that tells nothing without the gateway's key.
     fn keyed(&self, answer: AnswerOf) -> AnswerOf {
-        let idempotency = answer.idempotency.map(|it| Idempotency {
-            fingerprint: self.0.orders.vault.fingerprint(&it.fingerprint),
-            ..it
-        });
+        let idempotency = answer
+            .idempotency
+            .map(|it| Idempotency { fingerprint: self.0.vault.fingerprint(&it.fingerprint), ..it });
         AnswerOf { idempotency, ..answer }
     }
 
@@ -720,6 +724,14 @@ impl Gateway {
         self.0.store.commit(commit).await?;
         Ok(())
     }
+}
+
+/// What a tenant may do, and by whom: a test tenant reaches the test numbers, by nobody.
+fn rules_for<'a>(orders: &'a Orders, tenant: &'a Tenant) -> (Cow<'a, Rules>, Cow<'a, Table>) {
+    if tenant.test {
+        return (Cow::Owned(rehearsal::rules()), Cow::Owned(rehearsal::routes()));
+    }
+    (Cow::Borrowed(&tenant.rules), Cow::Borrowed(&orders.routes))
 }
 
 /// How a carrier's receipt finds its attempt.

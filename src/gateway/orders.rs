@@ -1,14 +1,19 @@
-//! What a carrier is told about an attempt: the order, the text, the address it reports to.
+//! What attempts are carried out by, as it holds now; and what a carrier is told about one: the order,
+//! the text, the address it reports to.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::settings::{Provider, Tenant};
+use super::settings::{Provider, Settings, Tenant, Trunk};
+use super::smsc::Smsc;
 use crate::ambient::Timestamp;
 use crate::carrier::{Ask, Body, Carrier, Order, Scene, What};
 use crate::verify::attempt::{Attempt, AttemptNo, AttemptState};
 use crate::verify::code::{Binding, Vault};
 use crate::verify::request::{Channel, Mode};
+use crate::verify::route::Table;
 use crate::verify::signal::{Cause, Reason};
 use crate::verify::text::{Fill, Kind, Texts};
 use crate::verify::{Verification, VerificationId};
@@ -16,9 +21,38 @@ use crate::verify::{Verification, VerificationId};
 /// The most segments of a text: more is a mistake that costs money.
 pub(super) const SEGMENTS_MOST: usize = 10;
 
-/// What carriers are told, and by which names they are known.
+/// What holds now; a reload puts another in its place, whole. Cheap to clone; every clone is the same.
+#[derive(Clone, Debug)]
+pub(super) struct Present(Arc<RwLock<Arc<Orders>>>);
+
+impl Present {
+    /// These, for a start.
+    pub(super) fn new(orders: Orders) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(orders))))
+    }
+
+    /// What holds now. It goes on holding for whoever has it.
+    pub(super) fn get(&self) -> Arc<Orders> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Others from now on.
+    pub(super) fn set(&self, orders: Orders) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(orders);
+    }
+}
+
+/// Everything that attempts are carried out by, and that may change while the gateway runs.
 #[derive(Debug)]
 pub(super) struct Orders {
+    /// SIP peers.
+    pub(super) trunks: Vec<Trunk>,
+    /// Which numbers go which way.
+    pub(super) routes: Table,
+    /// The address that trunks reach this machine by, where it is not the machine's own.
+    pub(super) advertise: Option<IpAddr>,
+    /// The sessions of carriers that speak SMPP, by name.
+    pub(super) smscs: HashMap<String, Smsc>,
     /// The carriers.
     pub(super) carriers: Vec<Provider>,
     /// Where they call back; without a slash at its end.
@@ -57,6 +91,23 @@ impl Written {
 }
 
 impl Orders {
+    /// What these settings say.
+    pub(super) fn new(settings: &Settings, vault: Vault, smscs: HashMap<String, Smsc>) -> Self {
+        Self {
+            trunks: settings.trunks.clone(),
+            routes: settings.routes.clone(),
+            advertise: settings.advertise,
+            smscs,
+            carriers: settings.carriers.clone(),
+            public_url: settings.public_url.clone(),
+            vault,
+            texts: Arc::clone(&settings.texts),
+            tenants: settings.tenants.iter().cloned().map(Arc::new).collect(),
+            ring: settings.ring_timeout,
+            limit: settings.call_limit,
+        }
+    }
+
     /// The carrier of this name.
     pub(super) fn carrier(&self, name: &str) -> Option<&Provider> {
         self.carriers.iter().find(|carrier| carrier.name == name)

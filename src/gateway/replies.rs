@@ -43,7 +43,7 @@ enum Sense {
 impl Gateway {
     /// Takes what a person wrote to one of our numbers.
     pub(super) async fn replied(&self, carrier: &str, text: Text) -> Result<(), Fault> {
-        let orders = &self.0.orders;
+        let orders = self.orders();
         let Some(provider) = orders.carrier(carrier) else { return Ok(()) };
         let known = self.asked(provider, &text).await?;
         let locale = known.first().map_or("en", |it| it.request.locale.as_str()).to_owned();
@@ -77,7 +77,7 @@ impl Gateway {
 
     /// The verifications that this phone was asked from this number of ours, the newest first.
     async fn asked(&self, provider: &Provider, text: &Text) -> Result<Vec<Verification>, Fault> {
-        let pair = self.0.orders.vault.pair("reply", &text.from, &provider.sender);
+        let pair = self.0.vault.pair("reply", &text.from, &provider.sender);
         let mut asked = Vec::new();
         // What was sent to is what was sent from: a carrier that cannot say so says nothing.
         if !same_sender(&provider.sender, &text.to) {
@@ -126,7 +126,7 @@ impl Gateway {
         if !self.may_tell(kind, text, about) {
             return Ok(());
         }
-        let pair = self.0.orders.vault.pair("notice", &text.from, &provider.sender);
+        let pair = self.0.vault.pair("notice", &text.from, &provider.sender);
         let key = format!("notice/{pair}/{}", kind.as_str());
         let now = self.now();
         let row = Answer { key, fingerprint: [0; 32], bytes: Vec::new(), expires: now + QUIET };
@@ -135,7 +135,7 @@ impl Gateway {
         }
         let brand = about.and_then(|about| about.request.brand.as_ref());
         let fill = Fill { brand: brand.map(|brand| brand.as_str()), ..Fill::default() };
-        let body = Body::from(self.0.orders.texts.render(locale, kind, &fill));
+        let body = Body::from(self.orders().texts.render(locale, kind, &fill));
         self.hand_over(Job::Write {
             carrier: provider.name.clone(),
             to: text.from.clone(),
@@ -149,7 +149,8 @@ impl Gateway {
     /// tenant may write. Otherwise whoever writes to us chooses whom we pay for.
     fn may_tell(&self, kind: Kind, text: &Text, about: Option<&Verification>) -> bool {
         let reached = || {
-            let mut tenants = self.0.orders.tenants.iter();
+            let orders = self.orders();
+            let mut tenants = orders.tenants.iter();
             tenants.any(|it| policy::reaches(&text.from, Channel::Sms, &it.rules).is_ok())
         };
         kind == Kind::Wrong || about.is_some() || reached()
@@ -167,8 +168,9 @@ impl Gateway {
         let mut tenants: Vec<&str> = known.iter().map(|it| it.tenant.as_str()).collect();
         tenants.sort_unstable();
         tenants.dedup();
+        let orders = self.orders();
         if !out {
-            tenants = self.0.orders.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+            tenants = orders.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
         }
         if tenants.is_empty() || !out {
             tenants.push(EVERYBODY);
@@ -184,7 +186,7 @@ impl Gateway {
     }
 
     fn choice_of(&self, tenant: &str, phone: &PhoneNumber, sender: &str) -> String {
-        format!("choice/{tenant}/{}", self.0.orders.vault.pair("choice", phone, sender))
+        format!("choice/{tenant}/{}", self.0.vault.pair("choice", phone, sender))
     }
 
     /// Refuses a request whose first way is a text that its phone does not want. A fallback is
@@ -225,7 +227,8 @@ impl Gateway {
         request: &Request,
         carrier: &str,
     ) -> Result<bool, Fault> {
-        let Some(provider) = self.0.orders.carrier(carrier) else { return Ok(true) };
+        let orders = self.orders();
+        let Some(provider) = orders.carrier(carrier) else { return Ok(true) };
         for whose in [tenant, EVERYBODY] {
             let choice = self.choice_of(whose, &request.to, &provider.sender);
             if self.has_opted_out(&choice).await? {

@@ -93,6 +93,18 @@ impl Smsc {
         Self(Arc::new(Shared { settings, clock, jobs, stop, state, reference }))
     }
 
+    /// As it was started.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Whether the two are one session.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// How the session stands.
     #[must_use]
     pub fn state(&self) -> State {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -17,15 +17,16 @@ use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
 use super::hub::Hub;
 use super::line::{Calls, Guard, Known, Net};
-use super::orders::Orders;
+use super::orders::{Orders, Present};
 use super::ports::Ports;
-use super::settings::{By, Settings, StoreSettings};
-use super::smsc::Smsc;
+use super::settings::{Settings, StoreSettings};
+use super::smsc::Events;
 use super::tap::Tap;
 use super::watch::{Heard, Links, Watch};
 use super::webhook::Courier;
 use super::{Fault, Gateway, Inner};
 use crate::ambient::{self, Clock, Entropy, Timestamp};
+use crate::carrier::smpp::link::State;
 use crate::carrier::{About, News};
 use crate::media::prompt::{Pack, PackError};
 use crate::media::script::Lines;
@@ -34,7 +35,6 @@ use crate::store::{OpenError, Owner, Store};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::code::Vault;
-use crate::verify::route::Table;
 use crate::verify::signal::Signal;
 
 /// How long calls that are ended at once may take to say goodbye: BYE, a challenge, and two copies.
@@ -89,7 +89,6 @@ pub struct Running {
     calls: Arc<Calls>,
     /// Where SIP is spoken.
     pub sip: Vec<Hop>,
-    smscs: Vec<Smsc>,
     tasks: JoinSet<()>,
     engines: Vec<std::thread::JoinHandle<()>>,
 }
@@ -125,6 +124,15 @@ impl<H: Hands> Turns<H> {
         }
         Ok(next)
     }
+}
+
+/// What a gateway is made of besides its store and its hands.
+struct Fixed {
+    settings: Settings,
+    vault: Vault,
+    present: Present,
+    watch: Option<Watch>,
+    sessions: Option<Events>,
 }
 
 impl Gateway {
@@ -167,27 +175,24 @@ impl Gateway {
         let sip = net.bound();
         let links = Links { net, calls: Arc::clone(&calls), known };
         let watch = Watch::start(&settings, &clock, entropy.fork(), links, heard, &mut tasks);
-        let orders = Arc::new(orders(&settings, vault));
-        let (smscs, told) = smscs(&settings, &clock);
-        let routes = settings.routes.clone();
+        let present = Present::new(Orders::new(&settings, vault.clone(), HashMap::new()));
+        let (sessions, told) = mpsc::unbounded_channel();
         let hands = Trunks {
-            settings,
+            present: present.clone(),
             shared,
             calls: Arc::clone(&calls),
             watch: watch.clone(),
             courier,
-            orders: Arc::clone(&orders),
-            smscs: smscs.clone(),
         };
-        let (gateway, turns) = Self::fit(store, orders, routes, clock, entropy, Some(watch), hands);
+        let fixed =
+            Fixed { settings, vault, present, watch: Some(watch), sessions: Some(sessions) };
+        let (gateway, turns) = Self::fit(store, fixed, clock, entropy, hands);
+        // The sessions that the settings name begin as those of a reload do.
+        gateway.reload(&gateway.0.started);
         tasks.spawn(listen(gateway.clone(), learned));
         tasks.spawn(hear(gateway.clone(), told));
-        for (name, smsc) in &smscs {
-            tasks.spawn(tell_of(name.clone(), smsc.clone()));
-        }
         tasks.spawn(turns.run());
-        let smscs = smscs.into_values().collect();
-        let running = Running { gateway: gateway.clone(), calls, sip, smscs, tasks, engines };
+        let running = Running { gateway: gateway.clone(), calls, sip, tasks, engines };
         Ok((gateway, running))
     }
 
@@ -202,29 +207,35 @@ impl Gateway {
         entropy: Entropy,
         hands: H,
     ) -> (Self, Turns<H>) {
-        let orders = Arc::new(orders(settings, vault));
-        Self::fit(store, orders, settings.routes.clone(), clock, entropy, None, hands)
+        let fixed = Fixed {
+            settings: settings.clone(),
+            present: Present::new(Orders::new(settings, vault.clone(), HashMap::new())),
+            vault,
+            watch: None,
+            sessions: None,
+        };
+        Self::fit(store, fixed, clock, entropy, hands)
     }
 
     fn fit<H: Hands>(
         store: Store,
-        orders: Arc<Orders>,
-        routes: Table,
+        fixed: Fixed,
         clock: Clock,
         mut entropy: Entropy,
-        watch: Option<Watch>,
         hands: H,
     ) -> (Self, Turns<H>) {
         let (work, to_do) = mpsc::unbounded_channel();
         let (wake, wakes) = mpsc::unbounded_channel();
         let gateway = Self(Arc::new(Inner {
-            watch,
+            watch: fixed.watch,
             clock,
             owner: Owner::new(format!("node-{}", entropy.token(20))),
             entropy: Mutex::new(entropy),
             store,
-            orders,
-            routes,
+            started: fixed.settings,
+            present: fixed.present,
+            vault: fixed.vault,
+            sessions: fixed.sessions,
             hub: Hub::default(),
             draining: AtomicBool::new(false),
             store_works: AtomicBool::new(true),
@@ -234,18 +245,6 @@ impl Gateway {
         }));
         let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
         (gateway, turns)
-    }
-}
-
-fn orders(settings: &Settings, vault: Vault) -> Orders {
-    Orders {
-        carriers: settings.carriers.clone(),
-        public_url: settings.public_url.clone(),
-        vault,
-        texts: Arc::clone(&settings.texts),
-        tenants: settings.tenants.iter().cloned().map(Arc::new).collect(),
-        ring: settings.ring_timeout,
-        limit: settings.call_limit,
     }
 }
 
@@ -317,7 +316,7 @@ impl Running {
         // The last webhooks and commits of calls that just ended.
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.calls.command_all(|| Command::Exit);
-        for smsc in &self.smscs {
+        for smsc in self.gateway.orders().smscs.values() {
             let _ = tokio::time::timeout(FAREWELL, smsc.stop()).await;
         }
         self.tasks.shutdown().await;
@@ -366,34 +365,13 @@ fn start_engines(
     Ok((calls, threads))
 }
 
-type Told = (String, Vec<(About, News)>);
-
-/// The sessions with carriers that speak SMPP, and what they tell.
-fn smscs(
-    settings: &Settings,
-    clock: &Clock,
-) -> (HashMap<String, Smsc>, mpsc::UnboundedReceiver<Told>) {
-    let (events, told) = mpsc::unbounded_channel();
-    let smscs = settings.carriers.iter().filter_map(|carrier| match &carrier.by {
-        By::Smpp(smsc) => {
-            let smsc = Smsc::start((**smsc).clone(), events.clone(), clock.clone());
-            Some((carrier.name.clone(), smsc))
-        }
-        By::Http(_) => None,
-    });
-    (smscs.collect(), told)
-}
-
 /// Tells when a session is bound, and when it is lost.
-async fn tell_of(carrier: String, smsc: Smsc) {
-    let mut states = smsc.states();
+pub(super) async fn tell_of(carrier: String, mut states: watch::Receiver<State>) {
     let mut bound = None;
     loop {
         let state = states.borrow_and_update().clone();
         if bound != Some(state.bound) {
-            let error = state.last_error.as_deref();
-            let session = Event::Session { carrier: &carrier, bound: state.bound, error };
-            telemetry::observe(&session);
+            tell(&carrier, &state);
             bound = Some(state.bound);
         }
         if states.changed().await.is_err() {
@@ -401,6 +379,15 @@ async fn tell_of(carrier: String, smsc: Smsc) {
         }
     }
 }
+
+/// Tells how a session stands.
+pub(super) fn tell(carrier: &str, state: &State) {
+    let error = state.last_error.as_deref();
+    telemetry::observe(&Event::Session { carrier, bound: state.bound, error });
+}
+
+/// What carriers tell: the carrier's name, and its news.
+type Told = (String, Vec<(About, News)>);
 
 /// Takes what carriers tell on sessions of their own. Each by itself: a receipt that waits for the
 /// answer to its order holds up no other.

@@ -89,6 +89,33 @@ impl Default for Settings {
 /// Writes the metrics of the process in Prometheus' text format.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// Reads the configuration again: which keys only a restart can change, or every mistake in it.
+pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, Vec<Mistake>> + Send + Sync>;
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The key: `trunks[1].target`.
+    pub key: String,
+    /// Its place, what was written, and what would be right.
+    pub told: String,
+}
+
+/// What the operator's pages are made of, besides the gateway.
+#[derive(Clone)]
+pub struct Operator {
+    /// Writes the metrics.
+    pub metrics: Metrics,
+    /// Reads the configuration again, where there is one.
+    pub reload: Option<Reload>,
+}
+
+impl From<Metrics> for Operator {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, reload: None }
+    }
+}
+
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
@@ -114,12 +141,18 @@ struct Bound {
     router: Router,
 }
 
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operator").finish_non_exhaustive()
+    }
+}
+
 /// What every handler may use.
 #[derive(Clone)]
 struct App {
     gateway: Gateway,
     settings: Arc<Settings>,
-    metrics: Metrics,
+    operator: Operator,
     closing: watch::Receiver<bool>,
 }
 
@@ -140,11 +173,16 @@ impl Server {
     pub async fn bind(
         settings: Settings,
         gateway: Gateway,
-        metrics: Metrics,
+        operator: impl Into<Operator>,
     ) -> Result<Self, BindError> {
         let settings = Arc::new(settings);
         let (closing, closes) = watch::channel(false);
-        let app = App { gateway, settings: Arc::clone(&settings), metrics, closing: closes };
+        let app = App {
+            gateway,
+            settings: Arc::clone(&settings),
+            operator: operator.into(),
+            closing: closes,
+        };
         let api = Bound::new(settings.api_listen, router(api_routes(), app.clone())).await?;
         let admin = match settings.admin_listen {
             Some(address) => Some(Bound::new(address, router(admin_routes(), app)).await?),
@@ -237,8 +275,11 @@ fn hook_routes() -> Vec<Route> {
 
 /// Every route of the operator's listener.
 fn admin_routes() -> Vec<Route> {
-    let mut routes =
-        vec![("get", "/metrics", get(ops::metrics)), ("get", "/admin/v1/trunks", get(ops::trunks))];
+    let mut routes = vec![
+        ("get", "/metrics", get(ops::metrics)),
+        ("get", "/admin/v1/trunks", get(ops::trunks)),
+        ("post", "/admin/v1/reload", post(ops::reload)),
+    ];
     routes.extend(health_routes());
     routes
 }

@@ -1,12 +1,13 @@
-//! For those who run it: health, readiness, metrics.
+//! For those who run it: health, readiness, metrics, the configuration.
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, written};
+use super::problem::{Code, FieldCode, FieldError, Problem};
+use super::{App, Mistake, written};
 use crate::gateway::TrunkView;
 use crate::telemetry;
 
@@ -76,7 +77,32 @@ struct Trunks {
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     telemetry::observe(&telemetry::Event::Tasks(tasks));
-    written(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (app.metrics)())
+    written(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (app.operator.metrics)())
+}
+
+/// The configuration was read again.
+#[derive(Serialize)]
+struct Reloaded {
+    /// What only a restart can change, and was left as it was.
+    needs_restart: Vec<String>,
+}
+
+/// Reads the configuration again.
+pub(super) async fn reload(State(app): State<App>) -> Response {
+    let Some(reload) = app.operator.reload else {
+        return Problem::new(Code::NotFound).into_response();
+    };
+    let read = tokio::task::spawn_blocking(move || reload()).await;
+    match read {
+        Ok(Ok(needs_restart)) => json(StatusCode::OK, &Reloaded { needs_restart }),
+        Ok(Err(mistakes)) => {
+            let blamed =
+                |Mistake { key, told }| FieldError::new(key, FieldCode::InvalidValue, told);
+            let errors = mistakes.into_iter().map(blamed).collect();
+            Problem::new(Code::InvalidConfiguration).blaming(errors).into_response()
+        }
+        Err(_) => Problem::new(Code::Internal).into_response(),
+    }
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {

@@ -82,6 +82,8 @@ codes! {
         "mend the fields named in errors";
     IdempotencyMismatch = "idempotency_mismatch" UNPROCESSABLE_ENTITY "The idempotency key belongs to another request"
         "this Idempotency-Key was sent before with another body or path; take a new one";
+    InvalidConfiguration = "invalid_configuration" UNPROCESSABLE_ENTITY "The configuration has mistakes"
+        "nothing has changed; mend what is named in errors, and reload again";
     NoRoute = "no_route" UNPROCESSABLE_ENTITY "No trunk carries this number"
         "no route fits this number";
     TooManyChecks = "too_many_checks" TOO_MANY_REQUESTS "Too many wrong codes"

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::ambient::{Clock, Timestamp};
+use crate::gateway::settings::Trunk;
 use crate::telemetry::{self, Event};
 
 /// What one stranger may send: 20 messages a second, 50 at once.
@@ -61,6 +62,18 @@ impl Known {
         }
         if addresses.len() > MOST_ADDRESSES {
             addresses.remove(0);
+        }
+    }
+
+    /// These trunks from now on. Addresses that are written as such are known at once, those of names as
+    /// soon as they are resolved; whoever stays is known as before.
+    pub(in crate::gateway) fn set(&self, trunks: &[Trunk]) {
+        let stays = |name: &String| trunks.iter().any(|trunk| trunk.name == *name);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|name, _| stays(name));
+        for trunk in trunks {
+            for place in trunk.proxy.iter().chain([&trunk.target]) {
+                let _ = place.host.parse().map(|address| self.learn(&trunk.name, address));
+            }
         }
     }
 

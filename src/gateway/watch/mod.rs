@@ -180,6 +180,7 @@ impl Watch {
     /// These trunks from now on; those that stay as they were are left as they are.
     pub(super) fn set(&self, trunks: &[Trunk]) {
         let exit = |trunk: &Trunk| self.0.links.net.exit(&trunk.tls, &trunk.target.host);
+        self.0.links.known.set(trunks);
         let asked = self.fleet().set(self.now(), trunks, exit);
         self.listen(&asked);
         self.0.sooner.notify_one();
