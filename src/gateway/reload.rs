@@ -61,6 +61,7 @@ impl Gateway {
             ("store.url", started.store != settings.store),
             ("store.secret", started.secret != settings.secret),
             ("sip.listen", started.sip_listen != settings.sip_listen),
+            ("sip.dns", started.dns != settings.dns),
             ("sip.rtp_ports", started.rtp_ports != settings.rtp_ports),
             ("sip.engines", started.engines != settings.engines),
         ]
@@ -76,5 +77,56 @@ async fn end(name: String, smsc: Smsc, another: Option<Smsc>) {
     smsc.stop().await;
     if let Some(another) = another {
         start::tell(&name, &another.state());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::ambient::{Clock, Entropy};
+    use crate::carrier::smpp;
+    use crate::gateway::settings::Provider;
+    use crate::media::prompt::Pack;
+
+    fn settings(centres: &[(&str, &str)]) -> Settings {
+        let provider = |(name, password): &(&str, &str)| {
+            // Nothing listens there.
+            let (at, password) = (("127.0.0.1", 9), Zeroizing::new((*password).to_owned()));
+            let by = By::Smpp(Box::new(smpp::Settings::new(*name, at, "us", password, "38383")));
+            let (name, sender) = ((*name).to_owned(), "38383".to_owned());
+            Provider { name, sender, inbound_token: None, by }
+        };
+        Settings { carriers: centres.iter().map(provider).collect(), ..Settings::bare() }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_stays_as_it_was_stays_up() {
+        let prompts = Arc::new(Pack::english().unwrap());
+        let first = settings(&[("stays", "a"), ("changes", "a"), ("goes", "a")]);
+        let (gateway, running) =
+            Gateway::start(first, Clock::system(), Entropy::from_number(1), prompts, None).unwrap();
+        let before = gateway.orders();
+        let second = settings(&[("stays", "a"), ("changes", "b"), ("comes", "a")]);
+        assert_eq!(gateway.reload(&second), [""; 0]);
+        let after = gateway.orders();
+        let session = |orders: &Orders, name: &str| orders.smscs.get(name).cloned();
+        let is_same = |name: &str| {
+            let (before, after) = (session(&before, name), session(&after, name));
+            before.zip(after).map(|(before, after)| before.is(&after))
+        };
+        assert_eq!(is_same("stays"), Some(true));
+        assert_eq!(is_same("changes"), Some(false));
+        assert!(session(&after, "goes").is_none() && session(&after, "comes").is_some());
+        // Who was left behind comes to an end.
+        for name in ["changes", "goes"] {
+            let mut states = session(&before, name).unwrap().states();
+            while states.changed().await.is_ok() {}
+        }
+        assert_eq!(gateway.reload(&Settings { engines: Some(2), ..second }), ["sip.engines"]);
+        running.drain(std::time::Duration::ZERO).await;
     }
 }

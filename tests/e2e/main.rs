@@ -40,6 +40,7 @@ mod lost;
 mod pcap;
 mod peers;
 mod phone;
+mod reload;
 mod serve;
 mod sipp;
 mod smsc;

@@ -94,6 +94,25 @@ impl Gateway {
         (self.process, [self.api, self.admin, self.sip]) = serve(self.folder.path());
     }
 
+    /// Changes its configuration; it reads that when it is told to.
+    pub(crate) fn rewrite(&self, change: impl FnOnce(&str) -> String) {
+        let file = self.folder.path().join("octothorpe.toml");
+        let before = std::fs::read_to_string(&file).unwrap();
+        let after = change(&before);
+        assert_ne!(before, after, "nothing changed");
+        std::fs::write(file, after).unwrap();
+    }
+
+    /// Has it read its configuration again, by HTTP.
+    pub(crate) fn reload(&self) -> Answer {
+        request(self.admin, "POST", "/admin/v1/reload", &[], b"")
+    }
+
+    /// Has it read its configuration again, by SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal("HUP");
+    }
+
     /// Where the API listens.
     pub(crate) fn api(&self) -> SocketAddr {
         self.api

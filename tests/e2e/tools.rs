@@ -181,9 +181,14 @@ impl Process {
 
     /// SIGTERM; it must then end well.
     pub(crate) fn terminate(&mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("TERM");
         assert!(self.wait("it stops", Duration::from_secs(20)).success());
+    }
+
+    /// Sends it a signal: `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let (name, process) = (format!("-{name}"), self.child.id().to_string());
+        assert!(Command::new("kill").args([name, process]).status().unwrap().success());
     }
 
     /// Whether it still runs.
