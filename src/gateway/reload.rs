@@ -105,6 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_that_stays_as_it_was_stays_up() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let prompts = Arc::new(Pack::english().unwrap());
         let first = settings(&[("stays", "a"), ("changes", "a"), ("goes", "a")]);
         let (gateway, running) =
