@@ -28,7 +28,9 @@ impl Gateway {
         if let Some(watch) = &self.0.watch {
             watch.set(&settings.trunks);
         }
-        self.0.present.set(Orders::new(settings, self.0.vault.clone(), smscs));
+        let orders = Orders::new(settings, self.0.vault.clone(), smscs);
+        // The watch tells the trunks of this address, too, and was told it at the start.
+        self.0.present.set(Orders { advertise: self.0.started.advertise, ..orders });
         self.left(settings)
     }
 
@@ -61,6 +63,7 @@ impl Gateway {
             ("store.url", started.store != settings.store),
             ("store.secret", started.secret != settings.secret),
             ("sip.listen", started.sip_listen != settings.sip_listen),
+            ("sip.advertise", started.advertise != settings.advertise),
             ("sip.dns", started.dns != settings.dns),
             ("sip.rtp_ports", started.rtp_ports != settings.rtp_ports),
             ("sip.engines", started.engines != settings.engines),
