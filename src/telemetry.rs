@@ -61,6 +61,15 @@ pub enum Event<'a> {
         /// How much came from there since the log told of it, where it is time to tell again.
         told: Option<u64>,
     },
+    /// A SIP connection ended, or could not be had.
+    Disconnected {
+        /// The far end.
+        peer: SocketAddr,
+        /// TCP or TLS, in lower case.
+        transport: &'static str,
+        /// Why.
+        why: &'a dyn std::error::Error,
+    },
     /// A request that claims to be a carrier's is not believed.
     Forged {
         /// The carrier's name.
@@ -156,6 +165,10 @@ pub fn observe(event: &Event<'_>) {
             let from = if *is_trunk { "trunk" } else { "stranger" };
             let kind = (*kind).to_owned();
             counter!("octothorpe_sip_stray_total", "from" => from, "kind" => kind).increment(1);
+        }
+        Event::Disconnected { peer, transport, why } => {
+            tracing::debug!(%peer, transport, %why, "SIP connection ended");
+            counter!("octothorpe_sip_disconnected_total", "transport" => *transport).increment(1);
         }
         Event::Forged { carrier, why } => {
             tracing::warn!(carrier, why, "hook not believed");
@@ -320,6 +333,7 @@ fn describe() {
         ("octothorpe_signals_ignored_total", "Signals that changed nothing."),
         ("octothorpe_notes_total", "Oddities that calls saw and coped with."),
         ("octothorpe_sip_stray_total", "SIP messages that belong to no call, by source and kind."),
+        ("octothorpe_sip_disconnected_total", "SIP connections that ended, or could not be had."),
         ("octothorpe_rtp_anomalies_total", "RTP and RTCP packets dropped or odd."),
         ("octothorpe_rtp_sent_total", "RTP packets sent."),
         ("octothorpe_rtp_received_total", "RTP packets accepted."),

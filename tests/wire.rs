@@ -14,6 +14,7 @@ use std::time::Duration;
 use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::sip::call::{Call, Input, Order, Output, State, Target};
 use octothorpe::sip::digest::Credentials;
+use octothorpe::sip::frame::{Frame, Framer, Unframed};
 use octothorpe::sip::message::{self, Incoming, Malformed, Message};
 use octothorpe::sip::{
     Hop, Method, NameAddr, Request, Response, Route, Settings, Uri, Way, stateless,
@@ -225,6 +226,43 @@ fn no_vector_is_left_out() {
         }
     }
     assert_eq!(count, CORPUS.len());
+}
+
+/// In a stream, only the Content-Length says where a message ends.
+#[test]
+fn every_vector_is_cut_from_a_stream_by_its_content_length_alone() {
+    let mut odd = Vec::new();
+    for (name, _) in CORPUS {
+        let bytes = vector(name);
+        let (found, end) = cut(&[&bytes]);
+        let whole = [Frame::Message(bytes)];
+        if found != whole || end != Ok(()) {
+            odd.push((name, found.len(), end));
+        }
+    }
+    // How many frames come of each of the others, and how the stream goes on.
+    let others = [
+        // Two messages, a line end between them, and more body than the second says.
+        ("rfc4475/dblreq", 3, Err(Unframed::NoLength)),
+        ("rfc4475/clerr", 0, Ok(())),
+        ("rfc4475/ncl", 0, Err(Unframed::BadLength)),
+        ("rfc4475/baddn", 0, Ok(())),
+        ("rfc4475/mcl01", 0, Err(Unframed::BadLength)),
+        ("rfc4475/inv2543", 0, Err(Unframed::NoLength)),
+        ("sip-extra/no-content-length-udp", 0, Err(Unframed::NoLength)),
+        ("sip-extra/leading-crlf", 2, Ok(())),
+        ("sip-extra/lf-only", 0, Ok(())),
+        ("sip-extra/cl-too-big-datagram", 0, Ok(())),
+        ("sip-extra/cl-smaller-than-body", 1, Ok(())),
+        ("sip-extra/truncated-headers", 0, Ok(())),
+    ];
+    assert_eq!(odd, others);
+}
+
+fn cut(chunks: &[&[u8]]) -> (Vec<Frame>, Result<(), Unframed>) {
+    let (mut framer, mut out) = (Framer::default(), Vec::new());
+    let end = chunks.iter().try_for_each(|chunk| framer.push(chunk, &mut out));
+    (out, end)
 }
 
 /// Each as it is, and once more with the lines in front that make it a message of the call.
@@ -534,6 +572,30 @@ proptest! {
             assert_clean(&bytes);
             readable(&bytes);
         }
+    }
+
+    #[test]
+    fn however_a_stream_comes_it_says_the_same(
+        names in prop::collection::vec(prop::sample::select(&CORPUS[..]), 0..5),
+        line_ends in prop::collection::vec(0_usize..3, 5),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let messages = |frames: Vec<Frame>| {
+            frames.into_iter().filter(|it| matches!(it, Frame::Message(_))).collect::<Vec<_>>()
+        };
+        let mut stream = Vec::new();
+        for ((name, _), count) in names.iter().zip(line_ends) {
+            stream.extend(b"\r\n".repeat(count));
+            stream.extend(vector(name));
+        }
+        let (whole, end) = cut(&[&stream]);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
+        let (pieces, piecewise_end) = cut(&chunks);
+        prop_assert_eq!(messages(whole), messages(pieces));
+        prop_assert_eq!(end, piecewise_end);
     }
 
     #[test]

@@ -128,6 +128,15 @@ impl EngineHandle {
     }
 }
 
+/// An engine that only takes what it is told.
+#[cfg(test)]
+pub(super) fn deaf() -> (EngineHandle, Receiver<Command>) {
+    let poll = Poll::new().unwrap();
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER).unwrap());
+    let (commands, receiver) = mpsc::channel();
+    (EngineHandle { commands, waker }, receiver)
+}
+
 /// Starts an engine thread.
 ///
 /// # Errors

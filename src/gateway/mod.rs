@@ -38,7 +38,7 @@ pub use self::answers::{CheckError, ResendError};
 pub use self::dispatch::Hands;
 use self::dispatch::{Job, Work};
 use self::hub::Hub;
-pub use self::line::Unconnected;
+pub use self::line::{Unconnected, stream};
 use self::orders::{Orders, Present};
 use self::resource::Resource;
 use self::settings::{ApiKey, Settings, Tenant};

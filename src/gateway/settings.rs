@@ -34,6 +34,8 @@ pub struct Settings {
     pub secret: Option<Zeroizing<String>>,
     /// Where SIP is spoken; port 0 lets the system choose.
     pub sip_listen: Vec<Hop>,
+    /// What TLS listeners show.
+    pub sip_identity: Option<TlsIdentity>,
     /// First and last port for RTP, both inclusive; RTP takes the even ones, RTCP the odd.
     pub rtp_ports: (u16, u16),
     /// The address that trunks reach this machine by, where it is not the machine's own.
@@ -68,6 +70,7 @@ impl Settings {
             store: StoreSettings::Memory,
             secret: None,
             sip_listen: vec![Hop::udp(SocketAddr::from(([127, 0, 0, 1], 0)))],
+            sip_identity: None,
             rtp_ports: (20_000, 29_999),
             advertise: None,
             dns: None,

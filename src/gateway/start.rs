@@ -154,8 +154,9 @@ impl Gateway {
         };
         let vault = vault(&settings)?;
         Lines::of(&prompts, None)?;
-        let net = Net::bind(&settings.sip_listen)
-            .map_err(|(hop, source)| StartError::Listen { hop, source })?;
+        let (net, listeners) =
+            Net::bind(&settings.sip_listen, settings.sip_identity.as_ref(), clock.clone())
+                .map_err(|(hop, source)| StartError::Listen { hop, source })?;
         let courier = Courier::new()?;
         let (signals, learned) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -171,7 +172,7 @@ impl Gateway {
         let (tell, heard) = mpsc::unbounded_channel();
         let (calls, engines) = start_engines(&settings, &shared, guard, tell)?;
         let mut tasks = JoinSet::new();
-        net.serve(&calls, &mut entropy, &mut tasks);
+        listeners.serve(&calls, &mut entropy, &mut tasks);
         let sip = net.bound();
         let links = Links { net, calls: Arc::clone(&calls), known };
         let watch = Watch::start(&settings, &clock, entropy.fork(), links, heard, &mut tasks);

@@ -15,8 +15,7 @@ const MAX_BODY: usize = 64 * 1024;
 pub enum Frame {
     /// One whole message, as it was on the wire, to be [read](super::message::read).
     Message(Vec<u8>),
-    /// A keep-alive. RFC 5626 § 3.5.1: "The client then sends the double-CRLF (the "ping") [...]
-    /// and the server responds with a single CRLF (the "pong")".
+    /// A keep-alive: two line ends (RFC 5626 § 3.5.1), to be answered by one.
     Ping,
     /// The answer to ours.
     Pong,

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `message` | what came in; the only file that names the parser |
 //! | `uri`, `method`, `via` | the parts of it |
-//! | `frame` | messages out of a stream |
+//! | `frame`, `flow` | messages out of a stream; how a connection lives |
 //! | `hop` | where messages go, and what carries them |
 //! | `compose` | what goes out: one serialiser, proof against injection |
 //! | `digest` | answers to 401 and 407 |
@@ -44,6 +44,9 @@
 //! | Of several challenges the strongest is answered, of one realm only, one to a line (RFC 8760 § 2.4: the topmost) | the order is nothing that an attacker cannot change |
 //! | A hostname in a route or target is not looked up (RFC 3263): the request goes where the peer's own messages come from; so does one to a private address of a public peer | no names are resolved in a core; a NAT that is not told of itself is the rule, and a peer must not make us knock at our own doors |
 //! | No early dialog is ended by BYE (§ 15 allows it) | CANCEL does |
+//! | A wildcard in a certificate's DNS name is accepted for one label (RFC 5922 § 7.2: never) | the certificates of real carriers have them |
+//! | A pong that does not come ends a connection only where one came before (RFC 5626 § 4.4.1: always) | most peers over TCP know no pongs, and ignore what we send to keep the way open; a machine that is gone is noticed by TCP |
+//! | A stream whose Content-Length is missing or no number is closed without an answer (§ 18.3: 400) | where the next message begins cannot be told |
 //! | What belongs to no call is answered only where a trunk sent it (§ 8.2: each request gets a response) | nobody else has reason to speak to us, and a scanner must not learn that we are here |
 //! | A trunk's OPTIONS outside a call is answered with 200, its INVITE with 403 (§ 11.2: with the same) | trunks watch us by OPTIONS; nobody calls us |
 //! | No session timers (RFC 4028), no 100rel (RFC 3262) | a call here lasts seconds; who requires them is told 420 |
@@ -56,6 +59,7 @@ pub mod call;
 pub mod compose;
 pub mod dialog;
 pub mod digest;
+pub mod flow;
 pub mod frame;
 pub mod health;
 pub mod hop;

@@ -6,31 +6,47 @@
 //! | `mod` | which transport leads where, and whose a message is |
 //! | `guard` | how much is spent on what belongs to no call, and who is answered |
 //! | `udp` | datagrams, and what the network says of lost ones |
+//! | `stream` | one connection, and how it is opened |
+//! | `pool` | which connections stand; each one's task |
+//! | `tls` | whom a certificate must be of |
 
 mod guard;
+mod pool;
+pub mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
 mod udp;
 mod unconnected;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub(super) use self::guard::{Guard, Known};
+use self::pool::{Job, Party, Pool};
 use self::udp::Line;
 pub use self::unconnected::Unconnected;
 use super::engine::{Command, EngineHandle};
-use super::settings::Tls;
+use super::settings::{Tls, TlsIdentity};
 use super::watch::Heard;
-use crate::ambient::Entropy;
+use crate::ambient::{Clock, Entropy};
 use crate::sip::message::{self, Incoming};
 use crate::sip::{Hop, Message, Transport, Way, stateless};
+use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
+
+/// How long a fault of a socket keeps it from being read again.
+const AFTER_FAULT: Duration = Duration::from_millis(100);
 
 /// The SIP transports of this node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,48 +55,136 @@ pub(super) struct Net(Arc<Transports>);
 #[derive(Debug)]
 struct Transports {
     lines: Vec<Arc<Line>>,
+    /// What the listeners for connections are bound to.
+    accepting: Vec<Hop>,
+    pool: Arc<Pool>,
+}
+
+/// The listeners of this node, bound and not yet served.
+pub(super) struct Listeners {
+    lines: Vec<Arc<Line>>,
+    accepting: Vec<(Hop, TcpListener, Option<Arc<ServerConfig>>)>,
+    pool: Arc<Pool>,
+    jobs: mpsc::UnboundedReceiver<Job>,
 }
 
 impl Net {
-    /// Binds the listeners.
+    /// Binds the listeners; those of TLS show this certificate.
     ///
     /// # Errors
-    /// When the system refuses one: which, and why.
-    pub(super) fn bind(listen: &[Hop]) -> Result<Self, (Hop, io::Error)> {
-        let bind = |hop: &Hop| Line::bind(hop.address).map_err(|error| (*hop, error));
-        let lines = listen.iter().filter(|hop| hop.transport == Transport::Udp).map(bind);
-        let lines = lines.map(|line| line.map(Arc::new)).collect::<Result<_, _>>()?;
-        Ok(Self(Arc::new(Transports { lines })))
+    /// When the system refuses one, or its certificate cannot be used: which, and why.
+    pub(super) fn bind(
+        listen: &[Hop],
+        identity: Option<&TlsIdentity>,
+        clock: Clock,
+    ) -> Result<(Self, Listeners), (Hop, io::Error)> {
+        let (pool, jobs) = Pool::new(clock);
+        let (mut lines, mut accepting, pool) = (Vec::new(), Vec::new(), Arc::new(pool));
+        for hop in listen {
+            let bound = match hop.transport {
+                Transport::Udp => Line::bind(hop.address).map(|line| lines.push(Arc::new(line))),
+                Transport::Tcp | Transport::Tls => {
+                    accept_at(*hop, identity).map(|listener| accepting.push(listener))
+                }
+            };
+            bound.map_err(|error| (*hop, error))?;
+        }
+        let bound = accepting.iter().map(|(hop, _, _)| *hop).collect();
+        let listeners =
+            Listeners { lines: lines.clone(), accepting, pool: Arc::clone(&pool), jobs };
+        Ok((Self(Arc::new(Transports { lines, accepting: bound, pool })), listeners))
     }
 
     /// Where SIP is taken.
     pub(super) fn bound(&self) -> Vec<Hop> {
-        self.0.lines.iter().map(|line| Hop::udp(line.bound)).collect()
-    }
-
-    /// Serves every listener.
-    pub(super) fn serve(&self, calls: &Arc<Calls>, entropy: &mut Entropy, tasks: &mut JoinSet<()>) {
-        for line in &self.0.lines {
-            tasks.spawn(Arc::clone(line).read(Arc::clone(calls), entropy.fork()));
-        }
+        let lines = self.0.lines.iter().map(|line| Hop::udp(line.bound));
+        lines.chain(self.0.accepting.iter().copied()).collect()
     }
 
     /// A way out for what is said to one trunk: how its TLS is checked, and the name that its
     /// certificate must have unless the settings name another.
-    pub(super) fn exit(&self, _tls: &Tls, _name: &str) -> Exit {
-        Exit { net: self.clone() }
+    pub(super) fn exit(&self, tls: &Tls, name: &str) -> Exit {
+        let party = Party { tls: tls.clone(), name: name.to_owned() };
+        Exit { net: self.clone(), party: Arc::new(party) }
     }
 
     /// The socket that leads to a peer, and our own address there.
     fn line_to(&self, peer: SocketAddr) -> Option<(&Line, SocketAddr)> {
-        self.0.lines.iter().find_map(|line| Some((&**line, line.towards(peer)?)))
+        let mut lines = self.0.lines.iter();
+        lines.find_map(|line| Some((&**line, udp::towards(line.bound, peer)?)))
+    }
+
+    /// The listener that peers of this kind find us at, and our own address there.
+    fn listener_to(&self, hop: Hop) -> Option<(SocketAddr, SocketAddr)> {
+        let mut of_kind = self.0.accepting.iter().filter(|it| it.transport == hop.transport);
+        of_kind.find_map(|it| Some((it.address, udp::towards(it.address, hop.address)?)))
+    }
+
+    /// The address to connect from, where a listener is bound to one.
+    fn source_to(&self, hop: Hop) -> Option<IpAddr> {
+        let (bound, _) = self.listener_to(hop)?;
+        Some(bound.ip()).filter(|ip| !ip.is_unspecified())
+    }
+}
+
+impl Listeners {
+    /// Serves them, and the connections that are opened.
+    pub(super) fn serve(self, calls: &Arc<Calls>, entropy: &mut Entropy, tasks: &mut JoinSet<()>) {
+        for line in self.lines {
+            tasks.spawn(line.read(Arc::clone(calls), entropy.fork()));
+        }
+        for (hop, listener, secure) in self.accepting {
+            let (calls, pool) = (Arc::clone(calls), Arc::clone(&self.pool));
+            tasks.spawn(accept(hop.transport, listener, secure, calls, pool));
+        }
+        tasks.spawn(self.pool.keep(self.jobs, Arc::clone(calls), entropy.fork()));
+    }
+}
+
+fn accept_at(
+    hop: Hop,
+    identity: Option<&TlsIdentity>,
+) -> io::Result<(Hop, TcpListener, Option<Arc<ServerConfig>>)> {
+    let secure = match (hop.transport, identity) {
+        (Transport::Udp | Transport::Tcp, _) => None,
+        (Transport::Tls, Some(identity)) => Some(tls::server(identity).map_err(io::Error::other)?),
+        (Transport::Tls, None) => return Err(io::Error::other("TLS needs a certificate")),
+    };
+    let listener = std::net::TcpListener::bind(hop.address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((Hop { address, ..hop }, TcpListener::from_std(listener)?, secure))
+}
+
+/// Takes connections until the runtime ends it.
+async fn accept(
+    transport: Transport,
+    listener: TcpListener,
+    secure: Option<Arc<ServerConfig>>,
+    calls: Arc<Calls>,
+    pool: Arc<Pool>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                if calls.guard.admits(address) {
+                    pool.take(Hop { transport, address }, stream, secure.clone());
+                }
+            }
+            // There may be no file left to open; the queue must not be spun on until there is.
+            Err(error) => {
+                telemetry::observe(&Event::Fault { doing: "accept SIP", error: &error });
+                tokio::time::sleep(AFTER_FAULT).await;
+            }
+        }
     }
 }
 
 /// A way out for what is said to one trunk. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Exit {
     net: Net,
+    party: Arc<Party>,
 }
 
 impl Exit {
@@ -89,20 +193,26 @@ impl Exit {
     /// # Errors
     /// Why there is none.
     pub(super) async fn way(&self, hop: Hop) -> Result<Way, Unconnected> {
-        match hop.transport {
+        let local = match hop.transport {
             Transport::Udp => {
                 let line = self.net.line_to(hop.address);
-                let (_, local) = line.ok_or(Unconnected::NoListener(hop))?;
-                Ok(Way { hop, local })
+                line.ok_or(Unconnected::NoListener(hop))?.1
             }
-            Transport::Tcp | Transport::Tls => Err(Unconnected::NoListener(hop)),
-        }
+            Transport::Tcp | Transport::Tls => {
+                let (net, source) = (&self.net, self.net.source_to(hop));
+                let local = net.0.pool.reach(hop, &self.party, source).await?;
+                // A peer that opens a connection of its own finds us where we listen.
+                let listener = net.listener_to(hop);
+                listener.map_or(local, |(_, here)| SocketAddr::new(local.ip(), here.port()))
+            }
+        };
+        Ok(Way { hop, local })
     }
 
     /// Sends a message at once: into a datagram, or into the queue of a connection.
     ///
     /// # Errors
-    /// When the system refuses to take it.
+    /// When the system refuses to take it, or no connection can be had.
     pub(super) fn send(&self, to: Hop, bytes: &[u8]) -> io::Result<()> {
         match to.transport {
             Transport::Udp => {
@@ -110,7 +220,9 @@ impl Exit {
                 let (line, _) = self.net.line_to(to.address).ok_or_else(nowhere)?;
                 line.send(to.address, bytes)
             }
-            Transport::Tcp | Transport::Tls => Err(io::ErrorKind::NotConnected.into()),
+            Transport::Tcp | Transport::Tls => {
+                self.net.0.pool.send(to, &self.party, self.net.source_to(to), bytes)
+            }
         }
     }
 }

@@ -2,23 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::libc;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 use tokio::io::Interest;
 
-use super::{Calls, route};
+use super::{AFTER_FAULT, Calls, route};
 use crate::ambient::Entropy;
 use crate::sip::Hop;
 use crate::telemetry::{self, Event};
-
-/// How long a fault of a socket keeps it from being read again.
-const AFTER_FAULT: Duration = Duration::from_millis(100);
 
 /// The largest datagram that IP can carry.
 const DATAGRAM: usize = 65_535;
@@ -49,16 +45,6 @@ impl Line {
         let receive = tokio::net::UdpSocket::from_std(send.try_clone()?)?;
         let bound = send.local_addr()?;
         Ok(Self { send, receive, bound })
-    }
-
-    /// Our own address towards a peer, if the system has a route: a socket bound to loopback leads
-    /// to no other machine.
-    pub(super) fn towards(&self, peer: SocketAddr) -> Option<SocketAddr> {
-        if self.bound.is_ipv4() != peer.is_ipv4() {
-            return None;
-        }
-        let ip = source_for(self.bound.ip(), peer).ok()?;
-        Some(SocketAddr::new(ip, self.bound.port()))
     }
 
     /// Sends a datagram at once.
@@ -155,31 +141,38 @@ fn is_of_the_network(error: &io::Error) -> bool {
     )
 }
 
-/// The address that a socket bound to `bound` sends from.
-fn source_for(bound: IpAddr, peer: SocketAddr) -> io::Result<IpAddr> {
-    let probe = UdpSocket::bind(SocketAddr::new(bound, 0))?;
+/// The address that a peer sees of a socket bound to `bound`, if the system has a route: a socket
+/// bound to loopback leads to no other machine.
+pub(super) fn towards(bound: SocketAddr, peer: SocketAddr) -> Option<SocketAddr> {
+    if bound.is_ipv4() != peer.is_ipv4() {
+        return None;
+    }
+    let probe = UdpSocket::bind(SocketAddr::new(bound.ip(), 0)).ok()?;
     // Connecting a datagram socket sends nothing; it asks for the route.
-    probe.connect(peer)?;
-    Ok(probe.local_addr()?.ip())
+    probe.connect(peer).ok()?;
+    Some(SocketAddr::new(probe.local_addr().ok()?.ip(), bound.port()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_loopback_socket_leads_to_no_other_machine() {
-        let line = Line::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        assert_eq!(line.towards("127.0.0.1:5060".parse().unwrap()), Some(line.bound));
-        assert_eq!(line.towards("198.51.100.7:5060".parse().unwrap()), None);
-        assert_eq!(line.towards("[::1]:5060".parse().unwrap()), None);
+    fn local(bound: &str, peer: &str) -> Option<SocketAddr> {
+        towards(bound.parse().unwrap(), peer.parse().unwrap())
     }
 
-    #[tokio::test]
-    async fn a_wildcard_socket_shows_the_address_it_sends_from() {
-        let line = Line::bind("0.0.0.0:0".parse().unwrap()).unwrap();
-        let local = line.towards("127.0.0.1:5060".parse().unwrap()).unwrap();
-        assert_eq!(local.ip(), IpAddr::from([127, 0, 0, 1]));
+    #[test]
+    fn a_loopback_socket_leads_to_no_other_machine() {
+        let bound = "127.0.0.1:5070";
+        assert_eq!(local(bound, "127.0.0.1:5060"), Some(bound.parse().unwrap()));
+        assert_eq!(local(bound, "198.51.100.7:5060"), None);
+        assert_eq!(local(bound, "[::1]:5060"), None);
+    }
+
+    #[test]
+    fn a_wildcard_socket_shows_the_address_it_sends_from() {
+        let seen = local("0.0.0.0:5070", "127.0.0.1:5060");
+        assert_eq!(seen, Some("127.0.0.1:5070".parse().unwrap()));
     }
 
     /// Where nothing listens: what was bound there is gone.
@@ -194,7 +187,10 @@ mod tests {
             let dead = closed_port(ip);
             line.send(dead, b"x").unwrap();
             let ready = line.receive.ready(Interest::ERROR);
-            tokio::time::timeout(Duration::from_millis(500), ready).await.unwrap().unwrap();
+            tokio::time::timeout(std::time::Duration::from_millis(500), ready)
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(line.undelivered(), BTreeSet::from([Hop::udp(dead)]));
             assert!(line.undelivered().is_empty());
             // What the network said of the one peer keeps nothing from another.

@@ -17,10 +17,16 @@ pub enum Unconnected {
     /// The network does not lead there.
     #[error("the network does not lead there: {0}")]
     Unroutable(String),
-    /// It closed the connection before anything was said.
-    #[error("it closes the connection at once")]
+    /// It closed the connection.
+    #[error("it closes the connection")]
     Closed,
-    /// It answers, and not in TLS.
+    /// Nobody used the connection, or it said half a message and no more.
+    #[error("it says nothing more")]
+    Silent,
+    /// What it says cannot be cut into messages.
+    #[error("it does not speak SIP: {0}")]
+    NotSip(String),
+    /// It takes the connection, and does not answer in TLS.
     #[error("it does not speak TLS at that port")]
     NotTls,
     /// Its certificate is no longer valid.
