@@ -195,7 +195,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         store,
         secret,
         sip_listen: sip.listen,
-        sip_identity: None,
+        sip_identity: sip.identity,
         rtp_ports: sip.rtp_ports,
         advertise: sip.advertise,
         dns: sip.dns,

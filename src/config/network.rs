@@ -2,17 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::address::{is_loopback, overlap, shown, sip_listener, web};
 use super::complaint::{did_you_mean, quoted};
+use super::pem;
 use super::raw::Raw;
 use super::reader::{At, Place, Reader};
 use super::routing::secret;
 use super::{Log, LogFormat};
-use crate::gateway::settings::StoreSettings;
+use crate::gateway::settings::{StoreSettings, TlsIdentity};
 use crate::sip::{Hop, Transport};
 use crate::verify::{RING_MOST, TALK_MOST};
 
@@ -35,6 +37,7 @@ pub(super) struct PublicUrl {
 /// `[sip]`.
 pub(super) struct Sip {
     pub(super) listen: Vec<Hop>,
+    pub(super) identity: Option<TlsIdentity>,
     pub(super) rtp_ports: (u16, u16),
     pub(super) advertise: Option<IpAddr>,
     pub(super) dns: Option<SocketAddr>,
@@ -238,9 +241,67 @@ pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip
     Sip {
         advertise,
         dns,
+        identity: identity(reader, written, defaults, &listen),
         listen: listen.into_iter().map(|address| address.value).collect(),
         rtp_ports: rtp.value,
         engines: engines.filter(|&n| n != 0).and_then(|n| usize::try_from(n).ok()),
+    }
+}
+
+/// What TLS listeners show.
+fn identity(
+    reader: &mut Reader<'_>,
+    written: &Raw,
+    defaults: &Raw,
+    listen: &[At<Hop>],
+) -> Option<TlsIdentity> {
+    const KEYS: [&str; 2] = ["sip.tls_certificate", "sip.tls_key"];
+    let (raw, default) = (&written.sip, &defaults.sip);
+    let certificate =
+        reader.text(KEYS[0], raw.tls_certificate.as_ref(), default.tls_certificate.as_ref());
+    let key = reader.text(KEYS[1], raw.tls_key.as_ref(), default.tls_key.as_ref());
+    let listener = listen.iter().find(|it| it.value.transport == Transport::Tls);
+    let both = "write tls_certificate = \"FILE\" and tls_key = \"FILE\"";
+    match (certificate, key, listener) {
+        (None, None, None) => None,
+        (None, None, Some(listener)) => {
+            let message = format!("{} needs a certificate: {both}", listener.value);
+            reader.complain(listener.place, KEYS[0], None, message);
+            None
+        }
+        (Some(at), None, _) | (None, Some(at), _) => {
+            let message = format!("a certificate and its key go together: {both}");
+            let missing = if raw.tls_key.is_some() { KEYS[0] } else { KEYS[1] };
+            reader.complain(at.place, missing, None, message);
+            None
+        }
+        (Some(certificate), Some(key), _) => {
+            let (dir, now) = (reader.dir, reader.now);
+            let read = |path: &str| pem::certificates(&pem::path(dir, path)?, now);
+            let chain = or_complain(reader, KEYS[0], &certificate, read)?;
+            if let Some(warning) = chain.warning {
+                let value = pem::shown(&certificate.value);
+                reader.warn(certificate.place, KEYS[0], value, warning);
+            }
+            let read = |path: &str| pem::key(&pem::path(dir, path)?, &chain.pem);
+            let key = or_complain(reader, KEYS[1], &key, read)?;
+            Some(TlsIdentity { chain: chain.pem, key: Arc::new(key) })
+        }
+    }
+}
+
+fn or_complain<T>(
+    reader: &mut Reader<'_>,
+    key: &str,
+    path: &At<String>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    match read(&path.value) {
+        Ok(found) => Some(found),
+        Err(why) => {
+            reader.complain(path.place, key, pem::shown(&path.value), why);
+            None
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rustls::sign::CertifiedKey;
 use webpki::{EndEntityCert, KeyUsage};
 use zeroize::Zeroizing;
 
+use super::complaint::quoted;
 use crate::ambient::Timestamp;
 
 /// The longest file of certificates that is read, in bytes: all roots of a system are a tenth of it.
@@ -26,6 +27,23 @@ pub struct Certificates {
     pub pem: Arc<[u8]>,
     /// What should be looked at: one of them has expired, or will soon.
     pub warning: Option<String>,
+}
+
+/// The file that is written: a path relative to the configuration's folder.
+///
+/// # Errors
+/// What would be right.
+pub(super) fn path(dir: &Path, written: &str) -> Result<PathBuf, &'static str> {
+    if written.is_empty() || written.starts_with("file:") || written.starts_with("-----") {
+        return Err("write the path of a PEM file, and nothing before it; it is relative to the \
+                    folder of this configuration");
+    }
+    Ok(dir.join(written))
+}
+
+/// What of it may be shown: what begins as PEM may be a key itself.
+pub(super) fn shown(written: &str) -> Option<String> {
+    (!written.starts_with("-----")).then(|| quoted(written))
 }
 
 /// Reads the certificates in a file.

@@ -54,6 +54,8 @@ pub(super) struct Sip {
     pub(super) advertise: Option<Spanned<String>>,
     pub(super) dns: Option<Spanned<String>>,
     pub(super) engines: Option<Spanned<i64>>,
+    pub(super) tls_certificate: Option<Spanned<String>>,
+    pub(super) tls_key: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]

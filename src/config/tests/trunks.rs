@@ -360,3 +360,37 @@ fn every_key_of_a_trunk_reaches_its_settings() {
     assert_eq!(plain.identity.format, NumberFormat::Prefixed("9".to_owned()));
     assert!(plain.registration.is_none() && plain.credentials.is_none());
 }
+
+#[test]
+fn tls_listeners_have_a_certificate_and_its_key() {
+    let folder = folder();
+    let with = |keys: &str| {
+        let text = format!("[sip]\n{keys}\n{}", good());
+        parse(&text, "o.toml", folder.path(), |_| None)
+    };
+    let keys = "listen = ['tls:[::1]:5061']\ntls_certificate = 'roots.pem'\ntls_key = 'key.pem'";
+    let loaded = with(keys).unwrap();
+    let identity = loaded.config.gateway.sip_identity.unwrap();
+    assert!(identity.chain.starts_with(b"-----BEGIN CERTIFICATE"));
+    assert!(identity.key.starts_with(b"-----BEGIN PRIVATE KEY"));
+    for (keys, said) in [
+        ("listen = ['tls:[::1]:5061']", "o.toml:2: sip.tls_certificate: tls:[::1]:5061 needs a"),
+        ("tls_key = 'key.pem'", "o.toml:2: sip.tls_certificate: a certificate and its key go"),
+        ("tls_certificate = 'roots.pem'", "o.toml:2: sip.tls_key: a certificate and its key go"),
+        (
+            "tls_certificate = 'roots.pem'\ntls_key = 'other.pem'",
+            "o.toml:3: sip.tls_key = \"other.pem\": the key in ",
+        ),
+        (
+            "tls_certificate = 'none.pem'\ntls_key = 'key.pem'",
+            "o.toml:2: sip.tls_certificate = \"none.pem\": the file ",
+        ),
+        (
+            "tls_certificate = 'roots.pem'\ntls_key = '-----BEGIN canary'",
+            "o.toml:3: sip.tls_key: write the path of a PEM file",
+        ),
+    ] {
+        let told = with(keys).unwrap_err().to_string();
+        assert!(told.contains(said) && !told.contains("canary"), "{keys}: {told}");
+    }
+}

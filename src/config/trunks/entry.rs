@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::unquotable;
 use crate::config::address::{host_alone, sip_target};
 use crate::config::complaint::{did_you_mean, quoted};
+use crate::config::pem;
 use crate::config::raw::Hidden;
 use crate::config::reader::{Place, Reader};
 use crate::config::routing;
@@ -154,15 +155,12 @@ impl Entry<'_, '_> {
 
     /// A file, relative to the configuration's folder.
     pub(super) fn file(&mut self, name: &str, written: &Spanned<String>) -> Option<PathBuf> {
-        let text = written.get_ref();
-        if text.is_empty() || text.starts_with("file:") || text.starts_with("-----") {
-            let message = "write the path of a PEM file, and nothing before it; it is relative to \
-                           the folder of this configuration";
-            // What begins so may be a key itself.
-            let value = (!text.starts_with("-----")).then(|| quoted(text));
-            self.wrong(name, written, value, message);
-            return None;
+        match pem::path(self.reader.dir, written.get_ref()) {
+            Ok(path) => Some(path),
+            Err(message) => {
+                self.wrong(name, written, pem::shown(written.get_ref()), message);
+                None
+            }
         }
-        Some(self.reader.dir.join(text))
     }
 }

@@ -214,7 +214,7 @@ fn node(listen: &[&str], identity: Option<&TlsIdentity>, tls: &Tls) -> Node {
     let guard = Guard::new(Clock::system(), known);
     let mut tasks = JoinSet::new();
     listeners.serve(
-        &Arc::new(Calls::new(vec![engine], guard)),
+        &Arc::new(Calls::new(vec![engine], guard, mpsc::unbounded_channel().0)),
         &mut Entropy::from_number(1),
         &mut tasks,
     );
