@@ -168,7 +168,7 @@ fn order(display: &str) -> Order {
         redirects: Vec::new(),
         credentials: Some(Credentials::new("user", "password")),
         ring_timeout: Duration::from_secs(45),
-        first_response: None,
+        is_last_resort: true,
     }
 }
 

@@ -110,7 +110,7 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
         Ended::Call(call::Ended::Left) => {
             Cause::because(Reason::NodeLost, "the gateway ended the call without a verdict")
         }
-        Ended::Call(call::Ended::Rejected { status, q850 }) => Cause::response(status, q850),
+        Ended::Call(call::Ended::Rejected { status, q850, .. }) => Cause::response(status, q850),
         Ended::Call(call::Ended::NoAnswer) => Cause::plain(Reason::NoAnswer),
         Ended::Call(call::Ended::NoResponse) => carrier(format!("no response from {trunk}")),
         Ended::Call(call::Ended::Unreachable) => carrier(format!("{trunk} cannot be reached")),
@@ -118,6 +118,9 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
             sip_status: Some(status),
             ..carrier(format!("authentication refused by {trunk}"))
         },
+        Ended::Call(call::Ended::Expired) => {
+            carrier(format!("{trunk} did not keep the session alive"))
+        }
         Ended::Call(call::Ended::Protocol(_)) => carrier(format!("{trunk} broke the protocol")),
     }
 }

@@ -16,7 +16,7 @@ use super::uri::{Address, NameAddr, Route, Uri, is_token, split};
 const USER_AGENT: &str = "octothorpe";
 
 /// What a call of ours answers to.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
 
 /// A request on its way out.
 #[derive(Clone)]
@@ -332,6 +332,7 @@ fn phrase(status: u16) -> &'static str {
         408 => "Request Timeout",
         415 => "Unsupported Media Type",
         420 => "Bad Extension",
+        422 => "Session Interval Too Small",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",

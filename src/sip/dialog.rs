@@ -98,6 +98,7 @@ impl Dialog {
     /// Goes on counting where the early form of this dialog stopped.
     #[must_use]
     pub fn after(mut self, early: &Self) -> Self {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
         self.remote_cseq = early.remote_cseq;
         self
     }
@@ -153,6 +154,12 @@ impl Dialog {
     pub fn request(&mut self, method: Method) -> Request {
         self.local_cseq += 1;
         self.write(method, self.local_cseq)
+    }
+
+    /// The number in the CSeq of our last request.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.local_cseq
     }
 
     /// The ACK for a 2xx to an INVITE: "The sequence number of the CSeq header field MUST be the

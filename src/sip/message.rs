@@ -390,7 +390,7 @@ impl Message {
     }
 
     /// Every value of a header whose values may stand in one line or in many.
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         self.raw.texts(name).iter().flat_map(|line| owned_parts(line)).collect()
     }
 }

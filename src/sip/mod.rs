@@ -16,6 +16,7 @@
 //! | `uri`, `method`, `via` | the parts of it |
 //! | `frame`, `flow` | messages out of a stream; how a connection lives |
 //! | `hop` | where messages go, and what carries them |
+//! | `extensions` | what messages say by 100rel, session timers and the like |
 //! | `compose` | what goes out: one serialiser, proof against injection |
 //! | `digest` | answers to 401 and 407 |
 //! | `transaction` | the four machines of § 17, with RFC 6026 |
@@ -49,7 +50,6 @@
 //! | A stream whose Content-Length is missing or no number is closed without an answer (§ 18.3: 400) | where the next message begins cannot be told |
 //! | What belongs to no call is answered only where a trunk sent it (§ 8.2: each request gets a response) | nobody else has reason to speak to us, and a scanner must not learn that we are here |
 //! | A trunk's OPTIONS outside a call is answered with 200, its INVITE with 403 (§ 11.2: with the same) | trunks watch us by OPTIONS; nobody calls us |
-//! | No session timers (RFC 4028), no 100rel (RFC 3262) | a call here lasts seconds; who requires them is told 420 |
 //! | OPTIONS that is not answered within 4 s counts as unanswered (§ 17.1.2.2: timer F, 32 s), and so does a REGISTER where there is another server | what matters is whether a call would be answered in time |
 //! | A Retry-After above an hour counts as an hour (§ 20.33) | a slip of a carrier must not take it away for days |
 //! | Of several transports without NAPTR records the first that has SRV records is taken (RFC 3263 § 4.1: a query for each) | the others would never be used |
@@ -59,6 +59,7 @@ pub mod call;
 pub mod compose;
 pub mod dialog;
 pub mod digest;
+mod extensions;
 pub mod flow;
 pub mod frame;
 pub mod health;
@@ -94,6 +95,8 @@ pub struct Settings {
     pub t2: Duration,
     /// RFC 3261 T4: how long a message may live in the network.
     pub t4: Duration,
+    /// How long a next hop may say nothing at all, where another could be tried instead.
+    pub silence: Duration,
 }
 
 impl Default for Settings {
@@ -102,6 +105,7 @@ impl Default for Settings {
             t1: Duration::from_millis(500),
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
+            silence: Duration::from_secs(4),
         }
     }
 }
@@ -141,4 +145,8 @@ pub enum Timer {
     Silence,
     /// Nobody answers for the INVITE that was canceled.
     Cancel,
+    /// The session is refreshed (RFC 4028).
+    Refresh,
+    /// Nobody has refreshed the session (RFC 4028).
+    Expiry,
 }

@@ -25,7 +25,10 @@ pub fn refuse(message: &Message, source: SocketAddr, to_tag: &str) -> Option<Vec
         _ if message.to_tag().is_some() => answer(481),
         // RFC 3261 § 9.2: "If the UAS did not find a matching transaction for the CANCEL according
         // to the procedure above, it SHOULD respond to the CANCEL with a 481".
-        Method::Cancel | Method::Bye => answer(481),
+        // RFC 3262 § 3: "If a PRACK request is received by the UA core that does not match any
+        // unacknowledged reliable provisional response, the UAS MUST respond to the PRACK with a
+        // 481 response."
+        Method::Cancel | Method::Bye | Method::Prack => answer(481),
         // RFC 3261 § 11.2: "The response code chosen MUST be the same that would have been chosen had
         // the request been an INVITE." That would be 403, but what a monitor asks is whether we live.
         Method::Options => answer(200).header("Allow", ALLOW).header("Accept", "application/sdp"),
@@ -40,7 +43,6 @@ pub fn refuse(message: &Message, source: SocketAddr, to_tag: &str) -> Option<Vec
         // field".
         Method::Register
         | Method::Info
-        | Method::Prack
         | Method::Update
         | Method::Subscribe
         | Method::Refer

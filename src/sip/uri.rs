@@ -61,6 +61,22 @@ impl Uri {
         Self(text.chars().filter(may_stand).collect())
     }
 
+    /// As a Request-URI: RFC 3261 § 19.1.5, without the headers and the method that a URI in a
+    /// Contact may carry; and without maddr, which leads elsewhere than its host.
+    #[must_use]
+    pub(super) fn as_request_uri(&self) -> Self {
+        let (uri, _) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        let is_foreign = |part: &&str| {
+            let (name, _) = part.split_once('=').unwrap_or((part, ""));
+            ["method", "maddr"].iter().any(|it| it.eq_ignore_ascii_case(name))
+        };
+        // The user part may hold a semicolon of its own.
+        let (user, rest) = uri.rsplit_once('@').map_or(("", uri), |(user, rest)| (user, rest));
+        let kept: Vec<&str> = rest.split(';').filter(|part| !is_foreign(part)).collect();
+        let kept = kept.join(";");
+        Self(if user.is_empty() { kept } else { format!("{user}@{kept}") })
+    }
+
     /// The URI as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -422,6 +438,13 @@ mod tests {
         assert_eq!(uri.param("LR"), Some(""));
         assert_eq!(uri.param("transport"), Some("tcp"));
         assert_eq!(uri.param("ob"), None);
+    }
+
+    #[test]
+    fn a_request_uri_has_neither_headers_nor_method_nor_maddr() {
+        let uri = Uri::from_wire("sip:+1;npdi@h:5080;user=phone;method=BYE;maddr=evil?Subject=x@y");
+        assert_eq!(uri.as_request_uri().as_str(), "sip:+1;npdi@h:5080;user=phone");
+        assert_eq!(Uri::from_wire("sip:h;maddr=x").as_request_uri().as_str(), "sip:h");
     }
 
     #[test]

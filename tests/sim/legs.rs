@@ -263,7 +263,7 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
         redirects: Vec::new(),
         credentials: None,
         ring_timeout: Duration::from_secs(45),
-        first_response: verification.has_another_way().then_some(Duration::from_secs(4)),
+        is_last_resort: !verification.has_another_way(),
     };
     voice::Order { call, rtp, srtp: Protection::Off, brand: None }
 }

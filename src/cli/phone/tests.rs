@@ -60,7 +60,7 @@ impl Caller {
             from: NameAddr::new(Uri::sip("+12025550100", "127.0.0.1", None)),
             credentials,
             ring_timeout: Duration::from_secs(45),
-            first_response: None,
+            is_last_resort: true,
         };
         let call =
             sip::Call::new(order, media.offer(), Entropy::system(), sip::Settings::default());
@@ -286,7 +286,10 @@ async fn who_calls_must_know_the_password() {
         if answered {
             caller.hang_up().await;
         } else {
-            assert_eq!(caller.over, Some(Ended::Rejected { status: 403, q850: None }));
+            assert_eq!(
+                caller.over,
+                Some(Ended::Rejected { status: 403, q850: None, retry_after: None })
+            );
         }
         assert_eq!(story(&mut phone).await.0[1], "Challenged");
     }
@@ -299,7 +302,7 @@ async fn a_line_is_busy_and_nobody_is_at_home() {
     let mut busy = phone(Behaviour { answer, ..brisk() }).await;
     let mut caller = Caller::dial(busy.address(), None).await;
     caller.until(|it| it.over.is_some()).await;
-    assert_eq!(caller.over, Some(Ended::Rejected { status: 486, q850: None }));
+    assert_eq!(caller.over, Some(Ended::Rejected { status: 486, q850: None, retry_after: None }));
     assert_eq!(story(&mut busy).await.1.outcome, Outcome::Rejected(486));
 
     let mut silent = phone(Behaviour { answer: Answer::Never, ..brisk() }).await;

@@ -12,11 +12,17 @@
 //! |---|---|
 //! | `mod` | the words, the states, the dispatcher, deadlines |
 //! | `inviting` | INVITE: attempts, answers, challenges, forks |
+//! | `moving` | where the INVITE goes: the next way, TCP for its size, 3xx |
+//! | `asking` | what we ask within a dialog: PRACK, UPDATE, re-INVITE, BYE |
+//! | `refreshing` | session timers |
 //! | `parting` | CANCEL and BYE: how we end it |
 //! | `serving` | what the callee asks of us while it lasts |
 
+mod asking;
 mod inviting;
+mod moving;
 mod parting;
+mod refreshing;
 mod serving;
 #[cfg(test)]
 mod tests;
@@ -32,30 +38,44 @@ use super::transaction::Pace;
 use super::uri::{NameAddr, Uri};
 use super::{Settings, Timer};
 use crate::ambient::{Entropy, Timestamp};
+use asking::{Errand, Purpose};
 use inviting::Attempt;
-use parting::{Cancel, Farewell};
+use parting::Cancel;
+use refreshing::Session;
 use serving::{Offered, Served, Unacknowledged};
 
 /// One outbound call.
 pub struct Call {
     order: Order,
-    offer: Vec<u8>,
+    /// Our session description, as it was last sent.
+    description: Vec<u8>,
     settings: Settings,
     entropy: Entropy,
     authentication: Authentication,
     call_id: String,
     local_tag: String,
-    /// The target as our To and Request-URI.
+    /// The target as our To.
     callee: NameAddr,
+    /// The target as our Request-URI, until a 3xx names another.
+    request_uri: Uri,
+    /// Which of the order's ways is tried.
+    way: usize,
+    /// A 3xx was followed.
+    was_redirected: bool,
+    /// This way takes no TCP: a large INVITE goes by UDP after all.
+    is_tcp_barred: bool,
+    /// The owner knows that another phone than the one that was called is spoken of.
+    is_diverted: bool,
     cseq: u32,
     state: State,
     /// Whether the owner knows that it is over.
     is_told: bool,
-    /// Our INVITEs; the last one counts, those before it were challenged.
+    /// Our INVITEs; the last one counts, those before it were challenged or left for another way.
     attempts: Vec<Attempt>,
-    cancel: Option<Cancel>,
-    farewells: Vec<Farewell>,
+    cancels: Vec<Cancel>,
+    errands: Vec<Errand>,
     peers: Vec<Peer>,
+    session: Session,
     served: Vec<Served>,
     offered: Option<Offered>,
     unacknowledged: Option<Unacknowledged>,
@@ -64,11 +84,36 @@ pub struct Call {
 /// Someone who answered our INVITE: with forking there may be several.
 struct Peer {
     dialog: Dialog,
-    /// The way of the INVITE that it answered.
+    /// Which INVITE it answered, and the way of that.
+    attempt: usize,
     way: Way,
     role: Role,
     /// The ACK for its 2xx, to be repeated as it is.
     ack: Option<Datagram>,
+    /// The RSeq of its last reliable provisional response (RFC 3262).
+    rseq: Option<u32>,
+    /// The last session description of its provisional responses.
+    sdp: Option<Vec<u8>>,
+    /// That description came reliably, and so is the answer to our offer.
+    is_agreed: bool,
+    /// Whether it takes UPDATE (RFC 3311).
+    takes_update: bool,
+}
+
+impl Peer {
+    fn new(dialog: Dialog, attempt: usize, way: Way) -> Self {
+        Self {
+            dialog,
+            attempt,
+            way,
+            role: Role::Early,
+            ack: None,
+            rseq: None,
+            sdp: None,
+            is_agreed: false,
+            takes_update: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +122,7 @@ enum Role {
     Early,
     /// It is the one we speak with.
     Chosen,
-    /// It answered after another did, or after all was over.
+    /// It answered after another did or after all was over, or belongs to a way that was left.
     Fork,
 }
 
@@ -105,19 +150,25 @@ impl Call {
         Self {
             authentication: Authentication::new(order.credentials.clone()),
             order,
-            offer,
+            description: offer,
             settings,
             entropy,
             call_id,
             local_tag,
+            request_uri: callee.uri().clone(),
             callee,
+            way: 0,
+            was_redirected: false,
+            is_tcp_barred: false,
+            is_diverted: false,
             cseq: 0,
             state: State::Ready,
             is_told: false,
             attempts: Vec::new(),
-            cancel: None,
-            farewells: Vec::new(),
+            cancels: Vec::new(),
+            errands: Vec::new(),
             peers: Vec::new(),
+            session: Session::new(),
             served: Vec::new(),
             offered: None,
             unacknowledged: None,
@@ -165,13 +216,15 @@ impl Call {
     #[must_use]
     pub fn deadline(&self) -> Option<(Timestamp, Timer)> {
         let attempts = self.attempts.iter().filter_map(Attempt::deadline);
-        let cancel = self.cancel.iter().filter_map(Cancel::deadline);
-        let farewells = self.farewells.iter().filter_map(Farewell::deadline);
+        let cancels = self.cancels.iter().filter_map(Cancel::deadline);
+        let errands = self.errands.iter().filter_map(Errand::deadline);
+        let session = self.session.deadline().filter(|_| self.state == State::Up);
         let served = self.served.iter().filter_map(Served::deadline);
         let unacknowledged = self.unacknowledged.iter().map(Unacknowledged::deadline);
         attempts
-            .chain(cancel)
-            .chain(farewells)
+            .chain(cancels)
+            .chain(errands)
+            .chain(session)
             .chain(served)
             .chain(unacknowledged)
             .chain(self.state.deadline())
@@ -183,14 +236,9 @@ impl Call {
             let Some(&way) = self.order.ways.first() else {
                 return self.end(Ended::Unreachable, out);
             };
-            self.state = self.inviting(now, now + self.order.ring_timeout);
-            self.invite(now, way, out);
+            self.cseq = 1;
+            self.invite(now, way, now + self.order.ring_timeout, out);
         }
-    }
-
-    fn inviting(&self, now: Timestamp, ring_until: Timestamp) -> State {
-        let silent_until = self.order.first_response.map(|silence| now + silence);
-        State::Inviting { ring_until, silent_until }
     }
 
     fn received(&mut self, now: Timestamp, from: Hop, message: &Message, out: &mut Vec<Output>) {
@@ -216,7 +264,7 @@ impl Call {
         let is_matched = message.call_id() == self.call_id
             && (self.invite_response(now, from, message, status, out)
                 || self.cancel_response(now, message, status)
-                || self.farewell_response(now, message, status, out));
+                || self.errand_response(now, from, message, status, out));
         if !is_matched {
             out.push(Output::Note(Note::StrayResponse { status }));
         }
@@ -224,7 +272,9 @@ impl Call {
 
     fn lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         self.attempts_lapsed(now, out);
-        self.parting_lapsed(now, out);
+        self.cancels_lapsed(now, out);
+        self.errands_lapsed(now, out);
+        self.session_lapsed(now, out);
         self.serving_lapsed(now, out);
         match self.state {
             State::Inviting { ring_until, .. } | State::Early { ring_until }
@@ -233,7 +283,7 @@ impl Call {
                 self.give_up(now, Ended::NoAnswer, out);
             }
             State::Inviting { silent_until: Some(silent), .. } if now >= silent => {
-                self.forsake(out);
+                self.silent(now, out);
             }
             State::Canceling { why, until } if now >= until => self.cancel_given_up(why, out),
             State::Ready
@@ -271,19 +321,8 @@ impl Call {
             State::Ready | State::Early { .. } | State::Canceling { .. } | State::Up => {
                 out.push(Output::Note(Note::Unreachable));
             }
-            State::Leaving { .. } | State::Over(_) => self.farewells_unreachable(now, hop),
+            State::Leaving { .. } | State::Over(_) => self.byes_unreachable(now, hop),
         }
-    }
-
-    /// RFC 3263 § 4.3: "For SIP requests, failure occurs if the transaction layer reports a 503
-    /// error response or a transport failure of some sort [...]. Failure also occurs if the
-    /// transaction layer times out without ever having received any response, provisional or final".
-    /// The owner need not wait for timer B to try the next hop; whoever answers here after all is
-    /// told that it is over.
-    fn forsake(&mut self, out: &mut Vec<Output>) {
-        self.hush();
-        self.state = State::Abandoning { why: Ended::NoResponse };
-        self.tell(Ended::NoResponse, out);
     }
 
     fn end(&mut self, why: Ended, out: &mut Vec<Output>) {
@@ -320,6 +359,14 @@ impl Call {
         // RFC 3261 § 8.1.1.7: "The branch ID inserted by an element compliant with this
         // specification MUST always begin with the characters "z9hG4bK"."
         format!("z9hG4bK{}", self.entropy.token(20))
+    }
+
+    /// Tells the owner, once, that another phone than the one that was called is spoken of.
+    fn tell_diversion(&mut self, is_diverted: bool, out: &mut Vec<Output>) {
+        if is_diverted && !self.is_diverted {
+            self.is_diverted = true;
+            out.push(Output::Note(Note::Diverted));
+        }
     }
 
     fn peer_with(&self, role: Role) -> Option<usize> {

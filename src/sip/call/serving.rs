@@ -1,10 +1,12 @@
 //! What the callee asks of us while the call lasts (RFC 3261 § 12.2.2, § 14.2, § 15.1.2; RFC 3311;
 //! RFC 6086).
 
+use super::refreshing::{self, Session};
 use super::{Call, Datagram, Ended, Note, Output, Role, State, Why};
 use crate::ambient::Timestamp;
 use crate::sip::Timer;
 use crate::sip::compose::{ALLOW, Response};
+use crate::sip::extensions;
 use crate::sip::hop::Hop;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -86,6 +88,7 @@ pub(super) struct Offered {
     from: Hop,
     /// Where we are reached by whoever offered.
     contact: Uri,
+    peer: usize,
 }
 
 /// Our 2xx to a re-INVITE, until its ACK comes.
@@ -126,7 +129,7 @@ impl Call {
         if *message.method() == Method::Cancel {
             return self.canceled(now, from, message, out);
         }
-        match self.peers.iter().position(|peer| peer.dialog.matches(message)) {
+        match self.peers.iter().rposition(|peer| peer.dialog.matches(message)) {
             Some(peer) => self.in_dialog(now, from, peer, message, out),
             // RFC 3261 § 12.2.2: a request with a tag of no dialog gets a 481.
             None => self.stray(from, message, out),
@@ -198,7 +201,8 @@ impl Call {
         if *message.method() == Method::Bye {
             return self.hung_up(now, from, role, message, out);
         }
-        let unknown = message.required_options();
+        let mut unknown = message.required_options();
+        unknown.retain(|option| !extensions::is_supported(option));
         if !unknown.is_empty() {
             // RFC 3261 § 8.2.2.3: "If a UAS does not understand an option-tag listed in a Require
             // header field, it MUST respond by generating a response with status code 420 (Bad
@@ -231,7 +235,8 @@ impl Call {
             // RFC 3261 § 11.2: "The response to an OPTIONS is constructed using the standard rules
             // for a SIP response", with what we allow and accept.
             Method::Options => {
-                answer(200).header("Allow", ALLOW).header("Accept", "application/sdp")
+                let answer = answer(200).header("Allow", ALLOW).header("Accept", "application/sdp");
+                answer.header("Supported", extensions::SUPPORTED)
             }
             // RFC 6086 § 4.2.2: an INFO that is taken is answered with 200.
             Method::Info => {
@@ -240,12 +245,18 @@ impl Call {
                 }
                 answer(200)
             }
+            // RFC 3262 § 3: "If a PRACK request is received by the UA core that does not match any
+            // unacknowledged reliable provisional response, the UAS MUST respond to the PRACK with a
+            // 481 response." We send none.
+            Method::Prack => answer(481),
+            // RFC 6665 § 4.1.3: "If, for some reason, the event package designated in the "Event"
+            // header field of the NOTIFY request is not supported, the subscriber will respond with a
+            // 489 (Bad Event) response." One that names none belongs to no subscription: 481.
+            Method::Notify => answer(if message.header("Event").is_some() { 489 } else { 481 }),
             // RFC 3261 § 8.2.1: "If the UAS recognizes but does not support the method of a
             // request, it MUST generate a 405 (Method Not Allowed) response."
             Method::Register
-            | Method::Prack
             | Method::Subscribe
-            | Method::Notify
             | Method::Refer
             | Method::Message
             | Method::Publish => answer(405).header("Allow", ALLOW),
@@ -299,51 +310,92 @@ impl Call {
         let Some(contact) = self.peers.get(peer).map(|peer| self.contact(&peer.way)) else {
             return;
         };
-        let sdp = message.sdp().map(<[u8]>::to_vec);
-        let is_invite = *message.method() == Method::Invite;
-        let is_opaque = sdp.is_none() && !message.body().is_empty();
-        let response = if is_opaque {
-            // RFC 3261 § 8.2.3: "If there are any bodies whose type [...] [is] not understood [...]
-            // the UAS MUST reject the request with a 415".
-            Some(Response::to(message, 415).header("Accept", "application/sdp"))
-        } else if !is_invite && sdp.is_none() {
-            // An UPDATE without an offer only refreshes the target.
-            Some(Response::to(message, 200).contact(&contact))
-        } else if self.state != State::Up {
-            // RFC 3261 § 14.2: "A UAS that receives an INVITE on a dialog while an INVITE it had
-            // sent on that dialog is in progress MUST return a 491 (Request Pending) response".
-            Some(Response::to(message, 491))
-        } else if self.offered.is_some() {
-            // RFC 3261 § 14.2: "A UAS that receives a second INVITE before it sends the final
-            // response to a first INVITE with a lower CSeq sequence number on the same dialog MUST
-            // return a 500 (Server Internal Error) response to the second INVITE and MUST include
-            // a Retry-After header field with a randomly chosen value of between 0 and 10
-            // seconds."
-            let seconds = self.entropy.below(11).to_string();
-            Some(Response::to(message, 500).header("Retry-After", &seconds))
-        } else {
-            None
-        };
-        let is_refused = response.as_ref().is_some_and(|response| response.status() >= 300);
-        if !is_refused && let Some(peer) = self.peers.get_mut(peer) {
+        let response = self.unfit(peer, message);
+        if response.is_none()
+            && let Some(peer) = self.peers.get_mut(peer)
+        {
             peer.dialog.refresh(message);
+            peer.takes_update |= message.allows(&Method::Update);
         }
+        let sdp = message.sdp().map(<[u8]>::to_vec);
         match response {
             Some(response) => self.serve(now, from, message, response, out),
+            // An UPDATE without an offer only refreshes the target and the session.
+            None if sdp.is_none() && *message.method() != Method::Invite => {
+                let response = Response::to(message, 200).contact(&contact);
+                let response = self.refreshing(now, message, response);
+                self.serve(now, from, message, response, out);
+            }
             None => {
                 let (key, message) = (Key::of(message), message.clone());
-                self.offered = Some(Offered { key, message, from, contact });
+                self.offered = Some(Offered { key, message, from, contact, peer });
                 out.push(Output::Offered { sdp });
             }
         }
     }
 
+    /// Why a re-INVITE or UPDATE cannot be taken now, if it cannot.
+    fn unfit(&mut self, peer: usize, message: &Message) -> Option<Response> {
+        let offers = message.sdp().is_some();
+        let is_invite = *message.method() == Method::Invite;
+        let is_offered = self.offered.is_some();
+        let is_agreed = self.peers.get(peer).is_some_and(|peer| peer.is_agreed);
+        let is_early = matches!(self.state, State::Early { .. });
+        let awaits_answer = self.is_reinviting()
+            || self.unacknowledged.as_ref().is_some_and(|awaited| awaited.awaits_answer)
+            || !(self.state == State::Up || (is_early && is_agreed));
+        if !offers && !message.body().is_empty() {
+            // RFC 3261 § 8.2.3: "If there are any bodies whose type [...] [is] not understood [...]
+            // the UAS MUST reject the request with a 415".
+            Some(Response::to(message, 415).header("Accept", "application/sdp"))
+        } else if Session::is_too_short(message) {
+            // RFC 4028 § 9: "The 422 response MUST contain the Min-SE header field with the minimum
+            // timer for that server."
+            Some(Response::to(message, 422).header("Min-SE", &refreshing::LEAST.to_string()))
+        } else if is_invite && (self.state != State::Up || self.is_reinviting()) {
+            // RFC 3261 § 14.2: "A UAS that receives an INVITE on a dialog while an INVITE it had
+            // sent on that dialog is in progress MUST return a 491 (Request Pending) response".
+            Some(Response::to(message, 491))
+        } else if is_offered {
+            // RFC 3261 § 14.2: "A UAS that receives a second INVITE before it sends the final
+            // response to a first INVITE with a lower CSeq sequence number on the same dialog MUST
+            // return a 500 (Server Internal Error) response to the second INVITE and MUST include
+            // a Retry-After header field with a randomly chosen value of between 0 and 10
+            // seconds." RFC 3311 § 5.2 says the same of UPDATE.
+            let seconds = self.entropy.below(11).to_string();
+            Some(Response::to(message, 500).header("Retry-After", &seconds))
+        } else if !is_invite && offers && awaits_answer {
+            // RFC 3311 § 5.2: "If an UPDATE is received that contains an offer, and the UAS has
+            // generated an offer (in an UPDATE, PRACK or INVITE) to which it has not yet received an
+            // answer, the UAS MUST reject the UPDATE with a 491 response."
+            Some(Response::to(message, 491))
+        } else {
+            None
+        }
+    }
+
+    /// With what a 2xx says of the session's timer.
+    fn refreshing(&mut self, now: Timestamp, request: &Message, response: Response) -> Response {
+        let headers = self.session.answer(now, request);
+        headers.iter().fold(response, |it, (name, value)| it.header(name, value))
+    }
+
     /// The owner takes what was offered.
     pub(super) fn accept(&mut self, now: Timestamp, sdp: &[u8], out: &mut Vec<Output>) {
-        let Some(Offered { message, from, contact, .. }) = self.offered.take() else {
+        let Some(Offered { message, from, contact, peer, .. }) = self.offered.take() else {
             return out.push(Output::Note(Note::NothingOffered));
         };
-        let response = Response::to(&message, 200).contact(&contact).body("application/sdp", sdp);
+        self.description = sdp.to_vec();
+        if let Some(peer) = self.peers.get_mut(peer) {
+            // The answer to our first offer has been overtaken.
+            peer.sdp = None;
+        }
+        let response = Response::to(&message, 200)
+            .contact(&contact)
+            .header("Allow", ALLOW)
+            .header("Supported", extensions::SUPPORTED)
+            .body("application/sdp", sdp);
+        let response = self.refreshing(now, &message, response);
         self.serve(now, from, &message, response, out);
         let (number, method) = message.cseq();
         let Some(served) = self.served.last().filter(|_| method == Method::Invite) else { return };

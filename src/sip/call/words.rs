@@ -45,15 +45,18 @@ pub struct Order {
     pub routes: Vec<Route>,
     /// More headers of the INVITE: identity (RFC 3325, RFC 3323) and what the trunk asks for.
     pub headers: Vec<(String, String)>,
-    /// The hosts, besides the target's own, that a 3xx may send us to.
+    /// The addresses, besides those of the ways and the target's own host, that a 3xx may send us
+    /// to. A name among them cannot be looked up here, and is refused.
     pub redirects: Vec<String>,
     /// What the trunk lets us in by.
     pub credentials: Option<Credentials>,
     /// How long it may ring; 45 s unless there is a reason.
     pub ring_timeout: Duration,
-    /// How long the next hop may say nothing at all, where another one could be tried instead;
-    /// `None` waits as long as RFC 3261 does (timer B, 32 s).
-    pub first_response: Option<Duration>,
+    /// Whether nothing else is tried when this call fails: its last way may then be silent for as
+    /// long as RFC 3261 allows (timer B, 32 s), and not only for [`Settings::silence`].
+    ///
+    /// [`Settings::silence`]: crate::sip::Settings::silence
+    pub is_last_resort: bool,
 }
 
 impl fmt::Debug for Order {
@@ -141,6 +144,8 @@ pub enum Ended {
         status: u16,
         /// The Q.850 cause in its Reason, if there was one.
         q850: Option<u8>,
+        /// When to try again, in seconds from now, if it said so (RFC 3261 § 20.33).
+        retry_after: Option<u32>,
     },
     /// It rang and nobody answered in time.
     NoAnswer,
@@ -155,6 +160,26 @@ pub enum Ended {
     },
     /// The peer broke the protocol.
     Protocol(Why),
+    /// Nobody kept the session alive (RFC 4028 § 10), or the peer knows of none any more.
+    Expired,
+}
+
+impl Ended {
+    /// Whether it was the trunk's doing, so that another trunk may do better and this one may be
+    /// unwell: no response, no way there, a 5xx, or credentials that were refused. A 5xx with a
+    /// Q.850 cause of the normal class (16 to 31, and 1 for a number that nobody has) is a
+    /// gateway's translation of what the called side said.
+    #[must_use]
+    pub const fn is_of_trunk(&self) -> bool {
+        match self {
+            Self::Rejected { status: 500..600, q850: Some(1 | 16..=31), .. } => false,
+            Self::Rejected { status: 500..600, .. } => true,
+            Self::NoResponse | Self::Unreachable | Self::AuthenticationRefused { .. } => true,
+            Self::Protocol(Why::AckMissing) | Self::Expired => true,
+            Self::Stopped | Self::HungUp | Self::Left | Self::NoAnswer => false,
+            Self::Rejected { .. } => false,
+        }
+    }
 }
 
 /// How a peer broke the protocol badly enough to end the call.
@@ -218,7 +243,7 @@ pub enum Output {
     Answered {
         /// Its status, 200 to 299.
         status: u16,
-        /// Its session description; without one that of the last [`Output::Alerting`] holds.
+        /// Its session description; without one what was agreed before holds.
         sdp: Option<Vec<u8>>,
     },
     /// A re-INVITE or UPDATE wants to change the session: answer at once with [`Input::Accept`] or
@@ -227,9 +252,10 @@ pub enum Output {
         /// What is offered; `None` asks for our offer.
         sdp: Option<Vec<u8>>,
     },
-    /// The answer to the offer that we made in our 200 to a re-INVITE without one.
+    /// The answer to an offer of ours: in our 200 to a re-INVITE without one, or in a re-INVITE that
+    /// refreshes the session.
     Agreed {
-        /// The answer, from the ACK.
+        /// The answer.
         sdp: Vec<u8>,
     },
     /// An INFO, already answered with 200.
@@ -298,9 +324,21 @@ pub enum Note {
     NothingOffered,
     /// The network did not deliver something that will be repeated.
     Unreachable,
-    /// A refusal said when to try again.
-    RetryAfter {
-        /// In so many seconds.
-        seconds: u32,
+    /// A challenge came from another address than the request went to, and was not answered.
+    ForeignChallenge {
+        /// That address.
+        from: Hop,
     },
+    /// A way failed, and the next is tried.
+    NextWay {
+        /// Where the INVITE goes now.
+        to: Hop,
+    },
+    /// A 3xx sends us to where we may not go, or cannot.
+    RedirectRefused {
+        /// The host of its most wanted Contact.
+        host: String,
+    },
+    /// The network says that it led the call to another phone than the one that was called.
+    Diverted,
 }

@@ -79,8 +79,11 @@ impl InviteClient {
 
     /// RFC 3261 § 9.1: "the client SHOULD then consider the original transaction cancelled and
     /// SHOULD destroy the client transaction handling the original request."
+    /// What has got its final response lives on to acknowledge it again.
     pub fn destroy(&mut self) {
-        self.state = Invite::Terminated;
+        if let Invite::Calling(_) | Invite::Proceeding = self.state {
+            self.state = Invite::Terminated;
+        }
     }
 
     /// Sends no more copies: the user has turned to another server (RFC 3263 § 4.3), and this one
@@ -88,6 +91,15 @@ impl InviteClient {
     pub fn hush(&mut self) {
         if let Invite::Calling(copies) = &mut self.state {
             copies.hush();
+        }
+    }
+
+    /// Whether its final response is awaited.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self.state {
+            Invite::Calling(_) | Invite::Proceeding => true,
+            Invite::Completed { .. } | Invite::Accepted { .. } | Invite::Terminated => false,
         }
     }
 
@@ -188,9 +200,10 @@ fn accepted(now: Timestamp, until: Timestamp, event: Event, out: &mut Vec<Act>) 
     Invite::Accepted { until }
 }
 
-/// Nothing is left to do but for a 2xx that outlived its transaction: someone is off the hook.
+/// Nothing is left to do but for a 2xx that outlived its transaction: someone is off the hook; and
+/// for a 1xx: a phone begins to ring for an INVITE that was given up.
 fn terminated(event: Event, out: &mut Vec<Act>) -> Invite {
-    if let Event::Response(200..300) = event {
+    if let Event::Response(..300) = event {
         out.push(Act::Deliver);
     }
     Invite::Terminated
@@ -203,7 +216,7 @@ fn unreachable(out: &mut Vec<Act>) -> Invite {
     Invite::Terminated
 }
 
-/// The transaction of any other request of ours: CANCEL and BYE.
+/// The transaction of any other request of ours.
 #[derive(Clone, Debug)]
 pub struct NonInviteClient {
     pace: Pace,

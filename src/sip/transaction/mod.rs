@@ -30,7 +30,7 @@ impl Pace {
     /// Over this transport.
     #[must_use]
     pub fn over(settings: &Settings, transport: Transport) -> Self {
-        let Settings { t1, t2, t4 } = *settings;
+        let Settings { t1, t2, t4, .. } = *settings;
         Self { t1, t2, t4, reliable: transport.is_reliable() }
     }
 

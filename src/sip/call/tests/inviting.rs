@@ -46,7 +46,12 @@ fn a_call_goes_up_through_its_provisional_responses() {
     line.answer(180, "them");
     assert_eq!(line.take(), [Output::Alerting { status: 180, sdp: None }]);
     line.answer(181, "them");
-    assert_eq!(line.take(), [Output::Alerting { status: 181, sdp: None }]);
+    let diverted = Output::Note(Note::Diverted);
+    assert_eq!(line.take(), [diverted, Output::Alerting { status: 181, sdp: None }]);
+    line.answer(182, "them");
+    assert_eq!(line.take(), [Output::Alerting { status: 182, sdp: None }]);
+    line.answer(199, "them");
+    assert_eq!(line.take(), [], "RFC 6228: an early dialog of several has ended");
     line.answer(183, "them");
     assert_eq!(line.take(), [Output::Alerting { status: 183, sdp: Some(SDP.to_vec()) }]);
     line.answer(200, "them");
@@ -184,7 +189,10 @@ fn a_refusal_is_acknowledged_in_its_transaction_and_reported() {
         let ack = line.last(&Method::Ack);
         assert_eq!((ack.branch(), ack.to_tag()), (invite.branch(), Some("them")));
         assert_eq!((ack.cseq().0, ack.request_uri()), (1, invite.request_uri()));
-        assert_eq!(line.ended(), Some(Ended::Rejected { status, q850: Some(17) }));
+        assert_eq!(
+            line.ended(),
+            Some(Ended::Rejected { status, q850: Some(17), retry_after: None })
+        );
         line.answer(status, "them");
         assert_eq!(line.sent_bytes(&Method::Ack).len(), 2, "and once more when it comes once more");
         line.dies_out();
@@ -196,7 +204,8 @@ fn a_refusal_may_say_when_to_try_again() {
     let mut line = Line::new();
     let invite = line.last(&Method::Invite);
     line.respond(&invite, 503, "them", |r| r.header("Retry-After", "120 (lunch);duration=3"));
-    assert_eq!(line.notes(), [&Note::RetryAfter { seconds: 120 }]);
+    let retry_after = Some(120);
+    assert_eq!(line.ended(), Some(Ended::Rejected { status: 503, q850: None, retry_after }));
 }
 
 #[test]
@@ -236,5 +245,64 @@ fn stray_responses_never_end_a_call() {
         line.receive(other.replace("1 INVITE", "1 BYE").as_bytes());
         assert!(line.methods().is_empty());
         assert_eq!((*line.call.state(), line.overs), (State::Up, 0));
+    }
+}
+
+#[test]
+fn a_200_without_a_session_description_means_the_glimpse_of_its_own_phone() {
+    // § 13.2.1: the answer is that of the dialog; what another phone said before is not.
+    let mut line = Line::new();
+    let invite = line.last(&Method::Invite);
+    line.respond(&invite, 183, "them", |r| r);
+    line.respond(&invite, 183, "other", |r| r.body("application/sdp", b"v=0\r\n"));
+    line.take();
+    let bare = Response::to(&invite, 200).to_tag("them").to_bytes();
+    line.receive(&bare);
+    assert!(line.out.contains(&Output::Answered { status: 200, sdp: Some(SDP.to_vec()) }));
+}
+
+#[test]
+fn a_diverted_call_is_told_of_once_and_without_numbers() {
+    // RFC 5806, RFC 7044: whoever speaks with us may be another than the one who was called.
+    let mut line = Line::new();
+    let invite = line.last(&Method::Invite);
+    let diversion = "<sip:+49301234567@trunk.example>;reason=user-busy";
+    line.respond(&invite, 180, "them", |r| r.header("Diversion", diversion));
+    line.respond(&invite, 200, "them", |r| r.header("Diversion", diversion));
+    assert_eq!(line.notes(), [&Note::Diverted]);
+    assert!(!format!("{:?}", line.out).contains("4930"));
+}
+
+#[test]
+fn whether_the_trunk_failed_can_be_told_from_the_end() {
+    let rejected = |status, q850| Ended::Rejected { status, q850, retry_after: None };
+    for (ended, is_of_trunk) in [
+        (Ended::Stopped, false),
+        (Ended::HungUp, false),
+        (Ended::Left, false),
+        (Ended::NoAnswer, false),
+        (Ended::NoResponse, true),
+        (Ended::Unreachable, true),
+        (Ended::AuthenticationRefused { status: 407 }, true),
+        (Ended::Protocol(Why::AckMissing), true),
+        (Ended::Expired, true),
+        (rejected(302, None), false),
+        (rejected(404, None), false),
+        (rejected(408, None), false),
+        (rejected(480, None), false),
+        (rejected(486, Some(17)), false),
+        (rejected(499, Some(38)), false),
+        (rejected(500, None), true),
+        (rejected(503, None), true),
+        (rejected(503, Some(34)), true),
+        (rejected(503, Some(41)), true),
+        (rejected(500, Some(16)), false),
+        (rejected(502, Some(27)), false),
+        (rejected(503, Some(1)), false),
+        (rejected(599, Some(127)), true),
+        (rejected(600, None), false),
+        (rejected(603, Some(21)), false),
+    ] {
+        assert_eq!(ended.is_of_trunk(), is_of_trunk, "{ended:?}");
     }
 }

@@ -2,7 +2,10 @@
 
 mod challenged;
 mod inviting;
+mod moving;
 mod parting;
+mod refreshing;
+mod reliable;
 mod serving;
 
 use std::time::Duration;
@@ -35,7 +38,7 @@ fn order() -> Order {
         redirects: Vec::new(),
         credentials: Some(Credentials::new("user", "password")),
         ring_timeout: Duration::from_secs(45),
-        first_response: None,
+        is_last_resort: true,
     }
 }
 
@@ -125,6 +128,13 @@ impl Line {
     fn sent_bytes(&self, method: &Method) -> Vec<Vec<u8>> {
         let of = self.sent.iter().filter(|(_, m, _)| m.status().is_none() && m.method() == method);
         of.map(|(_, _, bytes)| bytes.clone()).collect()
+    }
+
+    /// The latest INVITE, and where it was sent.
+    fn latest(&self) -> (Hop, Message) {
+        let is_invite = |m: &Message| m.status().is_none() && *m.method() == Method::Invite;
+        let (to, message, _) = self.sent.iter().rev().find(|sent| is_invite(&sent.1)).unwrap();
+        (*to, message.clone())
     }
 
     /// The far side answers the latest INVITE.
@@ -225,6 +235,14 @@ impl Line {
         assert!(self.call.finished(), "{:?} {:?}", self.call.state(), self.call.deadline());
         assert_eq!(self.overs, 1);
     }
+}
+
+fn way(hop: Hop) -> Way {
+    Way { hop, local: "192.0.2.1:5060".parse().unwrap() }
+}
+
+fn hop(address: &str) -> Hop {
+    Hop::udp(address.parse().unwrap())
 }
 
 fn read(bytes: &[u8]) -> Message {

@@ -170,7 +170,7 @@ fn a_short_ring_time_without_any_response_is_no_response() {
 }
 
 fn impatient() -> Line {
-    Line::with(Order { first_response: Some(Duration::from_secs(4)), ..order() })
+    Line::with(Order { is_last_resort: false, ..order() })
 }
 
 #[test]
@@ -285,37 +285,175 @@ fn a_bye_from_a_phone_that_only_rings_ends_nothing() {
 
 #[test]
 fn whatever_happens_it_is_over_once_and_dies_out() {
-    let methods = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK", "HACK"];
     for seed in 0..2_000 {
         let mut entropy = Entropy::from_number(seed);
-        let mut line = Line::new();
+        let mut line = Line::with(Order { redirects: vec!["192.0.2.9".into()], ..order() });
         for _ in 0..entropy.below(40) {
-            let tag = ["them", "other", "third"][usize::try_from(entropy.below(3)).unwrap()];
-            match entropy.below(12) {
-                0..4 => {
-                    let statuses = [100, 180, 183, 200, 200, 302, 401, 407, 486, 487];
-                    let status = statuses[usize::try_from(entropy.below(10)).unwrap()];
-                    let requests: Vec<Message> = line.sent.iter().map(|s| s.1.clone()).collect();
-                    let nth = usize::try_from(entropy.below(requests.len() as u64)).unwrap();
-                    if requests[nth].status().is_none() {
-                        line.respond(&requests[nth].clone(), status, tag, |response| {
-                            response.header("WWW-Authenticate", CHALLENGE)
-                        });
-                    }
-                }
-                4..8 => {
-                    let method = methods[usize::try_from(entropy.below(9)).unwrap()];
-                    let request = line.request(&Method::parse(method).unwrap(), tag);
-                    line.receive(&request.body("application/sdp", SDP).to_bytes());
-                }
-                8 => line.wait(Duration::from_millis(entropy.below(40_000))),
-                9 => line.feed(Input::Accept { sdp: SDP.to_vec() }),
-                10 => line.feed(Input::Unreachable { hop: trunk() }),
-                _ if entropy.below(4) == 0 => line.feed(Input::Stop),
-                _ => line.feed(Input::Lapsed),
-            }
+            happen(&mut line, &mut entropy);
         }
         line.feed(Input::Stop);
         line.dies_out();
     }
+}
+
+/// Something of all that can happen.
+fn happen(line: &mut Line, entropy: &mut Entropy) {
+    let methods = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK", "HACK"];
+    let tag = ["them", "other", "third"][usize::try_from(entropy.below(3)).unwrap()];
+    match entropy.below(12) {
+        0..4 => {
+            let statuses = [
+                100, 180, 183, 199, 200, 200, 302, 401, 407, 408, 422, 481, 486, 487, 491, 501, 503,
+            ];
+            let nth = entropy.below(statuses.len() as u64);
+            let status = statuses[usize::try_from(nth).unwrap()];
+            let requests: Vec<Message> = line.sent.iter().map(|s| s.1.clone()).collect();
+            let nth = usize::try_from(entropy.below(requests.len() as u64)).unwrap();
+            let rseq = entropy.below(3).to_string();
+            if requests[nth].status().is_none() {
+                line.respond(&requests[nth].clone(), status, tag, |response| {
+                    let response = response.header("WWW-Authenticate", CHALLENGE);
+                    let response = response.header("RSeq", &rseq).header("Min-SE", "120");
+                    let response = response.header("Session-Expires", "90;refresher=uac");
+                    response.header("Require", if rseq == "0" { "timer" } else { "100rel" })
+                });
+            }
+        }
+        4..8 => {
+            let method = methods[usize::try_from(entropy.below(9)).unwrap()];
+            let request = line.request(&Method::parse(method).unwrap(), tag);
+            line.receive(&request.body("application/sdp", SDP).to_bytes());
+        }
+        8 => line.wait(Duration::from_millis(entropy.below(40_000))),
+        9 => line.feed(Input::Accept { sdp: SDP.to_vec() }),
+        10 => line.feed(Input::Unreachable { hop: trunk() }),
+        _ if entropy.below(4) == 0 => line.feed(Input::Stop),
+        _ => line.feed(Input::Lapsed),
+    }
+}
+
+/// The far side of three ways, each a phone that keeps the rules, at whatever speed.
+struct Phones {
+    /// By branch: what it will still say, and whether it was canceled.
+    legs: Vec<Leg>,
+}
+
+struct Leg {
+    invite: Message,
+    hop: Hop,
+    tag: String,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Silent,
+    Ringing,
+    /// 200 sent; the ACK has not come.
+    Answered,
+    /// Someone is off the hook.
+    Live,
+    Done,
+}
+
+impl Phones {
+    /// Takes what was sent since last asked.
+    fn hear(&mut self, line: &mut Line, seen: &mut usize) {
+        while let Some((to, message, _)) = line.sent.get(*seen).cloned() {
+            *seen += 1;
+            let of_branch = self.legs.iter().position(|it| it.invite.branch() == message.branch());
+            let of_tag = self.legs.iter().position(|it| message.to_tag() == Some(&it.tag));
+            match (message.method(), of_branch, of_tag) {
+                (Method::Invite, None, _) => {
+                    let tag = format!("leg{}", self.legs.len());
+                    self.legs.push(Leg { invite: message, hop: to, tag, stage: Stage::Silent });
+                }
+                (Method::Cancel, Some(leg), _) => {
+                    // Whoever has answered has answered.
+                    if matches!(self.legs[leg].stage, Stage::Silent | Stage::Ringing) {
+                        self.say(line, leg, 487);
+                    }
+                }
+                (Method::Ack, _, Some(leg)) if self.legs[leg].stage == Stage::Answered => {
+                    self.legs[leg].stage = Stage::Live;
+                }
+                (Method::Bye, _, Some(leg)) => {
+                    self.legs[leg].stage = Stage::Done;
+                    line.respond(&message, 200, "", |r| r);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn say(&mut self, line: &mut Line, leg: usize, status: u16) {
+        let Leg { invite, hop, tag, stage } = &mut self.legs[leg];
+        *stage = match status {
+            100 => *stage,
+            ..200 => Stage::Ringing,
+            200 => Stage::Answered,
+            _ => Stage::Done,
+        };
+        let (invite, hop, tag) = (invite.clone(), *hop, tag.clone());
+        let contact = Uri::sip(&tag, &hop.address.ip().to_string(), Some(hop.address.port()));
+        let response = Response::to(&invite, status).to_tag(&tag).contact(&contact);
+        let response = response.body("application/sdp", SDP).to_bytes();
+        line.receive_from(hop, &response);
+    }
+}
+
+#[test]
+fn there_are_never_two_live_legs() {
+    let ways = ["192.0.2.7:5060", "192.0.2.8:5060", "192.0.2.9:5060"];
+    let mut moved = 0;
+    let (mut answered, mut late) = (0, 0);
+    for seed in 0..1_500 {
+        let mut entropy = Entropy::from_number(seed);
+        let ways: Vec<Way> = ways.iter().map(|it| way(hop(it))).collect();
+        let mut line = Line::with(Order { ways, is_last_resort: seed % 2 == 0, ..order() });
+        let (mut phones, mut seen) = (Phones { legs: Vec::new() }, 0);
+        for _ in 0..entropy.below(30) {
+            phones.hear(&mut line, &mut seen);
+            let leg = usize::try_from(entropy.below(phones.legs.len() as u64)).unwrap();
+            let stage = phones.legs[leg].stage;
+            // Nobody is left to hear a phone that speaks when all is over.
+            if line.call.finished() {
+                break;
+            }
+            match (entropy.below(7), stage) {
+                (0, Stage::Silent | Stage::Ringing) => phones.say(&mut line, leg, 180),
+                (1, Stage::Silent | Stage::Ringing) => phones.say(&mut line, leg, 200),
+                (2, Stage::Silent) => phones.say(&mut line, leg, 100),
+                (3, Stage::Silent | Stage::Ringing) => {
+                    let status = [408, 503, 503, 486][usize::try_from(entropy.below(4)).unwrap()];
+                    phones.say(&mut line, leg, status);
+                }
+                (4, Stage::Silent) => {
+                    let hop = phones.legs[leg].hop;
+                    line.feed(Input::Unreachable { hop });
+                }
+                (5, _) => line.wait(Duration::from_millis(entropy.below(6_000))),
+                (6, _) if entropy.below(8) == 0 => line.feed(Input::Stop),
+                _ => {}
+            }
+            phones.hear(&mut line, &mut seen);
+            let live = phones.legs.iter().filter(|it| it.stage == Stage::Live).count();
+            assert!(live <= 1, "seed {seed}: {live} legs are live");
+            let is_up = *line.call.state() == State::Up;
+            assert_eq!(is_up, live == 1, "seed {seed}: who is live is who is spoken with");
+        }
+        moved += usize::from(phones.legs.len() > 1);
+        answered += usize::from(*line.call.state() == State::Up);
+        late += usize::from(line.notes().contains(&&Note::LateAnswer));
+        line.feed(Input::Stop);
+        for _ in 0..4 {
+            phones.hear(&mut line, &mut seen);
+            line.wait(Duration::from_secs(50));
+        }
+        line.dies_out();
+        assert!(phones.legs.iter().all(|it| it.stage != Stage::Live), "seed {seed}");
+        let ringing = phones.legs.iter().filter(|it| it.stage == Stage::Ringing).count();
+        assert_eq!(ringing, 0, "seed {seed}: everything that rang was canceled");
+    }
+    assert!(moved > 250 && answered > 150 && late > 25, "{moved} {answered} {late}");
 }

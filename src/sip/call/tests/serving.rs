@@ -174,7 +174,7 @@ fn unknown_methods_are_501_and_known_ones_we_lack_405() {
     let mut line = Line::up();
     line.ask(&Method::parse("HACK").unwrap());
     assert_eq!(line.statuses(), [501]);
-    for method in [Method::Refer, Method::Message, Method::Notify, Method::Prack] {
+    for method in [Method::Refer, Method::Message, Method::Subscribe, Method::Publish] {
         line.ask(&method);
         let answer = read(&line.last_bytes());
         assert!(answer.header("Allow").unwrap().contains("UPDATE"));
@@ -212,8 +212,8 @@ fn extensions_we_do_not_have_are_refused_by_name() {
     // § 8.2.2.3: "it MUST respond by generating a response with status code 420 (Bad Extension).
     // The UAS MUST add an Unsupported header field".
     let mut line = Line::up();
-    line.ask_with(&Method::Invite, |r| r.header("Require", "100rel, timer"));
-    assert_eq!(read(&line.last_bytes()).header("Unsupported").unwrap(), "100rel, timer");
+    line.ask_with(&Method::Invite, |r| r.header("Require", "replaces, timer, precondition"));
+    assert_eq!(read(&line.last_bytes()).header("Unsupported").unwrap(), "replaces, precondition");
     assert_eq!(line.statuses(), [420]);
 }
 
@@ -304,4 +304,24 @@ fn nobody_is_shown_in_full() {
     let shown = format!("{:?} {:?} {:?}", order(), line.out, line.sent.first().unwrap().1);
     assert!(!shown.contains("4930") && !shown.contains("password"), "{shown}");
     assert!(shown.contains("***4567"), "{shown}");
+}
+
+#[test]
+fn a_prack_that_acknowledges_nothing_is_481() {
+    // RFC 3262 § 3: "If a PRACK request is received by the UA core that does not match any
+    // unacknowledged reliable provisional response, the UAS MUST respond to the PRACK with a 481".
+    let mut line = Line::up();
+    line.ask_with(&Method::Prack, |r| r.header("RAck", "1 1 INVITE"));
+    assert_eq!(line.statuses(), [481]);
+}
+
+#[test]
+fn a_notify_of_no_subscription_is_refused() {
+    // RFC 6665 § 4.1.3: "If, for some reason, the event package designated in the "Event" header
+    // field of the NOTIFY request is not supported, the subscriber will respond with a 489".
+    let mut line = Line::up();
+    line.ask_with(&Method::Notify, |r| r.header("Event", "refer"));
+    line.ask(&Method::Notify);
+    assert_eq!(line.statuses(), [489, 481]);
+    assert_eq!(*line.call.state(), State::Up);
 }
