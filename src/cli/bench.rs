@@ -14,6 +14,7 @@ mod machine;
 mod manner;
 mod mixed;
 mod phone;
+mod sip;
 mod starts;
 mod web;
 
@@ -36,6 +37,8 @@ enum What {
     Mixed(mixed::Args),
     /// Codes by text and keys by carrier: checks, starts and hooks a second, and their latency.
     Codes(codes::Args),
+    /// SIP in memory: what a message costs, the worst that is let in, and calls a second.
+    Sip(sip::Args),
 }
 
 /// Carries the command out.
@@ -46,6 +49,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Calls(args) => runtime.block_on(calls::run(args)),
         What::Mixed(args) => runtime.block_on(mixed::run(args)),
         What::Codes(args) => runtime.block_on(codes::run(args)),
+        What::Sip(args) => sip::run(&args),
     }
 }
 

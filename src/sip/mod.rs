@@ -50,6 +50,11 @@
 //! | A stream whose Content-Length is missing or no number is closed without an answer (§ 18.3: 400) | where the next message begins cannot be told |
 //! | What belongs to no call is answered only where a trunk sent it (§ 8.2: each request gets a response) | nobody else has reason to speak to us, and a scanner must not learn that we are here |
 //! | A trunk's OPTIONS outside a call is answered with 200, its INVITE with 403 (§ 11.2: with the same) | trunks watch us by OPTIONS; nobody calls us |
+//! | A way is left after 4 s of silence where there is another (RFC 3263 § 4.3: after timer B), and for a 408 before anything rings (only for 503) | somebody waits at the other end of the API; such a 408 is the time-out of a server behind the next hop |
+//! | A copy of a reliable provisional response gets a copy of our PRACK (RFC 3262 § 4: it is discarded) | its sender has not seen the first |
+//! | A 3xx is followed once, to its best Contact within the trunk (§ 8.1.3.4: to all) | whoever redirects a call could make us call a stranger |
+//! | Only the INVITE goes by TCP for its size (§ 18.1.1: every request) | no other request of ours comes near 1,300 bytes |
+//! | A challenge from another address than the request went to is not answered over UDP | the password is for the trunk |
 //! | OPTIONS that is not answered within 4 s counts as unanswered (§ 17.1.2.2: timer F, 32 s), and so does a REGISTER where there is another server | what matters is whether a call would be answered in time |
 //! | A Retry-After above an hour counts as an hour (§ 20.33) | a slip of a carrier must not take it away for days |
 //! | Of several transports without NAPTR records the first that has SRV records is taken (RFC 3263 § 4.1: a query for each) | the others would never be used |

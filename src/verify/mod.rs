@@ -6,6 +6,7 @@
 //! timer is ever armed or cancelled.
 
 pub mod attempt;
+mod cause;
 pub mod code;
 pub mod gsm;
 pub mod number;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::attempt::AttemptNo;
+pub use super::cause::{Blame, Cause};
 use super::code::{Digest, Secret};
 use super::request::{Assurance, Mode};
 use super::route::RouteStep;
@@ -485,112 +486,6 @@ impl Reason {
     }
 }
 
-/// Whose doing an attempt's end was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Blame {
-    /// The called person or their phone.
-    Callee,
-    /// The caller of the API.
-    Caller,
-    /// The trunk or a network behind it.
-    Carrier,
-    /// This gateway.
-    Us,
-    /// Nobody can tell.
-    Unknown,
-}
-
-/// Why an attempt ended: data in a verdict, never an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// In the API's word.
-    pub reason: Reason,
-    /// The SIP status of the final response, where there was one.
-    pub sip_status: Option<u16>,
-    /// The Q.850 cause from a Reason header (RFC 3326), where there was one.
-    pub q850: Option<u8>,
-    /// For people: a sentence without numbers or secrets, where the words above do not say it all.
-    pub detail: Option<String>,
-}
-
-impl Cause {
-    /// A cause that no response told.
-    #[must_use]
-    pub const fn plain(reason: Reason) -> Self {
-        Self { reason, sip_status: None, q850: None, detail: None }
-    }
-
-    /// The same, with a sentence for people.
-    #[must_use]
-    pub fn because(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..Self::plain(reason) }
-    }
-
-    /// What a final response of 300 to 699 means, the Q.850 cause first: gateways put the network's
-    /// own word there and translate it to SIP with loss (RFC 3398 section 7.2.6).
-    #[must_use]
-    pub fn response(sip_status: u16, q850: Option<u8>) -> Self {
-        let reason = q850.and_then(by_q850).unwrap_or_else(|| by_status(sip_status));
-        Self { reason, sip_status: Some(sip_status), q850, detail: None }
-    }
-
-    /// Whose doing it was.
-    #[must_use]
-    pub const fn blame(&self) -> Blame {
-        match self.reason {
-            Reason::Busy
-            | Reason::NoAnswer
-            | Reason::Rejected
-            | Reason::HungUp
-            | Reason::NoInput
-            | Reason::WrongKey
-            | Reason::FraudReported
-            | Reason::Confirmed
-            | Reason::CodeMatched
-            | Reason::ReplyMatched
-            | Reason::Declined
-            | Reason::TooManyChecks
-            | Reason::Voicemail
-            | Reason::Fax
-            | Reason::OptedOut => Blame::Callee,
-            Reason::InvalidNumber | Reason::CanceledByCaller => Blame::Caller,
-            Reason::CarrierError | Reason::MediaLost | Reason::Undelivered => Blame::Carrier,
-            // With a status it is the network that has no free line, without one it is us.
-            Reason::Congested if self.sip_status.is_some() => Blame::Carrier,
-            Reason::NodeLost | Reason::Congested => Blame::Us,
-            Reason::Unreachable | Reason::Expired => Blame::Unknown,
-        }
-    }
-}
-
-/// ITU-T Q.850 table 1, the causes that say more than the status does.
-const fn by_q850(cause: u8) -> Option<Reason> {
-    match cause {
-        1 | 22 | 28 => Some(Reason::InvalidNumber),
-        17 => Some(Reason::Busy),
-        18 | 19 => Some(Reason::NoAnswer),
-        20 | 27 => Some(Reason::Unreachable),
-        21 => Some(Reason::Rejected),
-        34 | 42 | 44 => Some(Reason::Congested),
-        2 | 3 | 38 | 41 | 102 => Some(Reason::CarrierError),
-        _ => None,
-    }
-}
-
-/// RFC 3261 section 21, read as the caller of a phone reads it.
-const fn by_status(status: u16) -> Reason {
-    match status {
-        486 | 600 => Reason::Busy,
-        // 607 Unwanted (RFC 8197), 608 Rejected (RFC 8688).
-        603 | 607 | 608 => Reason::Rejected,
-        404 | 410 | 484 | 604 => Reason::InvalidNumber,
-        408 | 480 => Reason::Unreachable,
-        // 487 without a CANCEL of ours: the network gave up ringing.
-        487 => Reason::NoAnswer,
-        _ => Reason::CarrierError,
-    }
-}
-
 /// Something that must now be done. It leaves with the commit that caused it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -681,37 +576,5 @@ impl Because {
             Self::TooSoon => "too_soon",
             Self::NoSendsLeft => "no_sends_left",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn final_responses_are_read_as_a_caller_reads_them() {
-        for (status, reason) in [
-            (486, Reason::Busy),
-            (600, Reason::Busy),
-            (603, Reason::Rejected),
-            (404, Reason::InvalidNumber),
-            (480, Reason::Unreachable),
-            (500, Reason::CarrierError),
-            (503, Reason::CarrierError),
-            (302, Reason::CarrierError),
-            (488, Reason::CarrierError),
-        ] {
-            assert_eq!(Cause::response(status, None).reason, reason, "{status}");
-        }
-    }
-
-    #[test]
-    fn the_networks_own_word_goes_first() {
-        assert_eq!(Cause::response(500, Some(17)).reason, Reason::Busy);
-        assert_eq!(Cause::response(480, Some(19)).reason, Reason::NoAnswer);
-        assert_eq!(Cause::response(503, Some(34)).reason, Reason::Congested);
-        assert_eq!(Cause::response(486, Some(16)).reason, Reason::Busy);
-        assert_eq!(Cause::response(503, Some(34)).blame(), Blame::Carrier);
-        assert_eq!(Cause::plain(Reason::Congested).blame(), Blame::Us);
     }
 }
