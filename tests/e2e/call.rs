@@ -87,6 +87,8 @@ const ROWS: &[Row] = &[
     other("breaks on the way", "refuse_500", ("failed", "carrier_error", 4), 500),
     challenge("challenges with 401", "challenge_401"),
     challenge("challenges with 407", "challenge_407"),
+    other("speaks 100rel and session timers", "reliable", CONFIRMED, 200),
+    other("sends the call on to another of its users", "redirect", CONFIRMED, 200),
 ];
 
 #[test]

@@ -319,7 +319,9 @@ impl Call {
             }
             // The peer has spoken to us before: whatever was lost is repeated, or times out.
             State::Ready | State::Early { .. } | State::Canceling { .. } | State::Up => {
-                out.push(Output::Note(Note::Unreachable));
+                if self.attempts.last().is_some_and(|attempt| attempt.sent_to() == hop) {
+                    out.push(Output::Note(Note::Unreachable));
+                }
             }
             State::Leaving { .. } | State::Over(_) => self.byes_unreachable(now, hop),
         }
