@@ -72,6 +72,8 @@ impl Call {
         }
         self.way = self.way.saturating_add(1);
         self.is_tcp_barred = false;
+        // Another server has nonces of its own, and may ask anew.
+        self.authentication.forget();
         self.order.ways.get(self.way).copied()
     }
 
@@ -101,6 +103,7 @@ impl Call {
             return None;
         };
         self.was_redirected = true;
+        self.authentication.forget();
         self.tell_diversion(uri.user() != self.request_uri.user(), out);
         self.request_uri = uri.as_request_uri();
         self.way = index;

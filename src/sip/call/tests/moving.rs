@@ -151,16 +151,24 @@ fn a_way_that_was_left_and_canceled_may_never_answer() {
 }
 
 #[test]
-fn the_next_way_is_answered_with_the_credentials_it_asks_for() {
+fn the_next_way_may_ask_for_credentials_as_the_first_did() {
     let mut line = Line::with(two_ways());
+    let challenge = |line: &mut Line, from: Hop, nonce: &str| {
+        let invite = line.last(&Method::Invite);
+        let challenge = CHALLENGE.replace("n1", nonce);
+        let response = Response::to(&invite, 401).to_tag("gate");
+        let response = response.header("WWW-Authenticate", &challenge).to_bytes();
+        line.receive_from(from, &response);
+    };
+    challenge(&mut line, hop(FIRST), "first");
     line.answer(503, "them");
-    let invite = line.last(&Method::Invite);
-    let response = Response::to(&invite, 401).to_tag("gate");
-    let response = response.header("WWW-Authenticate", CHALLENGE).to_bytes();
-    line.receive_from(hop(SECOND), &response);
-    let (to, third) = line.latest();
-    assert_eq!((to, third.cseq().0), (hop(SECOND), 2));
-    assert!(third.header("Authorization").is_some());
+    challenge(&mut line, hop(SECOND), "second");
+    let (to, last) = line.latest();
+    assert_eq!((to, last.cseq().0), (hop(SECOND), 3));
+    let credentials = last.header("Authorization").unwrap();
+    assert!(credentials.contains("nonce=\"second\"") && credentials.contains("nc=00000001"));
+    challenge(&mut line, hop(SECOND), "third");
+    assert_eq!(line.ended(), Some(Ended::AuthenticationRefused { status: 401 }), "once each");
 }
 
 fn large() -> Order {
