@@ -136,7 +136,7 @@ impl Play {
             redirects: vec!["192.0.2.9".to_owned()],
             credentials: (setup & 8 != 0).then(|| Credentials::new("user", "password")),
             ring_timeout: Duration::from_secs(45),
-            first_response: (setup & 16 != 0).then_some(Duration::from_secs(4)),
+            is_last_resort: setup & 16 == 0,
         };
         let entropy = Entropy::from_number(7);
         let call = Call::new(order, SDP.into(), entropy, Settings::default());

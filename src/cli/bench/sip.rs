@@ -245,7 +245,7 @@ fn hostile() -> Vec<Vec<u8>> {
         let mut text = String::new();
         for param in 0..count {
             // Writing to a String cannot fail.
-            let _ = write!(text, ";p{param}=v");
+            let _ = write!(text, ";{param:0>50}=v");
         }
         text
     };
@@ -253,14 +253,14 @@ fn hostile() -> Vec<Vec<u8>> {
     let contact = format!("Contact: <sip:a@h{}>\r\n", params(120));
     let via = format!("Via: SIP/2.0/UDP h{}\r\n", params(120));
     vec![
-        head(&format!("INVITE sip:b@h{}", params(30)), ""),
-        head("INVITE sip:b@h", &contact.repeat(4)),
-        head("INVITE sip:b@h", &via.repeat(4)),
-        head("INVITE sip:b@h", &lines("a:\r\n", 15_000)),
-        head("INVITE sip:b@h", &lines("Route: <sip:a@h;lr>\r\n", 9_000)),
+        head(&format!("INVITE sip:b@h{}", params(18)), ""),
+        head("INVITE sip:b@h", &contact.repeat(3)),
+        head("INVITE sip:b@h", &via.repeat(3)),
+        head("INVITE sip:b@h", &"a:\r\n".repeat(240)),
+        head("INVITE sip:b@h", &"Route: <sip:a@h;lr>\r\n".repeat(240)),
         head("INVITE sip:b@h", &format!("Contact: {}<sip:z@h>\r\n", lines("<sip:a@h>,", 15_000))),
         head("INVITE sip:b@h", &format!("Subject: {}\r\n", lines("\\\"", 15_000))),
-        head("INVITE sip:b@h", &format!("Subject: x{}\r\n", lines("\r\n y", 15_000))),
+        head("INVITE sip:b@h", &format!("Subject: x{}\r\n", "\r\n y".repeat(200))),
     ]
 }
 

@@ -309,4 +309,4 @@ impl Call {
 }
 
 /// The most requests of ours that are kept: a PRACK for each of so many provisional responses.
-const MOST_ERRANDS: usize = 64;
+const MOST_ERRANDS: usize = 32;

@@ -196,7 +196,8 @@ impl Call {
     /// How many requests, answers and phones it remembers: few, whatever it is sent.
     #[must_use]
     pub fn remembers(&self) -> usize {
-        self.attempts.len() + self.farewells.len() + self.peers.len() + self.served.len()
+        let asked = self.attempts.len() + self.cancels.len() + self.errands.len();
+        asked + self.peers.len() + self.served.len()
     }
 
     /// Takes whatever happens.
