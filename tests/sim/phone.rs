@@ -273,8 +273,10 @@ impl Phone {
     }
 
     fn response(&self, status: u16) -> Response {
-        let contact =
-            Uri::sip("phone", &self.place.sip.ip().to_string(), Some(self.place.sip.port()));
+        let own = self.place.sip.ip().to_string();
+        // Who sends us away sends us to strangers, where nobody goes: one INVITE is all there is.
+        let host = if (300..400).contains(&status) { "stranger.invalid" } else { &own };
+        let contact = Uri::sip("phone", host, Some(self.place.sip.port()));
         Response::to(&self.invite, status)
             .received_from(self.from)
             .to_tag(&self.tag)
