@@ -13,6 +13,7 @@ use super::machine;
 use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::media::MediaSession;
 use crate::media::sdp;
+use crate::media::srtp::Protection;
 use crate::sip::message::{self, Incoming};
 use crate::sip::{
     self, Call, Hop, Input, Message, Method, NameAddr, Order, Output, Response, State, Target, Uri,
@@ -90,7 +91,7 @@ fn answer(clock: &Clock, pieces: u32) -> anyhow::Result<Figure> {
         black_box((message.contact_uri(), message.record_route(), message.branch()));
         black_box((message.reason_q850(), message.required_options(), message.challenges()));
         let body = message.sdp().context("the 200 has a session description")?;
-        black_box(sdp::read_answer(body)?);
+        black_box(sdp::read_answer(body, &Protection::Off)?);
         Ok(())
     })?;
     Ok(figure("answer", "a 200 read, with headers and SDP", micros, "us").at_most(ANSWER))
@@ -120,7 +121,7 @@ fn calls(clock: &Clock, pieces: u32) -> anyhow::Result<Figure> {
 
 fn call(entropy: &mut Entropy) -> anyhow::Result<()> {
     let (trunk, local) = (address(7, 5_060), address(1, 5_060));
-    let media = MediaSession::new(address(1, 40_000), entropy.fork());
+    let media = MediaSession::new(address(1, 40_000), Protection::Off, entropy.fork());
     let mut line = Line {
         call: Call::new(
             order(trunk, local),

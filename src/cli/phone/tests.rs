@@ -241,7 +241,7 @@ async fn an_encrypted_call_is_heard_and_recorded_as_any_other() {
     assert!(loud > samples.len() / 2 && samples.len() > 2_400, "{loud} of {}", samples.len());
     let mut caller = Caller::dial(phone.address(), None).await;
     caller.until(|it| it.over.is_some()).await;
-    let refused = Ended::Rejected { status: 488, q850: None };
+    let refused = Ended::Rejected { status: 488, q850: None, retry_after: None };
     assert_eq!(caller.over, Some(refused), "who does not encrypt is refused");
 }
 
