@@ -22,9 +22,6 @@ use crate::verify::attempt::{Attempt, AttemptNo};
 use crate::verify::signal::{Cause, Reason};
 use crate::voice::{self, Leg};
 
-/// How long a trunk may say nothing at all before the next one is tried.
-const FIRST_RESPONSE: Duration = Duration::from_secs(4);
-
 /// How long the way to the first hop may take, where a connection must be opened.
 const REACH: Duration = Duration::from_secs(4);
 
@@ -150,7 +147,7 @@ fn order(
         redirects: trunk.redirects.clone(),
         credentials: trunk.credentials.as_ref().map(TrunkCredentials::for_digest),
         ring_timeout: orders.ring,
-        first_response: verification.has_another_way().then_some(FIRST_RESPONSE),
+        is_last_resort: !verification.has_another_way(),
     };
     let brand = brand.map(str::to_owned);
     voice::Order { call, rtp, srtp, brand }

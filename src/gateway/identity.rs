@@ -173,7 +173,7 @@ mod tests {
             redirects: Vec::new(),
             credentials: None,
             ring_timeout: Duration::from_secs(45),
-            first_response: None,
+            is_last_resort: true,
         };
         let mut call =
             Call::new(order, Vec::new(), Entropy::from_number(1), crate::sip::Settings::default());

@@ -436,14 +436,19 @@ pub(super) fn called(event: &voice::Event) -> Option<Called> {
 
 fn ended_call(ended: call::Ended) -> Called {
     match ended {
-        call::Ended::Rejected { status: 408 | 500..600, .. } => Called::Failed,
+        call::Ended::Rejected { status: 503, retry_after: Some(seconds), .. } => {
+            Called::Paused(seconds)
+        }
+        failed if failed.is_of_trunk() => Called::Failed,
         call::Ended::Rejected { .. } => Called::Carried,
-        call::Ended::NoResponse
+        call::Ended::Stopped
+        | call::Ended::HungUp
+        | call::Ended::Left
+        | call::Ended::NoAnswer
+        | call::Ended::NoResponse
         | call::Ended::Unreachable
         | call::Ended::AuthenticationRefused { .. }
-        | call::Ended::Protocol(_) => Called::Failed,
-        call::Ended::Stopped | call::Ended::HungUp | call::Ended::Left | call::Ended::NoAnswer => {
-            Called::Unknown
-        }
+        | call::Ended::Protocol(_)
+        | call::Ended::Expired => Called::Unknown,
     }
 }

@@ -166,14 +166,14 @@ pub enum Ended {
 
 impl Ended {
     /// Whether it was the trunk's doing, so that another trunk may do better and this one may be
-    /// unwell: no response, no way there, a 5xx, or credentials that were refused. A 5xx with a
+    /// unwell: no response, no way there, a 408 or 5xx, or credentials that were refused. One with a
     /// Q.850 cause of the normal class (16 to 31, and 1 for a number that nobody has) is a
     /// gateway's translation of what the called side said.
     #[must_use]
     pub const fn is_of_trunk(&self) -> bool {
         match self {
-            Self::Rejected { status: 500..600, q850: Some(1 | 16..=31), .. } => false,
-            Self::Rejected { status: 500..600, .. } => true,
+            Self::Rejected { q850: Some(1 | 16..=31), .. } => false,
+            Self::Rejected { status: 408 | 500..600, .. } => true,
             Self::NoResponse | Self::Unreachable | Self::AuthenticationRefused { .. } => true,
             Self::Protocol(Why::AckMissing) | Self::Expired => true,
             Self::Stopped | Self::HungUp | Self::Left | Self::NoAnswer => false,
