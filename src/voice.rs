@@ -453,7 +453,7 @@ impl Leg {
                     self.close_media(now, out);
                     let ended = match (ended, self.srtp) {
                         (
-                            call::Ended::Rejected { status: status @ (488 | 606), q850 },
+                            call::Ended::Rejected { status: status @ (488 | 606), q850, .. },
                             srtp @ (Srtp::Preferred | Srtp::Required),
                         ) => Ended::Refused { status, q850, srtp },
                         (ended, Srtp::Off | Srtp::Preferred | Srtp::Required) => Ended::Call(ended),
