@@ -29,7 +29,8 @@ impl Capture {
         Ok(Self(PcapWriter::with_header(file, header)?))
     }
 
-    /// Adds a packet, in the IP and UDP headers it had.
+    /// Adds a packet, in the IP and UDP headers it had. A message that came by a stream stands in them
+    /// too: in clear, and whole.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -62,6 +63,6 @@ fn kept(packet: &Packet) -> usize {
     let event = packet.bytes.get(1).is_some_and(|byte| (96..=127).contains(&(byte & 0x7f)));
     match packet.protocol {
         Protocol::Rtp if !event => packet.bytes.len().min(RTP_HEADER),
-        Protocol::Rtp | Protocol::Rtcp | Protocol::Sip => packet.bytes.len(),
+        Protocol::Rtp | Protocol::Rtcp | Protocol::Sip(_) => packet.bytes.len(),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::ambient::Timestamp;
 use crate::gateway::tap::{Act, Packet, Protocol, Scene};
+use crate::sip::Transport;
 
 /// Draws one call, line by line.
 pub(super) struct Ladder {
@@ -38,7 +39,13 @@ impl Ladder {
         let arrow = if packet.sent { "──────▶" } else { "◀──────" };
         let peer = if packet.sent { packet.to } else { packet.from };
         let kind = match packet.protocol {
-            Protocol::Sip => return Some(format!("{arrow}  {}", sip(&packet.bytes))),
+            Protocol::Sip(transport) => {
+                let by = match transport {
+                    Transport::Udp => String::new(),
+                    Transport::Tcp | Transport::Tls => format!(" by {}", transport.as_str()),
+                };
+                return Some(format!("{arrow}  {}{by}", sip(&packet.bytes)));
+            }
             Protocol::Rtp => stream(&packet.bytes)?,
             Protocol::Rtcp => return None,
         };

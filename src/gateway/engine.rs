@@ -239,7 +239,7 @@ impl Engine {
                 if let Some(slot) = self.slots.get(&leg) {
                     let local = slot.local;
                     let packet = Packet {
-                        protocol: Protocol::Sip,
+                        protocol: Protocol::Sip(from.transport),
                         from: from.address,
                         to: local,
                         sent: false,
@@ -462,7 +462,7 @@ fn carry_out(shared: &Shared, slot: &mut Slot, now: Timestamp, output: Output) -
                 // A full buffer is a lost datagram, which its transaction sends again.
                 return (error.kind() != io::ErrorKind::WouldBlock).then_some(to);
             }
-            let (protocol, from, to) = (Protocol::Sip, slot.local, to.address);
+            let (protocol, from, to) = (Protocol::Sip(to.transport), slot.local, to.address);
             show(shared, now, &slot.verification, || {
                 Act::Packet(Packet { protocol, from, to, sent: true, bytes })
             });
@@ -498,7 +498,7 @@ fn send(
     let Some(media) = &slot.media else { return };
     let (socket, port) = match protocol {
         Protocol::Rtcp => (&media.rtcp, slot.address.port() + 1),
-        Protocol::Rtp | Protocol::Sip => (&media.rtp, slot.address.port()),
+        Protocol::Rtp | Protocol::Sip(_) => (&media.rtp, slot.address.port()),
     };
     let _ = socket.send_to(bytes, to);
     let from = SocketAddr::new(slot.address.ip(), port);

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::ambient::Timestamp;
 use crate::media::{Law, sdes};
+use crate::sip::Transport;
 use crate::verify::VerificationId;
 
 /// The looker-on's end of a gateway. Cheap to clone.
@@ -24,7 +25,7 @@ impl Tap {
 
     /// Shows a scene, without the keys of its media: captures are passed on.
     pub(super) fn show(&self, mut scene: Scene) {
-        if let Act::Packet(Packet { protocol: Protocol::Sip, bytes, .. }) = &mut scene.act {
+        if let Act::Packet(Packet { protocol: Protocol::Sip(_), bytes, .. }) = &mut scene.act {
             sdes::mask(bytes);
         }
         // Whoever looked on may have left.
@@ -86,8 +87,8 @@ pub struct Packet {
 /// What a [`Packet`] carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// RFC 3261.
-    Sip,
+    /// RFC 3261, by this transport.
+    Sip(Transport),
     /// RFC 3550 section 5.
     Rtp,
     /// RFC 3550 section 6.

@@ -123,13 +123,39 @@ fn every_phone_gets_its_verdict() {
     );
 }
 
+/// Ways that a call can go.
+const WAYS: &[(&str, &str)] = &[("127.0.0.1", "tcp"), ("[::1]", "udp"), ("[::1]", "tcp")];
+
+#[test]
+fn a_call_is_approved_by_tcp_and_by_ipv6() {
+    side_by_side(
+        WAYS.len(),
+        WAYS,
+        |(ip, transport)| format!("{transport}:{ip}"),
+        |(ip, transport)| {
+            let sound = Sound::Keys(&[POUND]);
+            let bare = ip.trim_matches(['[', ']']);
+            let mut phone = Sipp::at((bare, transport), "press", Duration::from_secs(3), sound);
+            let via = format!("sip:{ip}:{};transport={transport}", phone.port());
+            let (told, ladder) = call_via(&via, &[], 0);
+            if let Err(trace) = phone.content() {
+                panic!("{trace}\nthe gateway: {told}\n{ladder}");
+            }
+            assert_eq!(told["reason"], "confirmed", "{told}");
+            assert_eq!(ladder.contains(" by TCP"), *transport == "tcp", "{ladder}");
+        },
+    );
+}
+
 /// Calls the phone at this port; gives back the resource, and the ladder for whom it helps.
 pub(crate) fn call(port: u16, more: &[&str], exit: i32) -> (Value, String) {
+    call_via(&format!("sip:127.0.0.1:{port}"), more, exit)
+}
+
+/// The same by any URI.
+fn call_via(via: &str, more: &[&str], exit: i32) -> (Value, String) {
     let mut command = octothorpe();
-    command
-        .args(["call", NUMBER, "--via", &format!("sip:127.0.0.1:{port}"), "--json"])
-        .args(more)
-        .env(PASSWORD, SIP_PASSWORD);
+    command.args(["call", NUMBER, "--via", via, "--json"]).args(more).env(PASSWORD, SIP_PASSWORD);
     let mut call = Process::gateway(command);
     let status = call.wait("the call ends", Duration::from_secs(100));
     let (stdout, ladder) = (call.stdout(), call.stderr());

@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(100);
 pub(crate) struct Sipp {
     process: Process,
     port: u16,
+    /// The system's list of sockets that its own stands in.
+    table: String,
     folder: TempDir,
 }
 
@@ -23,6 +25,16 @@ impl Sipp {
     /// Starts the scenario of this name. It listens for `listen`, and what it then plays is
     /// `sound`.
     pub(crate) fn start(scenario: &str, listen: Duration, sound: Sound) -> Self {
+        Self::at(("127.0.0.1", "udp"), scenario, listen, sound)
+    }
+
+    /// The same at this address, by UDP or TCP.
+    pub(crate) fn at(
+        (ip, transport): (&str, &'static str),
+        scenario: &str,
+        listen: Duration,
+        sound: Sound,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let captures = folder.path().join("pcap");
         std::fs::create_dir(&captures).unwrap();
@@ -36,9 +48,10 @@ impl Sipp {
         sipp.current_dir(folder.path())
             .arg("-sf")
             .arg(scenarios.join(scenario).with_extension("xml"))
-            .args(["-i", "127.0.0.1", "-p", &port.to_string()])
+            .args(["-t", if transport == "tcp" { "t1" } else { "u1" }])
+            .args(["-i", ip, "-p", &port.to_string()])
             .args(["-ci", "127.0.0.1", "-cp", &(port + 1).to_string()])
-            .args(["-mi", "127.0.0.1", "-mp", &(port + 2).to_string()])
+            .args(["-mi", ip, "-mp", &(port + 2).to_string()])
             .args(["-m", "1", "-d", &listen.as_millis().to_string(), "-nostdin"])
             .args(["-recv_timeout", &PATIENCE.as_millis().to_string()])
             .args([
@@ -50,7 +63,8 @@ impl Sipp {
                 "messages",
             ]);
         let process = Process::phone(sipp, "sip-tester");
-        let mut phone = Self { process, port, folder };
+        let table = if ip.contains(':') { format!("{transport}6") } else { transport.to_owned() };
+        let mut phone = Self { process, port, table, folder };
         wait_for("SIPp listens", Duration::from_secs(10), || phone.listens().then_some(()));
         phone
     }
@@ -77,8 +91,11 @@ impl Sipp {
     fn listens(&mut self) -> bool {
         let runs = self.process.runs();
         assert!(runs, "SIPp did not start: {}{}", self.process.stderr(), self.kept("errors"));
-        let bound = format!(" 0100007F:{:04X} ", self.port);
-        std::fs::read_to_string("/proc/net/udp").unwrap().contains(&bound)
+        let bound = format!(":{:04X} ", self.port);
+        let sockets = std::fs::read_to_string(format!("/proc/net/{}", self.table)).unwrap();
+        sockets.lines().any(|line| {
+            line.split_whitespace().nth(1).is_some_and(|it| format!("{it} ").ends_with(&bound))
+        })
     }
 
     fn kept(&self, file: &str) -> String {
