@@ -59,6 +59,7 @@
 //! | A Retry-After above an hour counts as an hour (§ 20.33) | a slip of a carrier must not take it away for days |
 //! | Of several transports without NAPTR records the first that has SRV records is taken (RFC 3263 § 4.1: a query for each) | the others would never be used |
 //! | The INVITE offers, and never carries an answer | there is nothing to wait for before we know what we send |
+//! | Keys of media are offered in RTP/AVP where encryption is preferred and not required (RFC 4568 § 6: only in RTP/SAVP); one with an MKI is not taken | who does not encrypt ignores them, and no second INVITE is needed; see `media/sdp.rs` |
 
 pub mod call;
 pub mod compose;
