@@ -108,7 +108,8 @@ impl Trunks {
 /// of a call have one address.
 async fn ways(place: &Place) -> Result<Vec<Way>, Unconnected> {
     let mut ways: Vec<Way> = Vec::new();
-    let mut why = Unconnected::TimedOut;
+    // The first hop is the one that was meant: why it fails says more than that the last one does.
+    let mut why = None;
     for hop in &place.hops {
         let patience = if ways.is_empty() { REACH } else { REACH_MORE };
         match tokio::time::timeout(patience, place.exit.way(*hop)).await {
@@ -116,14 +117,14 @@ async fn ways(place: &Place) -> Result<Vec<Way>, Unconnected> {
                 ways.push(way);
             }
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => why = error,
-            Err(_) => why = Unconnected::TimedOut,
+            Ok(Err(error)) => why = why.or(Some(error)),
+            Err(_) => why = why.or(Some(Unconnected::TimedOut)),
         }
         if ways.len() >= MOST_WAYS {
             break;
         }
     }
-    if ways.is_empty() { Err(why) } else { Ok(ways) }
+    if ways.is_empty() { Err(why.unwrap_or(Unconnected::TimedOut)) } else { Ok(ways) }
 }
 
 fn order(
