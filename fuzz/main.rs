@@ -67,6 +67,7 @@ const SIP: &[&str] = &["rfc4475", "rfc5118", "sip-extra"];
 
 const TARGETS: &[Target] = &[
     Target { name: "message", vectors: SIP, longest: 70_000, run: targets::message },
+    Target { name: "stream", vectors: SIP, longest: 140_000, run: targets::stream },
     Target { name: "uri", vectors: &[], longest: 2_000, run: targets::uri },
     Target { name: "routes", vectors: &[], longest: 4_000, run: targets::routes },
     Target { name: "digest", vectors: &[], longest: 4_000, run: targets::digest },

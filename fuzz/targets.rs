@@ -8,6 +8,7 @@ use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::media::sdp::{self, Origin};
 use octothorpe::media::{MediaSession, Output, Payload, Protection, Srtp};
 use octothorpe::sip::digest::{Authentication, Credentials};
+use octothorpe::sip::frame::{Frame, Framer};
 use octothorpe::sip::message::{self, Incoming, Message};
 use octothorpe::sip::{
     Dialog, Hop, Kind, Method, NameAddr, Request, Response, Route, Transport, Uri, Way, dialog,
@@ -78,6 +79,29 @@ fn look_at(message: &Message, trace: &mut Trace) {
         trace
             .saw(uri.map(|uri| (uri.user().len().min(3), uri.param("lr"), uri.param("transport"))));
     }
+}
+
+/// A stream that comes in pieces: their length is the first byte. Where they are cut changes nothing.
+pub(crate) fn stream(bytes: &[u8]) -> Trace {
+    let mut trace = Trace::default();
+    let (size, bytes) = bytes.split_first().unwrap_or((&0, &[]));
+    let frames = |size: usize| {
+        let (mut framer, mut out) = (Framer::default(), Vec::new());
+        let end = bytes.chunks(size.max(1)).try_for_each(|chunk| framer.push(chunk, &mut out));
+        // How many signs of life a row of line ends is depends on when it comes.
+        out.retain(|frame| matches!(frame, Frame::Message(_)));
+        (out, end, framer.is_amid())
+    };
+    let (cut, end, is_amid) = frames(usize::from(*size) * 8 + 1);
+    let (whole, whole_end, _) = frames(bytes.len());
+    assert_eq!((&cut, end), (&whole, whole_end), "it depends on the pieces");
+    trace.saw((cut.len().min(9), end.err().map(|end| discriminant(&end)), is_amid));
+    for frame in cut {
+        if let Frame::Message(bytes) = frame {
+            trace.saw(message::read(&bytes).is_ok());
+        }
+    }
+    trace
 }
 
 /// A URI, a name and words, as we would write them.

@@ -287,6 +287,99 @@ fn no_vector_ends_a_live_call_as_a_stranger_nor_breaks_it_as_its_own() {
     }
 }
 
+/// Each says that it rings, in words of its own behind ours, and then somebody answers.
+#[test]
+fn no_vector_as_a_response_of_the_call_keeps_the_answer_from_it() {
+    for (name, _) in CORPUS {
+        let (mut call, invite) = live();
+        let mut out = Vec::new();
+        if let Ok(Incoming::Message(message)) = message::read(&as_response(&vector(name), &invite))
+        {
+            feed(&mut call, &message, &mut out);
+        }
+        assert!(!out.iter().any(|output| matches!(output, Output::Over(_))), "{name}");
+        let contact = Uri::sip("them", "192.0.2.7", None);
+        let answer = Response::to(&invite, 200).to_tag("them").contact(&contact).to_bytes();
+        feed(&mut call, &readable(&answer), &mut out);
+        assert!(matches!(call.state(), State::Up), "{name}: {:?}", call.state());
+        sent(&out).iter().for_each(|datagram| assert_clean(datagram));
+    }
+}
+
+/// What we do with each vector, as [`TABLE`] tells it.
+fn table() -> String {
+    let mut text = String::from(TABLE_HEAD);
+    for (name, _) in CORPUS {
+        let bytes = vector(name);
+        let datagram = match message::read(&bytes) {
+            Ok(Incoming::KeepAlive) => "a keep-alive".to_owned(),
+            Ok(Incoming::Message(message)) => format!("taken: {}", message.kind().label()),
+            Err(fault) => match fault.status() {
+                Some(status) => format!("refused with {status}: {fault}"),
+                None => format!("dropped: {fault}"),
+            },
+        };
+        let (mut framer, mut frames) = (Framer::default(), Vec::new());
+        let end = framer.push(&bytes, &mut frames);
+        let messages = frames.iter().filter(|frame| matches!(frame, Frame::Message(_))).count();
+        let stream = match (messages, end, framer.is_amid()) {
+            (0, Err(fault), _) => format!("closed: {fault}"),
+            (n, Err(fault), _) => format!("{n} taken, then closed: {fault}"),
+            (0, Ok(()), _) => "more is waited for".to_owned(),
+            (n, Ok(()), false) => format!("{n} taken"),
+            (n, Ok(()), true) => format!("{n} taken, more is waited for"),
+        };
+        let (mut call, invite) = live();
+        let mut out = Vec::new();
+        let live = match message::read(&as_response(&bytes, &invite)) {
+            Ok(Incoming::Message(message)) => {
+                feed(&mut call, &message, &mut out);
+                let rings = out.iter().any(|output| matches!(output, Output::Alerting { .. }));
+                if rings { "it rings" } else { "noted" }
+            }
+            Ok(Incoming::KeepAlive) | Err(_) => "dropped",
+        };
+        text.push_str(&format!("| {name} | {datagram} | {stream} | {live} |\n"));
+    }
+    text
+}
+
+const TABLE: &str = "tests/vectors/README.md";
+
+const TABLE_HEAD: &str = "# What we do with each torture message
+
+Written by `tests/wire.rs` from what is done, and held against it by a test: run it with
+`OCTOTHORPE_WRITE_TABLE=1` after a change, and read the difference. What the documents want of each, where it
+is another thing, and why: the table of deviations in `src/sip/mod.rs`. What is taken here still meets the
+gateway's rule that only a trunk is answered where no call is concerned.
+
+- *datagram*: one by itself. *stream*: the same bytes out of TCP or TLS. *our call*: the headers of our INVITE
+  in front of it, as a 183 to a live call; none ends it, and each is answered by a phone after that.
+
+| vector | datagram | stream | our call |
+|---|---|---|---|
+";
+
+#[test]
+fn the_table_of_vectors_tells_what_is_done() {
+    let path = format!("{}/{TABLE}", env!("CARGO_MANIFEST_DIR"));
+    let found = table();
+    if std::env::var_os("OCTOTHORPE_WRITE_TABLE").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = found.lines().zip(written.lines()).find(|(found, written)| found != written);
+    assert_eq!(differs, None, "{TABLE} tells otherwise");
+    assert_eq!(found.lines().count(), written.lines().count(), "{TABLE} has other rows");
+}
+
+/// The message as a 183 to our INVITE: its own lines behind ours.
+fn as_response(bytes: &[u8], invite: &Message) -> Vec<u8> {
+    let adopted = adopted(bytes, invite);
+    let at = adopted.windows(2).position(|pair| pair == b"\r\n").unwrap_or(adopted.len());
+    [b"SIP/2.0 183 Session Progress", &adopted[at..]].concat()
+}
+
 /// The message with Call-ID, CSeq, From and Via of our INVITE in front of its own.
 fn adopted(bytes: &[u8], invite: &Message) -> Vec<u8> {
     let Some(at) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return Vec::new() };
