@@ -59,6 +59,11 @@ impl<K: Clone + Eq + Hash> Gate<K> {
         Self { capacity, inside, queue, entered: VecDeque::new() }
     }
 
+    /// The same, of another size.
+    pub(super) fn of(self, capacity: Capacity) -> Self {
+        Self { capacity, ..self }
+    }
+
     /// Lets somebody in, or queues who may wait.
     pub(super) fn enter(&mut self, now: Timestamp, who: K, may_wait: bool) -> Entry {
         let full = self.full(now);

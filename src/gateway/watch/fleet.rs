@@ -63,15 +63,18 @@ impl Fleet {
         exit: impl Fn(&Trunk) -> Exit,
     ) -> Vec<Asked> {
         let stays = |trunk: &Trunk| trunks.contains(trunk);
-        let gone = self.members.iter().filter(|(_, member)| !stays(&member.trunk));
-        let gone: Vec<usize> = gone.map(|(id, _)| *id).collect();
+        let changed = self.members.iter().filter(|(_, member)| !stays(&member.trunk));
+        let changed: Vec<usize> = changed.map(|(id, _)| *id).collect();
         let mut asked = Vec::new();
-        for id in gone {
+        let mut gates = HashMap::new();
+        for id in changed {
             asked.extend(self.with(now, id, |member, acts| {
                 member.stop(now, acts);
                 member.forget(acts);
             }));
-            self.remove(id);
+            if let Some(member) = self.remove(id) {
+                gates.insert(member.trunk.name.clone(), (id, member.gate));
+            }
         }
         for trunk in trunks {
             if self.by_name.contains_key(&trunk.name) {
@@ -80,9 +83,25 @@ impl Fleet {
             let (id, entropy) = (self.next, self.entropy.fork());
             self.next += 1;
             self.by_name.insert(trunk.name.clone(), id);
-            let member = Member::new(now, Arc::new(trunk.clone()), exit(trunk), entropy);
+            let mut member = Member::new(now, Arc::new(trunk.clone()), exit(trunk), entropy);
+            // Whoever is in by a trunk that is now told otherwise is still in.
+            if let Some((before, gate)) = gates.remove(&trunk.name) {
+                member.gate = gate.of(trunk.capacity);
+                self.by_key.values_mut().filter(|it| **it == before).for_each(|it| *it = id);
+            }
             self.members.insert(id, member);
             self.plan(now, id);
+        }
+        for (trunk, (id, _)) in gates {
+            let waiting = &mut self.waiting;
+            self.by_key.retain(|key, it| {
+                let stays = *it != id;
+                if !stays {
+                    waiting.remove(key);
+                }
+                stays
+            });
+            telemetry::observe(&telemetry::Event::TrunkGone { trunk: &trunk });
         }
         asked
     }
@@ -307,16 +326,14 @@ impl Fleet {
         }
     }
 
-    fn remove(&mut self, id: usize) {
-        if let Some(member) = self.members.remove(&id) {
-            self.by_name.remove(&member.trunk.name);
-            telemetry::observe(&telemetry::Event::TrunkGone { trunk: &member.trunk.name });
-        }
+    fn remove(&mut self, id: usize) -> Option<Member> {
+        let member = self.members.remove(&id)?;
+        self.by_name.remove(&member.trunk.name);
         self.by_hop.values_mut().for_each(|ids| ids.retain(|it| *it != id));
-        self.by_key.retain(|_, it| *it != id);
         if let Some(at) = self.due_at.remove(&id) {
             self.due.remove(&(at, id));
         }
+        Some(member)
     }
 }
 

@@ -183,6 +183,7 @@ impl Watch {
         self.0.links.known.set(trunks);
         let asked = self.fleet().set(self.now(), trunks, exit);
         self.listen(&asked);
+        self.carry_out_sends(asked);
         self.0.sooner.notify_one();
     }
 
