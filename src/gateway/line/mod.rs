@@ -374,6 +374,11 @@ impl Calls {
         self.engines.iter().for_each(|engine| engine.send(command()));
     }
 
+    /// Tells the watch that our connection to this hop is gone.
+    fn disconnected(&self, hop: Hop) {
+        self.tell(Heard::Lost(hop));
+    }
+
     /// Tells every leg, and the watch, that what was sent there did not arrive.
     fn unreachable(&self, hop: Hop) {
         self.tell(Heard::Unreachable(hop));

@@ -242,6 +242,9 @@ impl Pool {
         if unanswered || queue.try_recv().is_ok() {
             calls.unreachable(hop);
         }
+        if !theirs {
+            calls.disconnected(hop);
+        }
     }
 
     /// A connection has left its place, and is to be remembered if it came to nothing.

@@ -127,20 +127,26 @@ impl Fleet {
                 self.with(now, id, |member, acts| member.received(now, &message, acts))
             }
             Heard::Unreachable(hop) => {
-                let concerned = self.by_hop.get(&hop).cloned().unwrap_or_default();
-                let tell =
-                    |member: &mut Member, acts: &mut Vec<Act>| match hop.transport.is_reliable() {
-                        true => member.lost(now, hop, acts),
-                        false => member.unreachable(now, hop, acts),
-                    };
-                concerned.into_iter().flat_map(|id| self.with(now, id, tell)).collect()
+                self.at(now, hop, |member, acts| member.unreachable(now, hop, acts))
             }
+            Heard::Lost(hop) => self.at(now, hop, |member, acts| member.lost(now, hop, acts)),
             Heard::Called(trunk, called) => {
                 let Some(&id) = self.by_name.get(&trunk) else { return Vec::new() };
                 self.with(now, id, |member, _| member.called(now, called))
             }
             Heard::Retired(key) => self.leave(now, &key),
         }
+    }
+
+    /// Has every trunk of a hop do something.
+    fn at(
+        &mut self,
+        now: Timestamp,
+        hop: Hop,
+        what: impl Fn(&mut Member, &mut Vec<Act>),
+    ) -> Vec<Asked> {
+        let concerned = self.by_hop.get(&hop).cloned().unwrap_or_default();
+        concerned.into_iter().flat_map(|id| self.with(now, id, &what)).collect()
     }
 
     pub(super) fn located(

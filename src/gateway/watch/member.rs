@@ -22,6 +22,9 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// How long it takes at most until a question that failed is asked again.
 const PATIENT: Duration = Duration::from_secs(60);
 
+/// How long until a connection that was lost is made again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How long until a hop to which there was no way is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -202,9 +205,10 @@ impl Member {
     /// The connection to this hop is gone: it is made again, and what was registered over it too.
     pub(super) fn lost(&mut self, now: Timestamp, hop: Hop, acts: &mut Vec<Act>) {
         self.unreachable(now, hop, acts);
+        let needed = self.is_spoken_to();
         let Some(spot) = self.spots.iter_mut().find(|spot| spot.hop == hop) else { return };
         if spot.way.take().is_some() {
-            spot.reach_at = Some(now);
+            spot.reach_at = needed.then_some(now + PAUSE);
             spot.forget_probe(acts);
             self.tell_ways(now, acts);
         }
@@ -260,12 +264,13 @@ impl Member {
     /// These hops from now on; what is known of those that stay is kept.
     fn settle(&mut self, now: Timestamp, hops: &[Hop], acts: &mut Vec<Act>) {
         self.health.set_hops(hops);
+        let reach_at = self.is_spoken_to().then_some(now);
         let mut before = std::mem::take(&mut self.spots);
         let was: Vec<Hop> = before.iter().map(|spot| spot.hop).collect();
         for hop in hops {
             let known = before.iter().position(|spot| spot.hop == *hop);
             self.spots.push(known.map_or_else(
-                || Spot { hop: *hop, way: None, reach_at: Some(now), probe: None, last: None },
+                || Spot { hop: *hop, way: None, reach_at, probe: None, last: None },
                 |at| before.remove(at),
             ));
         }
@@ -331,6 +336,11 @@ impl Member {
 
     fn proxies(&self) -> Vec<Route> {
         self.trunk.proxy.iter().map(through).collect()
+    }
+
+    /// Whether anything is said to it besides calls, which find their own way.
+    fn is_spoken_to(&self) -> bool {
+        self.trunk.health.is_some() || self.registration.is_some()
     }
 
     /// Whom OPTIONS are for.

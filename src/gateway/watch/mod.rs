@@ -60,6 +60,8 @@ pub(super) enum Heard {
     Message(Box<Message>),
     /// What was sent there did not arrive.
     Unreachable(Hop),
+    /// Our connection to this hop is gone.
+    Lost(Hop),
     /// A call by this trunk had this end, or this first sign.
     Called(String, Called),
     /// An attempt's call is over.
