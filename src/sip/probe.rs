@@ -83,6 +83,12 @@ impl Probe {
         self.way
     }
 
+    /// Whether an answer is awaited.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// When something is due.
     #[must_use]
     pub fn deadline(&self) -> Timestamp {

@@ -185,6 +185,12 @@ impl Registration {
         self.is_ending && self.under_way.is_none()
     }
 
+    /// Whether an answer is awaited from this hop.
+    #[must_use]
+    pub fn is_asking(&self, hop: Hop) -> bool {
+        self.under_way.as_ref().is_some_and(|it| it.way().hop == hop)
+    }
+
     /// When something is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
@@ -233,8 +239,7 @@ impl Registration {
 
     /// The network says that what was sent to this hop did not arrive.
     pub fn unreachable(&mut self, now: Timestamp, hop: Hop) -> Option<Sent> {
-        let concerned = self.under_way.as_ref().is_some_and(|it| it.way().hop == hop);
-        concerned.then(|| self.came(now, Came::Unreachable, Why::Unreachable)).flatten()
+        self.is_asking(hop).then(|| self.came(now, Came::Unreachable, Why::Unreachable)).flatten()
     }
 
     /// The connection to this hop is gone, and with it the way by which we were reached.

@@ -114,6 +114,15 @@ impl Net {
         lines.find_map(|line| Some((&**line, udp::towards(line.bound, peer)?)))
     }
 
+    /// The socket that leads to a peer. Where only one is of its family, the system need not be asked.
+    fn line_for(&self, peer: SocketAddr) -> Option<&Line> {
+        let mut lines = self.0.lines.iter().filter(|it| it.bound.is_ipv4() == peer.is_ipv4());
+        match (lines.next(), lines.next()) {
+            (Some(only), None) => Some(only),
+            (_, _) => self.line_to(peer).map(|(line, _)| line),
+        }
+    }
+
     /// The listener that peers of this kind find us at, and our own address there.
     fn listener_to(&self, hop: Hop) -> Option<(SocketAddr, SocketAddr)> {
         let mut of_kind = self.0.accepting.iter().filter(|it| it.transport == hop.transport);
@@ -217,7 +226,7 @@ impl Exit {
         match to.transport {
             Transport::Udp => {
                 let nowhere = || io::Error::from(io::ErrorKind::NetworkUnreachable);
-                let (line, _) = self.net.line_to(to.address).ok_or_else(nowhere)?;
+                let line = self.net.line_for(to.address).ok_or_else(nowhere)?;
                 line.send(to.address, bytes)
             }
             Transport::Tcp | Transport::Tls => {

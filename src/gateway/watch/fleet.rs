@@ -127,9 +127,13 @@ impl Fleet {
                 self.with(now, id, |member, acts| member.received(now, &message, acts))
             }
             Heard::Unreachable(hop) => {
-                self.at(now, hop, |member, acts| member.unreachable(now, hop, acts))
+                // Thousands may share a hop that is dead.
+                let concerns = |member: Option<&Member>| member.is_some_and(|it| it.awaits(hop));
+                self.at(now, hop, concerns, |member, acts| member.unreachable(now, hop, acts))
             }
-            Heard::Lost(hop) => self.at(now, hop, |member, acts| member.lost(now, hop, acts)),
+            Heard::Lost(hop) => {
+                self.at(now, hop, |_| true, |member, acts| member.lost(now, hop, acts))
+            }
             Heard::Called(trunk, called) => {
                 let Some(&id) = self.by_name.get(&trunk) else { return Vec::new() };
                 self.with(now, id, |member, _| member.called(now, called))
@@ -138,14 +142,16 @@ impl Fleet {
         }
     }
 
-    /// Has every trunk of a hop do something.
+    /// Has every trunk of a hop that it concerns do something.
     fn at(
         &mut self,
         now: Timestamp,
         hop: Hop,
+        concerns: impl Fn(Option<&Member>) -> bool,
         what: impl Fn(&mut Member, &mut Vec<Act>),
     ) -> Vec<Asked> {
-        let concerned = self.by_hop.get(&hop).cloned().unwrap_or_default();
+        let of_hop = self.by_hop.get(&hop).into_iter().flatten().copied();
+        let concerned: Vec<usize> = of_hop.filter(|id| concerns(self.members.get(id))).collect();
         concerned.into_iter().flat_map(|id| self.with(now, id, &what)).collect()
     }
 

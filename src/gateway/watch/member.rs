@@ -193,6 +193,13 @@ impl Member {
         }
     }
 
+    /// Whether an answer is awaited from this hop.
+    pub(super) fn awaits(&self, hop: Hop) -> bool {
+        let probe = |spot: &Spot| spot.probe.as_ref().is_some_and(Probe::is_asking);
+        self.spots.iter().any(|spot| spot.hop == hop && probe(spot))
+            || self.registration.as_ref().is_some_and(|it| it.is_asking(hop))
+    }
+
     /// What was sent to this hop did not arrive, or its connection is gone.
     pub(super) fn unreachable(&mut self, now: Timestamp, hop: Hop, acts: &mut Vec<Act>) {
         let Some(at) = self.spots.iter().position(|spot| spot.hop == hop) else { return };
