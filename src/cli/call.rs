@@ -1,6 +1,7 @@
 //! `octothorpe call`: one call, from this process, to its verdict.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -91,6 +92,18 @@ pub(super) struct Args {
     /// Print the verification as JSON, on the last line.
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// As if it had been typed.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn read(line: Vec<&OsStr>) -> anyhow::Result<Self> {
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("call"));
+        let matches = command.try_get_matches_from(line)?;
+        Ok(<Self as clap::FromArgMatches>::from_arg_matches(&matches)?)
+    }
 }
 
 /// Carries the command out.

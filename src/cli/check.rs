@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::trunk;
+use super::{online, trunk};
 use crate::config::{self, CarrierBrief, Complaint, Complaints, Loaded, Sample};
 use crate::gateway::settings::{Provider, StoreSettings, Tenant};
 use crate::sip::Hop;
@@ -26,11 +26,13 @@ const WRONG: u8 = 2;
 Examples:
   octothorpe check --config config/lab.toml
   octothorpe check --config /etc/octothorpe.toml --json | tail -1 | jq .tenants
+  octothorpe check --config /etc/octothorpe.toml --online
   octothorpe check --config /etc/octothorpe.toml --route +4915112345678 --tenant acme
   TWILIO_TOKEN=… ACME_API_KEY=… octothorpe check --config config/twilio.toml
   OCTOTHORPE_SERVER__API_LISTEN=127.0.0.1:9000 octothorpe check --config config/lab.toml
 
-Exit codes: 0 the configuration can be run (warnings included), 2 it cannot.")]
+Exit codes: 0 the configuration can be run (warnings included), 1 with --online: a trunk does not work,
+2 it cannot.")]
 pub struct Args {
     /// The configuration.
     #[arg(long, value_name = "FILE")]
@@ -41,6 +43,10 @@ pub struct Args {
     /// Whose request it would be; every tenant's when it is not written.
     #[arg(long, value_name = "NAME", requires = "route")]
     tenant: Option<String>,
+    /// Speak to the trunks, too: look them up, connect, ask whether they live, register. A line for
+    /// each, and what to do where something fails. Nobody is called.
+    #[arg(long, requires = "config", conflicts_with = "route")]
+    online: bool,
     /// Print the result as one JSON object, on the last line.
     #[arg(long)]
     json: bool,
@@ -49,9 +55,38 @@ pub struct Args {
 /// Carries the command out.
 ///
 /// # Errors
-/// When the terminal cannot be written to.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    report(&args, environment).print()
+/// When the terminal cannot be written to, or no socket is to be had.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let report = report(&args, environment);
+    match &args.config {
+        Some(path) if args.online && report.code == 0 => {
+            online(path, report, args.json).await?.print()
+        }
+        Some(_) | None => report.print(),
+    }
+}
+
+/// What is read from a configuration, and then what its trunks say.
+async fn online(path: &Path, read: Report, json: bool) -> anyhow::Result<Report> {
+    let Ok(loaded) = config::load(path, environment) else { return Ok(read) };
+    let views = online::look(&loaded.config.gateway, None).await?;
+    let code = u8::from(!views.iter().all(online::works));
+    let Report { mut out, mut err, .. } = read;
+    if json {
+        let mut object: Value = serde_json::from_str(&out)?;
+        if let Some(object) = object.as_object_mut() {
+            let online = views.iter().map(online::object).collect();
+            object.insert("online".to_owned(), Value::Array(online));
+        }
+        out = format!("{object}\n");
+    } else {
+        out.push('\n');
+        views.iter().for_each(|view| out.push_str(&online::text(view)));
+        if views.is_empty() {
+            err.push_str("There is no trunk to speak to.\n");
+        }
+    }
+    Ok(Report { out, err, code })
 }
 
 /// What a command has to say.
@@ -379,7 +414,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("octothorpe.toml");
         std::fs::write(&path, text).unwrap();
-        let args = Args { config: Some(path), route: None, tenant: None, json };
+        let args = Args { config: Some(path), route: None, tenant: None, online: false, json };
         report(&args, |_| None)
     }
 
@@ -466,7 +501,8 @@ mod tests {
         std::fs::write(config.as_ref().unwrap(), format!("{GOOD}{routes}")).unwrap();
         let asked = |to: &str, tenant: Option<&str>, json| {
             let (config, route) = (config.clone(), Some(to.to_owned()));
-            let args = Args { config, route, tenant: tenant.map(str::to_owned), json };
+            let tenant = tenant.map(str::to_owned);
+            let args = Args { config, route, tenant, online: false, json };
             report(&args, |_| None)
         };
         let told = asked("+4915112345678", None, false);
@@ -501,7 +537,7 @@ mod tests {
 
     #[test]
     fn without_a_configuration_it_says_what_to_write() {
-        let args = Args { config: None, route: None, tenant: None, json: false };
+        let args = Args { config: None, route: None, tenant: None, online: false, json: false };
         let report = report(&args, |_| None);
         assert_eq!(report.code, 2);
         assert_eq!(report.err.trim_end(), config::what_to_write());

@@ -13,6 +13,7 @@ pub mod check;
 mod demo;
 pub mod key;
 mod ladder;
+mod online;
 pub mod phone;
 mod serve;
 mod sms;
@@ -71,12 +72,12 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Check(args) => check::run(args),
-        Command::Trunk(args) => trunk::run(args),
         Command::Key(args) => key::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Phone(args) => in_runtime(phone::run(args)),
+        Command::Check(args) => in_runtime(check::run(args)),
+        Command::Trunk(args) => in_runtime(trunk::run(args)),
         Command::Call(args) => in_runtime(call::run(*args)),
         Command::Sms(args) => in_runtime(sms::run(*args)),
         Command::Verify(args) => in_runtime(verify::run(args)),

@@ -1,5 +1,6 @@
 //! `octothorpe trunk`: the SIP peers of a configuration.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::check::{Report, environment, row};
+use super::{call, online, wrong};
 use crate::config::{self, Loaded};
 use crate::gateway::settings::{Asserted, Capacity, NumberFormat, Trunk};
 use crate::media::Srtp;
@@ -23,6 +25,30 @@ pub(super) struct Args {
 enum Command {
     /// Say of each trunk where it is, who we are there, and which routes name it; asks nobody.
     List(List),
+    /// Speak to one trunk: look it up, connect, ask whether it lives, register; and call, if you like.
+    Test(Test),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  octothorpe trunk test carrier-a --config /etc/octothorpe.toml
+  octothorpe trunk test carrier-a --config /etc/octothorpe.toml --call +12025550123
+
+Exit codes: 0 it works, 1 it does not, 2 wrong usage or configuration; with --call those of
+`octothorpe call`.")]
+struct Test {
+    /// Which trunk.
+    name: String,
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Then call this number, and wait for # to be pressed.
+    #[arg(long, value_name = "NUMBER")]
+    call: Option<String>,
+    /// Print the result as one JSON object, on the last line.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -42,9 +68,37 @@ struct List {
 }
 
 /// Carries the command out.
-pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::List(list) => report(&list, environment).print(),
+        Command::Test(args) => test(&args).await,
+    }
+}
+
+async fn test(args: &Test) -> anyhow::Result<ExitCode> {
+    let loaded = match config::load(&args.config, environment) {
+        Ok(loaded) => loaded,
+        Err(complaints) => return Report::wrong(&args.config, &complaints, args.json).print(),
+    };
+    let views = online::look(&loaded.config.gateway, Some(&args.name)).await?;
+    let Some(view) = views.first() else {
+        let known: Vec<&str> =
+            loaded.config.gateway.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+        let (file, name, known) = (args.config.display(), &args.name, known.join(", "));
+        return Err(wrong(format!("{file} has no trunk {name}; it has: {known}")));
+    };
+    let works = online::works(view);
+    let out = if args.json { format!("{}\n", online::object(view)) } else { online::text(view) };
+    let said = Report { out, err: String::new(), code: u8::from(!works) }.print()?;
+    match &args.call {
+        Some(number) if works => {
+            let (config, trunk) = (args.config.as_os_str(), OsStr::new(&args.name));
+            let mut line = vec!["call".as_ref(), OsStr::new(number)];
+            line.extend(["--config".as_ref(), config, "--trunk".as_ref(), trunk]);
+            line.extend(args.json.then_some(OsStr::new("--json")));
+            call::run(call::Args::read(line)?).await
+        }
+        Some(_) | None => Ok(said),
     }
 }
 

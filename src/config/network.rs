@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -255,54 +254,22 @@ fn identity(
     defaults: &Raw,
     listen: &[At<Hop>],
 ) -> Option<TlsIdentity> {
-    const KEYS: [&str; 2] = ["sip.tls_certificate", "sip.tls_key"];
     let (raw, default) = (&written.sip, &defaults.sip);
-    let certificate =
-        reader.text(KEYS[0], raw.tls_certificate.as_ref(), default.tls_certificate.as_ref());
-    let key = reader.text(KEYS[1], raw.tls_key.as_ref(), default.tls_key.as_ref());
+    let certificate = reader.text(
+        "sip.tls_certificate",
+        raw.tls_certificate.as_ref(),
+        default.tls_certificate.as_ref(),
+    );
+    let key = reader.text("sip.tls_key", raw.tls_key.as_ref(), default.tls_key.as_ref());
     let listener = listen.iter().find(|it| it.value.transport == Transport::Tls);
-    let both = "write tls_certificate = \"FILE\" and tls_key = \"FILE\"";
-    match (certificate, key, listener) {
-        (None, None, None) => None,
-        (None, None, Some(listener)) => {
-            let message = format!("{} needs a certificate: {both}", listener.value);
-            reader.complain(listener.place, KEYS[0], None, message);
-            None
-        }
-        (Some(at), None, _) | (None, Some(at), _) => {
-            let message = format!("a certificate and its key go together: {both}");
-            let missing = if raw.tls_key.is_some() { KEYS[0] } else { KEYS[1] };
-            reader.complain(at.place, missing, None, message);
-            None
-        }
-        (Some(certificate), Some(key), _) => {
-            let (dir, now) = (reader.dir, reader.now);
-            let read = |path: &str| pem::certificates(&pem::path(dir, path)?, now);
-            let chain = or_complain(reader, KEYS[0], &certificate, read)?;
-            if let Some(warning) = chain.warning {
-                let value = pem::shown(&certificate.value);
-                reader.warn(certificate.place, KEYS[0], value, warning);
-            }
-            let read = |path: &str| pem::key(&pem::path(dir, path)?, &chain.pem);
-            let key = or_complain(reader, KEYS[1], &key, read)?;
-            Some(TlsIdentity { chain: chain.pem, key: Arc::new(key) })
-        }
+    if let (Some(listener), None, None) = (listener, &certificate, &key) {
+        let message = format!(
+            "{} needs a certificate: write tls_certificate = \"FILE\" and tls_key = \"FILE\"",
+            listener.value
+        );
+        reader.complain(listener.place, "sip.tls_certificate", None, message);
     }
-}
-
-fn or_complain<T>(
-    reader: &mut Reader<'_>,
-    key: &str,
-    path: &At<String>,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Option<T> {
-    match read(&path.value) {
-        Ok(found) => Some(found),
-        Err(why) => {
-            reader.complain(path.place, key, pem::shown(&path.value), why);
-            None
-        }
-    }
+    pem::identity(reader, "sip", certificate, key)
 }
 
 fn listeners(reader: &mut Reader<'_>, list: Vec<At<String>>, place: Place) -> Vec<At<Hop>> {

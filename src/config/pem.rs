@@ -13,7 +13,9 @@ use webpki::{EndEntityCert, KeyUsage};
 use zeroize::Zeroizing;
 
 use super::complaint::quoted;
+use super::reader::{At, Reader};
 use crate::ambient::Timestamp;
+use crate::gateway::settings::TlsIdentity;
 
 /// The longest file of certificates that is read, in bytes: all roots of a system are a tenth of it.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -27,23 +29,6 @@ pub struct Certificates {
     pub pem: Arc<[u8]>,
     /// What should be looked at: one of them has expired, or will soon.
     pub warning: Option<String>,
-}
-
-/// The file that is written: a path relative to the configuration's folder.
-///
-/// # Errors
-/// What would be right.
-pub(super) fn path(dir: &Path, written: &str) -> Result<PathBuf, &'static str> {
-    if written.is_empty() || written.starts_with("file:") || written.starts_with("-----") {
-        return Err("write the path of a PEM file, and nothing before it; it is relative to the \
-                    folder of this configuration");
-    }
-    Ok(dir.join(written))
-}
-
-/// What of it may be shown: what begins as PEM may be a key itself.
-pub(super) fn shown(written: &str) -> Option<String> {
-    (!written.starts_with("-----")).then(|| quoted(written))
 }
 
 /// Reads the certificates in a file.
@@ -74,8 +59,80 @@ pub fn certificates(path: &Path, now: Timestamp) -> Result<Certificates, String>
     Ok(Certificates { pem: pem.into(), warning })
 }
 
+/// Reads the certificates in a file that a key of the configuration names.
+pub(super) fn written(reader: &mut Reader<'_>, key: &str, file: &At<String>) -> Option<Arc<[u8]>> {
+    let path = path(reader, key, file)?;
+    let value = Some(quoted(&file.value));
+    match certificates(&path, reader.now) {
+        Ok(found) => {
+            if let Some(warning) = found.warning {
+                reader.warn(file.place, key, value, warning);
+            }
+            Some(found.pem)
+        }
+        Err(why) => {
+            reader.complain(file.place, key, value, why);
+            None
+        }
+    }
+}
+
+/// Reads a certificate of ours and its key: `tls_certificate` and `tls_key` of this table.
+pub(super) fn identity(
+    reader: &mut Reader<'_>,
+    table: &str,
+    certificate: Option<At<String>>,
+    key: Option<At<String>>,
+) -> Option<TlsIdentity> {
+    let (certificate_name, key_name) =
+        (format!("{table}.tls_certificate"), format!("{table}.tls_key"));
+    match (certificate, key) {
+        (None, None) => None,
+        (Some(certificate), None) => {
+            let message = "the key is missing that goes with tls_certificate: write tls_key = \
+                           \"FILE\"";
+            reader.complain(certificate.place, &key_name, None, message);
+            None
+        }
+        (None, Some(key)) => {
+            let message = "the certificate is missing that goes with tls_key: write \
+                           tls_certificate = \"FILE\"";
+            reader.complain(key.place, &certificate_name, None, message);
+            None
+        }
+        (Some(certificate), Some(file)) => {
+            let chain = written(reader, &certificate_name, &certificate)?;
+            let path = path(reader, &key_name, &file)?;
+            match key_of(&path, &chain) {
+                Ok(key) => Some(TlsIdentity { chain, key: Arc::new(key) }),
+                Err(why) => {
+                    reader.complain(file.place, &key_name, Some(quoted(&file.value)), why);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// Where a file is: relative to the configuration's folder.
+fn path(reader: &mut Reader<'_>, key: &str, file: &At<String>) -> Option<PathBuf> {
+    let text = &file.value;
+    if !(text.is_empty() || text.starts_with("file:") || text.starts_with("-----")) {
+        return Some(reader.dir.join(text));
+    }
+    let message = "write the path of a PEM file, and nothing before it; it is relative to the \
+                   folder of this configuration";
+    reader.complain(file.place, key, shown(text), message);
+    None
+}
+
+/// What of it may be shown: what begins as PEM may be a key itself.
+pub(super) fn shown(written: &str) -> Option<String> {
+    (!written.starts_with("-----")).then(|| quoted(written))
+}
+
 /// Reads the private key in a file, which must be that of the first certificate.
-pub(super) fn key(path: &Path, certificates: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+fn key_of(path: &Path, certificates: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
     let text = super::secret::read_file(path)?;
     let shown = path.display();
     let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {

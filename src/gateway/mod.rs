@@ -44,7 +44,7 @@ use self::resource::Resource;
 use self::settings::{ApiKey, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
 use self::watch::Watch;
-pub use self::watch::{HopView, Room, TrunkView};
+pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
 pub use self::webhook::Failure;
 use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::store::record::{self, Delivery, Duty, RecordError};

@@ -33,7 +33,8 @@ const UNKNOWN_ID: &str = "vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE";
 const TO: &str = r#"{"to": "+14155550132"}"#;
 
 /// Two tenants, `acme` and `globex`, which may call the United States and Germany; numbers that
-/// begin with `+1` go by `carrier-a`, all others by nothing. What is begun stays pending.
+/// begin with `+1` go by `carrier-a`, those that begin with `+49` do for `globex` alone, all others by
+/// nothing. What is begun stays pending.
 fn gateway() -> Gateway {
     let tenant = |name: &str, key: &str| Tenant {
         keys: vec![ApiKey::of(key)],
@@ -50,7 +51,12 @@ fn gateway() -> Gateway {
     };
     let tenants = vec![tenant("acme", ACME), tenant("globex", GLOBEX)];
     let rule = |channel| Rule { prefix: "+1".to_owned(), ..Rule::every(channel, ["carrier-a"]) };
-    let routes = Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)]);
+    let globex = Rule {
+        prefix: "+49".to_owned(),
+        tenants: vec!["globex".to_owned()],
+        ..rule(Channel::Voice)
+    };
+    let routes = Table::new(vec![rule(Channel::Voice), rule(Channel::Sms), globex]);
     let settings = settings::Settings { tenants, routes, ..settings::Settings::bare() };
     let (clock, entropy, vault) = (Clock::system(), Entropy::system(), Vault::of("tests"));
     let (gateway, turns) =
@@ -340,6 +346,17 @@ async fn bad_bodies_are_refused_with_their_reason() {
     assert_eq!(twice.blamed(), ["to: duplicate_field"]);
     let reply = post(&site, "/v1/verifications?wait=1", &[], TO.as_bytes()).await;
     assert_eq!(reply.blamed(), ["wait: unknown_field"]);
+}
+
+#[tokio::test]
+async fn who_has_no_route_is_told_which_one_refused_and_not_whom_it_is_for() {
+    let site = site().await;
+    let body = br#"{"to": "+4930123456"}"#;
+    let reply = post(&site, "/v1/verifications", &[], body).await;
+    assert_eq!(reply.code(), (422, "no_route".to_owned()));
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with("routes[2] (+49) is for other tenants"), "{detail}");
+    assert!(!detail.contains("globex") && !detail.contains("30123456"), "{detail}");
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ pub enum Probed {
 impl Probed {
     /// Whether the answer shows that calls can be carried. Any does (a 404, a 405, even a 401) but those
     /// by which a server says that it cannot work now, or cannot reach who can.
-    fn is_good(self) -> bool {
+    #[must_use]
+    pub fn is_good(self) -> bool {
         match self {
             Self::Answered { status, .. } => !matches!(status, 408 | 502 | 503 | 504),
             Self::Silent | Self::Unreachable => false,

@@ -17,7 +17,7 @@ use crate::tools::{NUMBER, Process, ports, wait_for};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A phone that answers.
-struct Baresip {
+pub(crate) struct Baresip {
     /// Ends baresip when it is dropped.
     _process: Process,
     control: TcpStream,
@@ -30,7 +30,7 @@ struct Baresip {
 impl Baresip {
     /// Starts it with a sine wave for a voice and nobody to hear; `encryption` is what its account
     /// says of SRTP, as `;mediaenc=srtp`.
-    fn start(encryption: &str) -> Self {
+    pub(crate) fn start(encryption: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // SIP on the first, SIP by TLS on the second, control on the third, media from the fifth on.
         let port = ports(16);
@@ -74,8 +74,13 @@ impl Baresip {
         Self { _process: process, control, unread: Vec::new(), port, _folder: folder }
     }
 
+    /// Where it takes calls.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Gives a command, which must succeed.
-    fn command(&mut self, command: &str, parameters: &str) {
+    pub(crate) fn command(&mut self, command: &str, parameters: &str) {
         let text = json!({"command": command, "params": parameters, "token": command}).to_string();
         self.control.write_all(format!("{}:{text},", text.len()).as_bytes()).unwrap();
         let answer = self.hear(|message| message["token"] == command);
@@ -83,7 +88,7 @@ impl Baresip {
     }
 
     /// Waits for an event of the call.
-    fn event(&mut self, name: &str) {
+    pub(crate) fn event(&mut self, name: &str) {
         self.hear(|message| message["type"] == name);
     }
 

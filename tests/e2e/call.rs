@@ -1,4 +1,4 @@
-//! `octothorpe call` against every phone of the issue: verdict, exit code, and signalling that
+//! `octothorpe call` against every phone that there is: verdict, exit code, and signalling that
 //! SIPp is content with.
 
 use std::time::Duration;

@@ -1,14 +1,15 @@
 //! End to end: the real binary against real phones (SIPp, baresip, one of our own) by SIP, RTP and
 //! HTTP on loopback, and against carriers played by other people's programs (`tests/peers`).
 //!
-//! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp`, `baresip` and `svmap`
-//! (`apt-get install sip-tester baresip-core sipvicious`), and the right to open raw sockets (root, or
-//! `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP; and `node` and `python3` with
+//! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp`, `baresip`,
+//! `kamailio`, `svmap`, `nft` and `ip` (`tests/run peers` installs them), and the right to open raw
+//! sockets (root, or `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP; and `node` and `python3` with
 //! the libraries that `tests/run peers` installs. A missing program fails the test that needs it.
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `OCTOTHORPE_BIN` | test this binary instead of the one that Cargo has just built |
+//! | `OCTOTHORPE_LOSS_CALLS` | how many calls go over a line that loses datagrams; 60 unless said |
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
 //! | `OCTOTHORPE_NOISE_SECONDS` | how long calls go on in the midst of noise; 10 unless said |
 //!
@@ -34,6 +35,7 @@ mod client;
 mod dns;
 mod idempotency;
 mod inject;
+mod kamailio;
 mod kill;
 mod loss;
 mod lost;

@@ -375,8 +375,14 @@ fn tls_listeners_have_a_certificate_and_its_key() {
     assert!(identity.key.starts_with(b"-----BEGIN PRIVATE KEY"));
     for (keys, said) in [
         ("listen = ['tls:[::1]:5061']", "o.toml:2: sip.tls_certificate: tls:[::1]:5061 needs a"),
-        ("tls_key = 'key.pem'", "o.toml:2: sip.tls_certificate: a certificate and its key go"),
-        ("tls_certificate = 'roots.pem'", "o.toml:2: sip.tls_key: a certificate and its key go"),
+        (
+            "tls_key = 'key.pem'",
+            "o.toml:2: sip.tls_certificate: the certificate is missing that goes with tls_key",
+        ),
+        (
+            "tls_certificate = 'roots.pem'",
+            "o.toml:2: sip.tls_key: the key is missing that goes with tls_certificate",
+        ),
         (
             "tls_certificate = 'roots.pem'\ntls_key = 'other.pem'",
             "o.toml:3: sip.tls_key = \"other.pem\": the key in ",

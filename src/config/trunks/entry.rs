@@ -1,16 +1,13 @@
 //! One trunk's table, and its values that are read in one way wherever they stand.
 
-use std::path::PathBuf;
-
 use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::unquotable;
 use crate::config::address::{host_alone, sip_target};
 use crate::config::complaint::{did_you_mean, quoted};
-use crate::config::pem;
 use crate::config::raw::Hidden;
-use crate::config::reader::{Place, Reader};
+use crate::config::reader::{At, Place, Reader};
 use crate::config::routing;
 use crate::gateway::settings::Target;
 
@@ -23,7 +20,7 @@ pub(super) struct Entry<'r, 'a> {
 
 impl Entry<'_, '_> {
     /// A key as complaints name it.
-    fn key(&self, name: &str) -> String {
+    pub(super) fn key(&self, name: &str) -> String {
         format!("trunks[{}].{name}", self.i)
     }
 
@@ -153,14 +150,8 @@ impl Entry<'_, '_> {
         number
     }
 
-    /// A file, relative to the configuration's folder.
-    pub(super) fn file(&mut self, name: &str, written: &Spanned<String>) -> Option<PathBuf> {
-        match pem::path(self.reader.dir, written.get_ref()) {
-            Ok(path) => Some(path),
-            Err(message) => {
-                self.wrong(name, written, pem::shown(written.get_ref()), message);
-                None
-            }
-        }
+    /// A text and where it stands.
+    pub(super) fn at(&self, written: Option<&Spanned<String>>) -> Option<At<String>> {
+        written.map(|it| At { value: it.get_ref().clone(), place: self.reader.place(it) })
     }
 }

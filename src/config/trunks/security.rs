@@ -1,15 +1,11 @@
 //! What of a trunk is encrypted, and by which certificates.
 
-use std::sync::Arc;
-
-use toml::Spanned;
-
 use super::entry::Entry;
 use super::is_encrypted;
 use crate::config::complaint::quoted;
 use crate::config::pem;
 use crate::config::raw;
-use crate::gateway::settings::{Tls, TlsIdentity};
+use crate::gateway::settings::Tls;
 use crate::media::Srtp;
 use crate::sip::Transport;
 
@@ -30,63 +26,17 @@ pub(super) fn tls(
         {
             let message = "it does nothing here, since the way to this trunk is not TLS: write \
                            transport=tls in target (or in proxy), or leave it out";
-            entry.doubtful(name, written, Some(quoted(written.get_ref())), message);
+            entry.doubtful(name, written, pem::shown(written.get_ref()), message);
         }
     }
-    let roots =
-        raw.tls_roots.as_ref().and_then(|written| certificates(entry, "tls_roots", written));
+    let roots = entry.at(raw.tls_roots.as_ref());
+    let key = entry.key("tls_roots");
+    let roots = roots.and_then(|file| pem::written(entry.reader, &key, &file));
     let name = raw.tls_name.as_ref().and_then(|written| entry.host("tls_name", written));
-    Tls { roots, identity: identity(entry, raw), name }
-}
-
-fn identity(entry: &mut Entry<'_, '_>, raw: &raw::Trunk) -> Option<TlsIdentity> {
-    match (&raw.tls_certificate, &raw.tls_key) {
-        (None, None) => None,
-        (Some(certificate), None) => {
-            let message = "the key is missing that goes with tls_certificate: write tls_key = \
-                           \"FILE\"";
-            entry.wrong("tls_key", certificate, None, message);
-            None
-        }
-        (None, Some(key)) => {
-            let message = "the certificate is missing that goes with tls_key: write \
-                           tls_certificate = \"FILE\"";
-            entry.wrong("tls_certificate", key, None, message);
-            None
-        }
-        (Some(certificate), Some(written)) => {
-            let chain = certificates(entry, "tls_certificate", certificate)?;
-            let path = entry.file("tls_key", written)?;
-            match pem::key(&path, &chain) {
-                Ok(key) => Some(TlsIdentity { chain, key: Arc::new(key) }),
-                Err(why) => {
-                    entry.wrong("tls_key", written, Some(quoted(written.get_ref())), why);
-                    None
-                }
-            }
-        }
-    }
-}
-
-fn certificates(
-    entry: &mut Entry<'_, '_>,
-    name: &str,
-    written: &Spanned<String>,
-) -> Option<Arc<[u8]>> {
-    let path = entry.file(name, written)?;
-    let value = Some(quoted(written.get_ref()));
-    match pem::certificates(&path, entry.reader.now) {
-        Ok(found) => {
-            if let Some(warning) = found.warning {
-                entry.doubtful(name, written, value, warning);
-            }
-            Some(found.pem)
-        }
-        Err(why) => {
-            entry.wrong(name, written, value, why);
-            None
-        }
-    }
+    let (certificate, key) =
+        (entry.at(raw.tls_certificate.as_ref()), entry.at(raw.tls_key.as_ref()));
+    let table = format!("trunks[{}]", entry.i);
+    Tls { roots, identity: pem::identity(entry.reader, &table, certificate, key), name }
 }
 
 pub(super) fn srtp(

@@ -96,7 +96,7 @@ fn wrong_name(wanted: &str, found: &[&str]) -> Result<(), Unconnected> {
 async fn a_certificate_must_be_for_the_name_of_the_trunk() {
     let ours = authority("ours");
     let trusted = ours.trusted();
-    let dns = r#"DnsName("sbc.example.net")"#;
+    let dns = "sbc.example.net";
     for (names, wanted, expected) in [
         (&["sbc.example.net"][..], "sbc.example.net", Ok(())),
         (&["sbc.example.net"], "SBC.Example.NET", Ok(())),
@@ -118,11 +118,7 @@ async fn a_certificate_must_be_for_the_name_of_the_trunk() {
             "sbc.example.net",
             Ok(()),
         ),
-        (
-            &["*.example.net"],
-            "a.b.example.net",
-            wrong_name("a.b.example.net", &[r#"DnsName("*.example.net")"#]),
-        ),
+        (&["*.example.net"], "a.b.example.net", wrong_name("a.b.example.net", &["*.example.net"])),
     ] {
         assert_eq!(
             outcome(&ours.of(names), &trusted, wanted).await,

@@ -124,7 +124,8 @@ fn why_tls(error: &Error) -> Unconnected {
 fn why_certificate(error: &CertificateError) -> Unconnected {
     if let CertificateError::NotValidForNameContext { expected, presented } = error {
         let wanted = expected.to_str().into_owned();
-        return Unconnected::WrongName { wanted, found: presented.clone() };
+        let found = presented.iter().map(|name| plain(name).to_owned()).collect();
+        return Unconnected::WrongName { wanted, found };
     }
     if matches!(error, CertificateError::Expired | CertificateError::ExpiredContext { .. }) {
         return Unconnected::Expired;
@@ -133,11 +134,23 @@ fn why_certificate(error: &CertificateError) -> Unconnected {
     {
         return Unconnected::NotYetValid;
     }
+    if let CertificateError::Other(error) = error
+        && let Some(webpki::Error::CaUsedAsEndEntity) = error.0.downcast_ref()
+    {
+        let why = "it is an authority's own (CA:TRUE), and not a server's";
+        return Unconnected::BadCertificate(why.to_owned());
+    }
     // An issuer of the right name and another key is just as unknown.
     match matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
         true => Unconnected::UnknownIssuer,
         false => Unconnected::BadCertificate(error.to_string()),
     }
+}
+
+/// A name without the type that rustls writes around it.
+fn plain(presented: &str) -> &str {
+    let inside = presented.strip_prefix("DnsName(\"").and_then(|rest| rest.strip_suffix("\")"));
+    inside.unwrap_or(presented)
 }
 
 fn unusable(error: impl fmt::Display) -> Unconnected {

@@ -59,3 +59,52 @@ pub enum Unconnected {
     #[error("{0}")]
     Unusable(String),
 }
+
+impl Unconnected {
+    /// What whoever runs the trunk can do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoListener(_) => {
+                "write a listener of this kind into sip.listen that other machines can reach"
+            }
+            Self::Refused => {
+                "look for a slip in the port and the transport of target: 5060 is usual for udp and \
+                 tcp, 5061 for tls"
+            }
+            Self::TimedOut | Self::Silent => {
+                "ask the carrier whether it knows this machine's address, and look for a firewall in \
+                 between"
+            }
+            Self::Unroutable(_) => "see to this machine's network: it has no route to that address",
+            Self::Closed => {
+                "ask the carrier why: most often it does not know this machine's address, or wants \
+                 another transport"
+            }
+            Self::NotSip(_) => "look for a slip in the port: something else listens there",
+            Self::NotTls => {
+                "write transport=tcp, or the port at which the carrier speaks TLS (5061 is usual)"
+            }
+            Self::Expired => {
+                "the carrier must renew its certificate; see to this machine's clock, too"
+            }
+            Self::NotYetValid => "set this machine's clock, or ask the carrier to set its own",
+            Self::WrongName { .. } => {
+                "write the host that the certificate is for into target, or as tls_name"
+            }
+            Self::UnknownIssuer => {
+                "write the root of the carrier's own authority as tls_roots, where it has one"
+            }
+            Self::BadCertificate(_) => {
+                "the peer must show a certificate made for a server: send it this sentence"
+            }
+            Self::Unwelcome => {
+                "write tls_certificate and tls_key, and give the carrier what signed them"
+            }
+            Self::Tls(_) => "the carrier must offer TLS 1.2 or 1.3; send it this sentence",
+            Self::Unusable(_) => {
+                "make the files anew that tls_roots, tls_certificate and tls_key name"
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::super::capacity;
-use super::super::line::Exit;
+use super::super::line::{Exit, Unconnected};
 use super::super::settings::Trunk;
 use super::member::Member;
 use super::view::{self, TrunkView};
@@ -169,7 +169,7 @@ impl Fleet {
         now: Timestamp,
         id: usize,
         hop: Hop,
-        way: Option<Way>,
+        way: Result<Way, Unconnected>,
     ) -> Vec<Asked> {
         self.with(now, id, |member, acts| member.reached(now, hop, way, acts))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::capacity::Gate;
 use super::super::identity::through;
-use super::super::line::Exit;
+use super::super::line::{Exit, Unconnected};
 use super::super::settings::{Target, Trunk, TrunkCredentials};
 use super::{Act, Key, Told};
 use crate::ambient::{Entropy, Timestamp};
@@ -52,7 +52,9 @@ pub(super) struct Member {
 pub(super) struct Spot {
     pub(super) hop: Hop,
     /// The way there, once there is one.
-    way: Option<Way>,
+    pub(super) way: Option<Way>,
+    /// Why there is none.
+    pub(super) trouble: Option<Unconnected>,
     /// When to look for it; `None` while it is looked for, or there.
     reach_at: Option<Timestamp>,
     probe: Option<Probe>,
@@ -155,12 +157,22 @@ impl Member {
         &mut self,
         now: Timestamp,
         hop: Hop,
-        way: Option<Way>,
+        way: Result<Way, Unconnected>,
         acts: &mut Vec<Act>,
     ) {
         let entropy = self.entropy.fork();
         let (target, routes) = (self.domain(), self.proxies());
         let Some(spot) = self.spots.iter_mut().find(|spot| spot.hop == hop) else { return };
+        let way = match way {
+            Ok(way) => {
+                spot.trouble = None;
+                Some(way)
+            }
+            Err(why) => {
+                spot.trouble = Some(why);
+                None
+            }
+        };
         spot.way = way;
         spot.reach_at = way.is_none().then_some(now + AGAIN);
         if let (Some(way), Some(every)) = (way, self.trunk.health) {
@@ -276,10 +288,8 @@ impl Member {
         let was: Vec<Hop> = before.iter().map(|spot| spot.hop).collect();
         for hop in hops {
             let known = before.iter().position(|spot| spot.hop == *hop);
-            self.spots.push(known.map_or_else(
-                || Spot { hop: *hop, way: None, reach_at, probe: None, last: None },
-                |at| before.remove(at),
-            ));
+            self.spots
+                .push(known.map_or_else(|| Spot::new(reach_at, *hop), |at| before.remove(at)));
         }
         before.iter_mut().for_each(|spot| spot.forget_probe(acts));
         if was != hops {
@@ -358,6 +368,10 @@ impl Member {
 }
 
 impl Spot {
+    fn new(reach_at: Option<Timestamp>, hop: Hop) -> Self {
+        Self { hop, way: None, trouble: None, reach_at, probe: None, last: None }
+    }
+
     fn forget_probe(&mut self, acts: &mut Vec<Act>) {
         if let Some(probe) = self.probe.take() {
             acts.push(Act::Unlisten(probe.call_id().to_owned()));

@@ -22,9 +22,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use self::fleet::{Asked, Fleet};
-pub use self::view::{HopView, TrunkView};
+pub use self::view::{HopView, How, Step, TrunkView};
 use super::capacity::Full;
-use super::line::{Calls, Exit, Known, Net};
+use super::line::{Calls, Exit, Known, Net, Unconnected};
 use super::resolver::{QUESTION, Resolver};
 use super::settings::{Settings, Target, Trunk};
 use crate::ambient::{Clock, Entropy, Timestamp};
@@ -94,7 +94,7 @@ pub(super) type Told = (&'static str, Option<bool>);
 /// What a job came to.
 enum Done {
     Located(usize, Result<Located, NotFound>),
-    Reached(usize, Hop, Option<Way>),
+    Reached(usize, Hop, Result<Way, Unconnected>),
 }
 
 /// The watch. Cheap to clone.
@@ -381,7 +381,7 @@ impl Watch {
         match act {
             Act::Reach(exit, hop) => {
                 let way = tokio::time::timeout(REACH, exit.way(hop)).await;
-                let way = way.ok().and_then(Result::ok);
+                let way = way.unwrap_or(Err(Unconnected::TimedOut));
                 Done::Reached(id, hop, way.map(|way| seen(way, self.0.advertise)))
             }
             Act::Locate(target) => Done::Located(id, self.0.resolver.locate(&target).await),
