@@ -492,12 +492,14 @@ impl Verification {
         }
         let channel = running.channel;
         let answered = channel == Channel::Voice && running.state >= AttemptState::Answered;
+        // A phone that rang until a server gave up would only ring again.
+        let rang_out = cause.sip_status == Some(408) && running.state == AttemptState::Ringing;
         running.end(now, &cause);
         // A carrier's fault before anyone answered is the next carrier's chance, and so is its lack of
         // room.
         let another = self.route.step(step + 1).is_some();
         let may_differ = cause.blame() == Blame::Carrier || cause.reason == Reason::Congested;
-        if may_differ && !answered && another {
+        if may_differ && !rang_out && !answered && another {
             return self.attempt(now, step + 1);
         }
         if let Some(next) = self.route.next_stage(step).filter(|_| moves_on(cause.reason, channel))

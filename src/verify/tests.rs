@@ -130,6 +130,17 @@ fn a_carriers_fault_is_the_next_carriers_chance_and_a_callees_word_is_final() {
 }
 
 #[test]
+fn a_phone_that_rang_until_a_server_gave_up_does_not_ring_again() {
+    let timed_out = || Signal::Ended { attempt: FIRST, cause: Cause::response(408, None) };
+    let (second, _) = moved(begun(&["a", "b"]).apply(NOW, timed_out()));
+    assert_eq!(second.running().unwrap().route, "b");
+    let ringing = Signal::Alerting { attempt: FIRST, sip_status: Some(180) };
+    let (ringing, _) = moved(begun(&["a", "b"]).apply(NOW, ringing));
+    let (settled, _) = moved(ringing.apply(NOW, timed_out()));
+    assert_eq!(settled.verdict().unwrap().reason(), Reason::Unreachable);
+}
+
+#[test]
 fn states_only_move_forward() {
     let ringing = Signal::Alerting { attempt: FIRST, sip_status: Some(180) };
     let placed = Signal::Placed { attempt: FIRST, handle: "id".to_owned() };

@@ -10,7 +10,7 @@ use crate::sip::message::Message;
 use crate::sip::uri::Uri;
 
 /// RFC 3261 § 18.1.1: "If a request is within 200 bytes of the path MTU, or if it is larger than 1300
-/// bytes and the path MTU is unknown, the request MUST be sent using an RFC 2914 [43] congestion
+/// bytes and the path MTU is unknown, the request MUST be sent using an RFC 2914 congestion
 /// controlled transport protocol, such as TCP."
 const LARGE: usize = 1_300;
 
