@@ -16,6 +16,7 @@ mod mixed;
 mod phone;
 mod sip;
 mod starts;
+mod trunks;
 mod web;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum What {
     Mixed(mixed::Args),
     /// Codes by text and keys by carrier: checks, starts and hooks a second, and their latency.
     Codes(codes::Args),
+    /// Idle trunks: what asking each of them whether it lives costs, and being registered there.
+    Trunks(trunks::Args),
     /// SIP in memory: what a message costs, the worst that is let in, and calls a second.
     Sip(sip::Args),
 }
@@ -49,6 +52,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Calls(args) => runtime.block_on(calls::run(args)),
         What::Mixed(args) => runtime.block_on(mixed::run(args)),
         What::Codes(args) => runtime.block_on(codes::run(args)),
+        What::Trunks(args) => runtime.block_on(trunks::run(args)),
         What::Sip(args) => sip::run(&args),
     }
 }
