@@ -71,9 +71,6 @@ pub enum State {
 /// Why a REGISTER came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
-    /// There is no server to ask.
-    #[error("there is no server to register at")]
-    Nowhere,
     /// None answered.
     #[error("REGISTER was not answered")]
     Silence,
@@ -221,7 +218,8 @@ impl Registration {
             let came = under_way.lapsed(now);
             return self.came(now, came, Why::Silence);
         }
-        if self.is_ending || now < self.next {
+        // Without a server there is nothing to fail, and nothing to be patient about afterwards.
+        if self.is_ending || self.ways.is_empty() || now < self.next {
             return None;
         }
         self.begin(now)
@@ -271,7 +269,7 @@ impl Registration {
         if let Some(bound) = self.bound {
             self.left.sort_by_key(|way| *way != bound.way);
         }
-        self.advance(now, Why::Nowhere, None)
+        self.advance(now, Why::Unreachable, None)
     }
 
     /// Asks the next server, or ends this try.
@@ -393,7 +391,7 @@ impl Registration {
         let upper = match why {
             // What a person must put right is not asked every minute.
             Why::Credentials(_) | Why::Refused(400..=407 | 409..=479) | Why::Expires(_) => MOST,
-            Why::Nowhere | Why::Silence | Why::Unreachable | Why::Refused(_) => doubled.min(MOST),
+            Why::Silence | Why::Unreachable | Why::Refused(_) => doubled.min(MOST),
         };
         // "The delay time is computed by selecting a uniform random time between 50 and 100% of the
         // upper-bound wait time."

@@ -136,7 +136,11 @@ fn steps(now: Timestamp, member: &Member) -> Vec<Step> {
             steps.push(asked(spot));
         }
     }
-    steps.extend(member.registration.as_ref().map(|it| registered(now, it)));
+    let nowhere = match member.located {
+        Some(_) => member.spots.iter().all(|spot| spot.trouble.is_some()),
+        None => member.lost.is_some(),
+    };
+    steps.extend(member.registration.as_ref().map(|it| registered(now, it, nowhere)));
     steps
 }
 
@@ -203,8 +207,11 @@ fn asked(spot: &Spot) -> Step {
     Step { step: "options", hop: Some(spot.hop.to_string()), how, said, remedy }
 }
 
-fn registered(now: Timestamp, registration: &Registration) -> Step {
+fn registered(now: Timestamp, registration: &Registration, nowhere: bool) -> Step {
     let (how, said, remedy) = match registration.state(now) {
+        State::Begun if nowhere => {
+            (How::Fails, "there is no server to register at".to_owned(), Some(CONNECT))
+        }
         State::Begun => (How::Waits, "no answer yet".to_owned(), None),
         State::Registered { until } => (How::Works, format!("until {}", until.to_rfc3339()), None),
         State::Failing { why, .. } => (How::Fails, why.to_string(), Some(known(why))),
@@ -213,9 +220,12 @@ fn registered(now: Timestamp, registration: &Registration) -> Step {
     Step { step: "register", hop: None, how, said, remedy }
 }
 
+/// What helps where there is nobody to speak to.
+const CONNECT: &str = "see to the connection first";
+
 fn known(why: Why) -> &'static str {
     match why {
-        Why::Nowhere | Why::Unreachable => "see to the connection first",
+        Why::Unreachable => CONNECT,
         Why::Silence => {
             "ask the carrier whether it takes registrations, and at this address; if it knows us by \
              our address, leave out register"

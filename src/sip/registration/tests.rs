@@ -203,3 +203,13 @@ fn it_is_taken_back_at_the_end() {
     assert_eq!(never.stop(NOW), None);
     assert!(never.is_over());
 }
+
+#[test]
+fn before_there_is_a_server_nothing_fails_and_afterwards_nothing_waits() {
+    let mut registration = registration(&[]);
+    let later = NOW + secs(20);
+    assert_eq!((registration.deadline(), registration.lapsed(later)), (None, None));
+    assert_eq!(registration.state(later), State::Begun);
+    registration.set_ways(later, vec![way(1)]);
+    assert!(text(registration.lapsed(later)).starts_with("REGISTER "));
+}
