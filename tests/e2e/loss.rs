@@ -28,7 +28,10 @@ fn calls_survive_the_loss_of_three_datagrams_in_ten() {
          exec \"$1\" bench mixed --good --calls {calls} --rate 10 --store memory --json"
     );
     let mut shell = Command::new("unshare");
-    shell.args(["--user", "--map-root-user", "--net", "sh", "-c", &inside, "sh"]).arg(binary);
+    if !is_root() {
+        shell.args(["--user", "--map-root-user"]);
+    }
+    shell.args(["--net", "sh", "-c", &inside, "sh"]).arg(binary);
     let ran = shell.stdin(Stdio::null()).output().expect("apt-get install util-linux");
     let (told, log) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     let figures: Vec<Value> = told.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
@@ -45,4 +48,10 @@ fn calls_survive_the_loss_of_three_datagrams_in_ten() {
     for left in ["doubled", "octothorpe_legs", "octothorpe_sip_calls", "octothorpe_rtp_pairs"] {
         assert!(value(left) <= 0.0, "{left}: {told}{log}");
     }
+}
+
+/// Root needs no user namespace, and may be where there is none.
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("apt-get install coreutils");
+    id.stdout.starts_with(b"0")
 }
