@@ -1,0 +1,225 @@
+//! What goes into a [`Leg`](super::Leg) and what comes out of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::media::prompt::PhraseId;
+use crate::media::script::{self, Close};
+use crate::media::{self, Law, Packet, Protection, Srtp, Unusable};
+pub use crate::media::{Key, Path, Quality};
+use crate::sip::call;
+use crate::sip::{self, Hop, Message};
+
+/// How patient a leg is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Of its signalling.
+    pub sip: sip::Settings,
+    /// Of its dialogue.
+    pub script: script::Settings,
+    /// How long the call may last from its answer.
+    pub call_limit: Duration,
+    /// A call in which neither RTP nor RTCP came for so long from its answer has no media.
+    pub media_grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sip: sip::Settings::default(),
+            script: script::Settings::default(),
+            call_limit: Duration::from_secs(90),
+            media_grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// One call to make.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Its signalling.
+    pub call: call::Order,
+    /// Where we take RTP; RTCP is one port above.
+    pub rtp: SocketAddr,
+    /// Whether its media are encrypted.
+    pub srtp: Protection,
+    /// The name to greet with, if there is a recording of it.
+    pub brand: Option<String>,
+}
+
+/// What happens to a leg.
+pub enum Input<'a> {
+    /// Begin.
+    Start,
+    /// A SIP message with its Call-ID came in.
+    Sip {
+        /// From where.
+        from: Hop,
+        /// What.
+        message: &'a Message,
+    },
+    /// A datagram came in on the RTP port.
+    Rtp {
+        /// From where.
+        from: SocketAddr,
+        /// What.
+        datagram: &'a [u8],
+    },
+    /// A datagram came in on the RTCP port.
+    Rtcp {
+        /// From where.
+        from: SocketAddr,
+        /// What.
+        datagram: &'a [u8],
+    },
+    /// A deadline has come.
+    Lapsed,
+    /// Say this, then hang up; a phone that still rings stops ringing.
+    Close(Close),
+    /// Hang up at once; a phone that still rings stops ringing.
+    Stop,
+    /// The network says that what we sent there did not arrive, or cannot.
+    Unreachable {
+        /// Where.
+        hop: Hop,
+    },
+}
+
+/// What must now happen.
+#[derive(Debug)]
+#[must_use]
+pub enum Output {
+    /// Send a SIP message.
+    Sip {
+        /// Where to.
+        to: Hop,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Send a frame from the RTP port, as [`Leg::datagram`](super::Leg::datagram) writes it.
+    Rtp {
+        /// Header, and what follows it.
+        packet: Packet,
+        /// The law it is to be encoded in.
+        law: Law,
+    },
+    /// Send a report from the RTCP port.
+    Rtcp {
+        /// Where to.
+        to: SocketAddr,
+        /// The bytes.
+        packet: Vec<u8>,
+    },
+    /// Something was learned.
+    Event(Event),
+    /// Something odd was seen, and coped with.
+    Note(Note),
+}
+
+/// What a leg learned.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The far end reports progress.
+    Alerting {
+        /// The SIP status, 101 to 199.
+        status: u16,
+    },
+    /// Answered.
+    Answered {
+        /// The SIP status, 200 to 299.
+        status: u16,
+    },
+    /// We began to say this phrase.
+    Saying(PhraseId),
+    /// The question is being spoken.
+    Prompting,
+    /// We listen.
+    Listening,
+    /// A key was heard, whether it counts or not.
+    Key(Key),
+    /// The person answered; `key` decided.
+    Heard {
+        /// What it means.
+        said: Said,
+        /// The press.
+        key: Key,
+    },
+    /// It is over. Comes exactly once.
+    Ended(Ended),
+}
+
+/// What keys mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The key that was asked for.
+    Confirmed,
+    /// The keys that report fraud.
+    FraudReported,
+    /// Wrong keys, once too often.
+    WrongKey,
+}
+
+/// How a leg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As its signalling says.
+    Call(call::Ended),
+    /// The person was asked, and pressed nothing. The call is still up, to be closed.
+    NoInput,
+    /// No media ever came from where it was to come from.
+    MediaLost {
+        /// The address the answer names.
+        negotiated: Option<SocketAddr>,
+        /// Where RTP came from instead, if any did.
+        elsewhere: Option<SocketAddr>,
+        /// Whether RTP or RTCP came that was not sealed with the negotiated key.
+        unauthentic: bool,
+    },
+    /// Our session description was refused (488, 606), and it told keys.
+    Refused {
+        /// The status of the final response.
+        status: u16,
+        /// The Q.850 cause in its Reason header.
+        q850: Option<u8>,
+        /// Whether it would have taken media in the clear.
+        srtp: Srtp,
+    },
+    /// The answer's session description cannot be used.
+    Unusable(Unusable),
+    /// It lasted too long.
+    TooLong,
+}
+
+/// Something odd.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// In the signalling.
+    Sip(call::Note),
+    /// In the media.
+    Media(media::Note),
+    /// In the dialogue.
+    Script(script::Note),
+    /// A session description that was offered, and refused with 488.
+    Refused(Unusable),
+    /// A DTMF INFO, which is not listened to.
+    Info,
+    /// Frames were sent this much too late.
+    Late(Duration),
+}
+
+/// Why a leg wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Its signalling.
+    Sip(sip::Timer),
+    /// Its media.
+    Media(media::Timer),
+    /// Its dialogue.
+    Script(script::Timer),
+    /// The next 20 ms of audio.
+    Frame,
+    /// No media came.
+    Grace,
+    /// It lasts too long.
+    Limit,
+}
