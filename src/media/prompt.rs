@@ -1,6 +1,6 @@
 //! Recorded prompts: a pack of phrases, checked and encoded once when it is loaded.
 //!
-//! A pack is a manifest and the WAV masters it names. Whatever is wrong with one of them is a
+//! A pack is a manifest and the masters it names, WAV or FLAC. Whatever is wrong with one of them is a
 //! refusal that names the file, so that a call never meets it.
 
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ pub enum PackError {
     #[error("manifest.toml: {0}")]
     Manifest(String),
     /// The manifest names a file that is not there.
-    #[error("{file}: the file is missing")]
+    #[error("{file}: the file is missing; put it beside manifest.toml, or take its row out")]
     Missing {
         /// The file.
         file: String,
@@ -98,7 +98,7 @@ pub enum PackError {
         /// The manifest's.
         said: String,
     },
-    /// The file is not WAV, or not 8 kHz 16-bit mono.
+    /// The file is neither WAV nor FLAC, or not 8 kHz 16-bit mono.
     #[error("{file}: {why}")]
     Format {
         /// The file.
@@ -137,6 +137,8 @@ struct Manifest {
     licence: String,
     #[serde(rename = "engine")]
     _engine: String,
+    #[serde(rename = "note")]
+    _note: Option<String>,
     sample_rate: u32,
     #[serde(rename = "level_dbm0")]
     _level_dbm0: i32,
@@ -276,16 +278,45 @@ fn frames(samples: &[i16], law: Law) -> Arc<[u8]> {
     padded.take(whole).map(|sample| law.encode(sample)).collect()
 }
 
-fn samples(wav: &[u8]) -> Result<Vec<i16>, String> {
-    let reader = hound::WavReader::new(wav).map_err(|fault| fault.to_string())?;
+/// The samples of a WAV or FLAC file.
+fn samples(file: &[u8]) -> Result<Vec<i16>, String> {
+    if file.starts_with(b"fLaC") { flac(file) } else { wav(file) }
+}
+
+fn wav(file: &[u8]) -> Result<Vec<i16>, String> {
+    let reader = hound::WavReader::new(file).map_err(|fault| fault.to_string())?;
     let spec = reader.spec();
-    let (rate, channels, bits) = (spec.sample_rate, spec.channels, spec.bits_per_sample);
-    if (rate, channels, bits) != (RATE, 1, 16) || spec.sample_format != hound::SampleFormat::Int {
-        return Err(format!(
-            "{rate} Hz, {channels} channel(s), {bits} bits: 8000 Hz, 1 channel, 16 bits are needed"
-        ));
+    fit(spec.sample_rate, spec.channels.into(), spec.bits_per_sample.into())?;
+    if spec.sample_format != hound::SampleFormat::Int {
+        return Err("its samples are fractions: 16-bit integers are needed".to_owned());
     }
     reader.into_samples().collect::<Result<_, _>>().map_err(|fault| fault.to_string())
+}
+
+fn flac(file: &[u8]) -> Result<Vec<i16>, String> {
+    let mut reader = claxon::FlacReader::new(file).map_err(|fault| fault.to_string())?;
+    let info = reader.streaminfo();
+    fit(info.sample_rate, info.channels, info.bits_per_sample)?;
+    let sample = |sample: Result<i32, claxon::Error>| {
+        let sample = sample.map_err(|fault| fault.to_string())?;
+        i16::try_from(sample).map_err(|_| format!("a sample of {sample} is not one of 16 bits"))
+    };
+    let samples: Vec<i16> = reader.samples().map(sample).collect::<Result<_, _>>()?;
+    // A file that was cut short between two of its blocks ends without a fault.
+    let said = info.samples.unwrap_or_default();
+    if samples.len() as u64 != said {
+        return Err(format!("it has {} samples and says it has {said}", samples.len()));
+    }
+    Ok(samples)
+}
+
+fn fit(rate: u32, channels: u32, bits: u32) -> Result<(), String> {
+    if (rate, channels, bits) == (RATE, 1, 16) {
+        return Ok(());
+    }
+    Err(format!(
+        "{rate} Hz, {channels} channel(s), {bits} bits: 8000 Hz, 1 channel, 16 bits are needed"
+    ))
 }
 
 const MANIFEST: &str = include_str!("../../prompts/en-US/hibari/manifest.toml");
@@ -293,16 +324,21 @@ const MANIFEST: &str = include_str!("../../prompts/en-US/hibari/manifest.toml");
 macro_rules! masters {
     ($($name:literal)*) => {
         &[$((
-            concat!($name, ".wav"),
-            include_bytes!(concat!("../../prompts/en-US/hibari/", $name, ".wav")),
+            concat!($name, ".flac"),
+            include_bytes!(concat!("../../prompts/en-US/hibari/", $name, ".flac")),
         )),*]
     };
 }
 
 const ENGLISH: &[(&str, &[u8])] = masters!(
-    "greeting" "ask" "again" "thanks" "goodbye" "fraud" "wrong_key" "denied" "sorry"
-    "digit_0" "digit_1" "digit_2" "digit_3" "digit_4" "digit_5" "digit_6" "digit_7" "digit_8"
-    "digit_9" "pound" "star" "brand_octothorpe"
+    "greeting" "ask" "again" "wrong_key" "thanks" "fraud" "denied" "goodbye" "sorry"
+    "ask_pin" "wrong_pin" "pin_expires" "ask_match" "wrong_match"
+    "ask_code" "code_is" "code_again" "code_end" "confirm_fraud" "choose"
+    "digit_0" "digit_1" "digit_2" "digit_3" "digit_4"
+    "digit_5" "digit_6" "digit_7" "digit_8" "digit_9"
+    "digit_0_f" "digit_1_f" "digit_2_f" "digit_3_f" "digit_4_f"
+    "digit_5_f" "digit_6_f" "digit_7_f" "digit_8_f" "digit_9_f"
+    "pound" "star" "brand_octothorpe"
 );
 
 #[cfg(test)]
@@ -379,7 +415,7 @@ mod tests {
             (refusal(&good, &manifest(&good, 21)), "ask.wav: 20 ms long"),
             (refusal(&empty, &manifest(&empty, 0)), "ask.wav: 0 ms long"),
             (refusal(b"RIFF", &manifest(b"RIFF", 0)), "ask.wav: "),
-            (refusal(&good, &row.replace("ask.wav", "b.wav")), "b.wav: the file is missing"),
+            (refusal(&good, &row.replace("ask.wav", "b.wav")), "b.wav: the file is missing; "),
             (refusal(&good, &row.replace("voice", "vice")), "manifest.toml: "),
             (refusal(&good, &row.replace("8000", "16000")), "manifest.toml: sample_rate"),
             (refusal(&good, ""), "manifest.toml: "),
