@@ -27,6 +27,7 @@ pub mod sdes;
 pub mod sdp;
 pub mod secured;
 pub mod srtp;
+pub mod tones;
 
 pub use events::Digit;
 pub use g711::Law;
