@@ -217,7 +217,8 @@ fn moved(before: Option<&Verification>, next: &Verification) {
         let channel = next.request.way.channel.as_str();
         counter!("octothorpe_verifications_started_total", "channel" => channel).increment(1);
     }
-    let Some(verdict) = next.verdict() else {
+    let was_settled = before.is_some_and(|before| before.verdict().is_some());
+    let Some(verdict) = next.verdict().filter(|_| !was_settled) else {
         let state = next.running().map(|attempt| attempt.state.as_str());
         tracing::debug!(verification = %next.id, version = next.version, state, "moved");
         return;
@@ -281,7 +282,6 @@ const fn note_kind(note: &voice::Note) -> &'static str {
         voice::Note::Media(_) => "media",
         voice::Note::Script(_) => "script",
         voice::Note::Refused(_) => "sdp_refused",
-        voice::Note::Info => "info",
         voice::Note::Late(_) => "late",
     }
 }

@@ -17,7 +17,9 @@ use crate::ambient::{Entropy, Timestamp};
 use crate::media::player::Player;
 use crate::media::prompt::Pack;
 use crate::media::script::{self, Answer, Lines, Script};
-use crate::media::{self, Anomaly, FRAME_TIME, Law, MediaSession, Packet, Payload, Srtp, Unusable};
+use crate::media::{
+    self, Anomaly, Digit, FRAME_TIME, Law, MediaSession, Packet, Payload, Srtp, Unusable,
+};
 use crate::sip::call::{self, Call};
 
 /// A frame this much later than planned starts a new schedule: the thread was away, and a burst
@@ -39,6 +41,8 @@ pub struct Leg {
     /// When the next frame is due, while it is up.
     next_frame: Option<Timestamp>,
     last_key: Option<Key>,
+    /// The number of the press that decided.
+    decided: Option<u32>,
     /// The dialogue wants to hang up.
     done: bool,
     told: bool,
@@ -67,6 +71,7 @@ impl Leg {
             up_since: None,
             next_frame: None,
             last_key: None,
+            decided: None,
             done: false,
             told: false,
         }
@@ -233,7 +238,13 @@ impl Leg {
                         out.push(Output::Note(Note::Refused(unusable)));
                     }
                 }
-                call::Output::Info { .. } => out.push(Output::Note(Note::Info)),
+                call::Output::Info(pressed) => {
+                    let mut heard = Vec::new();
+                    if let Some(digit) = Digit::from_char(pressed.key) {
+                        self.media.on_info(now, digit, pressed.held, &mut heard);
+                    }
+                    self.heard(now, heard, out);
+                }
                 call::Output::Note(note) => out.push(Output::Note(Note::Sip(note))),
                 call::Output::Over(ended) => {
                     self.close_media(now, out);
@@ -298,7 +309,11 @@ impl Leg {
                     out.push(Output::Event(Event::Key(key)));
                     self.converse(now, pressed, out);
                 }
-                media::Output::KeyUp { .. } => {}
+                media::Output::KeyOver(key) => {
+                    if self.decided == Some(key.no) {
+                        out.push(Output::Event(Event::Proven(key)));
+                    }
+                }
                 media::Output::Rtcp { to, packet } => out.push(Output::Rtcp { to, packet }),
                 media::Output::Note(note) => out.push(Output::Note(Note::Media(note))),
             }
@@ -337,6 +352,7 @@ impl Leg {
             Answer::NoInput => return self.end(Ended::NoInput, out),
         };
         if let Some(key) = self.last_key {
+            self.decided = Some(key.no);
             out.push(Output::Event(Event::Heard { said, key }));
         }
     }

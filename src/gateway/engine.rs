@@ -25,7 +25,7 @@ use crate::telemetry;
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
 use crate::verify::signal::{Cause, Farewell, Reason, Signal};
-use crate::voice::{Event, Input, Leg, Output};
+use crate::voice::{Event, Input, Leg, Output, Path};
 
 /// Wakes a thread that has nothing to do but look whether it should end.
 const IDLE: Duration = Duration::from_secs(1);
@@ -517,13 +517,14 @@ fn learned(shared: &Shared, slot: &Slot, now: Timestamp, event: Event) {
         }
         Event::Key(key) => show(shared, now, &slot.verification, || Act::Key {
             digit: key.digit.expose(),
-            path: hearing::path(key),
+            path: key.paths.iter().next().map_or("", Path::as_str),
         }),
         Event::Alerting { .. }
         | Event::Answered { .. }
         | Event::Prompting
         | Event::Listening
         | Event::Heard { .. }
+        | Event::Proven(_)
         | Event::Ended(_) => {}
     }
     if let (Some(called), Some(calls)) = (watch::called(&event), shared.calls.get()) {

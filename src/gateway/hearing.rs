@@ -4,6 +4,7 @@
 //! yes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::ambient::Timestamp;
 use crate::carrier::News;
@@ -23,6 +24,7 @@ pub fn signal(attempt: AttemptNo, trunk: &str, event: &Event) -> Option<Signal> 
         Event::Prompting => Signal::Prompting { attempt },
         Event::Listening => Signal::Listening { attempt },
         Event::Heard { said, key } => Signal::heard(attempt, meaning(*said), press(key)),
+        Event::Proven(key) => Signal::Proven { attempt, press: press(key) },
         Event::Ended(end) => Signal::Ended { attempt, cause: cause(*end, trunk) },
         Event::Saying(_) | Event::Key(_) => return None,
     })
@@ -37,10 +39,18 @@ const fn meaning(said: voice::Said) -> Said {
 }
 
 fn press(key: &Key) -> Press {
+    let millis = |held: Duration| u32::try_from(held.as_millis()).unwrap_or(u32::MAX);
     Press {
         at: key.at,
-        path: path(key).to_owned(),
-        rtp: Some(RtpMark { ssrc: key.ssrc, timestamp: key.rtp_timestamp, sequence: key.sequence }),
+        paths: key.paths.iter().map(|path| path.as_str().to_owned()).collect(),
+        held_ms: key.held.map(millis),
+        level_dbm0: key.level,
+        rtp: key.stream.map(|stream| RtpMark {
+            ssrc: stream.ssrc,
+            timestamp: stream.timestamp,
+            sequence: [stream.first, stream.last],
+            packets: stream.packets,
+        }),
         event: None,
     }
 }
@@ -57,8 +67,7 @@ pub fn news(attempt: AttemptNo, now: Timestamp, news: News) -> Option<Signal> {
         News::Sent => Signal::Sent { attempt },
         News::Delivered => Signal::Delivered { attempt },
         News::Said { said, event } => {
-            let press = Press { at: now, path: CARRIER.to_owned(), rtp: None, event: Some(event) };
-            Signal::heard(attempt, said, press)
+            Signal::heard(attempt, said, Press { event: Some(event), ..Press::by(CARRIER, now) })
         }
         News::Ended(cause) => Signal::Ended { attempt, cause },
         News::Text(_) => return None,
@@ -70,14 +79,7 @@ const CARRIER: &str = "carrier";
 
 /// The signal of a key that is pressed in a rehearsal: no phone was called.
 pub(super) fn rehearsed(attempt: AttemptNo, now: Timestamp, said: Said) -> Signal {
-    let press = Press { at: now, path: "rehearsal".to_owned(), rtp: None, event: None };
-    Signal::heard(attempt, said, press)
-}
-
-pub(super) const fn path(key: &Key) -> &'static str {
-    match key.path {
-        voice::Path::Rfc4733 => "rfc4733",
-    }
+    Signal::heard(attempt, said, Press::by("rehearsal", now))
 }
 
 /// Why an attempt ended, in the words of a verdict.

@@ -123,19 +123,30 @@ pub struct AttemptResource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Press)]
 pub struct PressResource {
-    /// The way it came: `rfc4733` is a telephone-event in the media stream, `carrier` a key that a
+    /// The ways it came, all those that told of this one press: `rfc4733` is a telephone-event in
+    /// the media stream, `inband` a tone in the audio, `info` a SIP INFO, `carrier` a key that a
     /// carrier heard on its call.
-    #[schema(example = "rfc4733")]
-    pub path: String,
-    /// When its first packet came.
+    #[schema(example = json!(["rfc4733", "inband"]))]
+    pub path: Vec<String>,
+    /// When its first sign came.
     #[schema(format = DateTime, example = "2026-11-24T18:49:58.201Z")]
     pub at: String,
-    /// The stream it came in (RTP SSRC); null where a carrier heard it.
+    /// How long the key was down; null until it is up, and where nothing tells.
+    #[schema(required, example = 120)]
+    pub held_ms: Option<u32>,
+    /// Its level: of a tone as measured, of a telephone-event as its sender says; null where
+    /// neither came.
+    #[schema(required, example = -10)]
+    pub level_dbm0: Option<i8>,
+    /// How many packets of the telephone-event came so far; null where none came.
+    #[schema(required, example = 8)]
+    pub packets: Option<u16>,
+    /// The sequence numbers of the first and the last of them; null where none came.
+    #[schema(required, value_type = Option<Vec<u16>>, example = json!([4711, 4718]))]
+    pub sequence: Option<[u16; 2]>,
+    /// The stream they came in (RTP SSRC); null where none came.
     #[schema(required, format = Int64, example = 3_735_928_559_u32)]
     pub ssrc: Option<u32>,
-    /// The sequence number of its first packet; null where a carrier heard it.
-    #[schema(required, example = 4711)]
-    pub sequence: Option<u16>,
     /// The carrier's own name of the event; null where it was our call.
     #[schema(required, example = json!(null))]
     pub event: Option<String>,
@@ -192,10 +203,13 @@ impl From<&Attempt> for AttemptResource {
 impl From<&Press> for PressResource {
     fn from(press: &Press) -> Self {
         Self {
-            path: press.path.clone(),
+            path: press.paths.clone(),
             at: press.at.to_rfc3339(),
-            ssrc: press.rtp.map(|rtp| rtp.ssrc),
+            held_ms: press.held_ms,
+            level_dbm0: press.level_dbm0,
+            packets: press.rtp.map(|rtp| rtp.packets),
             sequence: press.rtp.map(|rtp| rtp.sequence),
+            ssrc: press.rtp.map(|rtp| rtp.ssrc),
             event: press.event.clone(),
         }
     }
@@ -400,14 +414,16 @@ mod tests {
     fn a_press_is_shown_and_its_key_is_not() {
         let press = Press {
             at: Timestamp::from_secs(1),
-            path: "rfc4733".to_owned(),
-            rtp: Some(RtpMark { ssrc: 7, timestamp: 8, sequence: 9 }),
+            paths: vec!["rfc4733".to_owned(), "info".to_owned()],
+            held_ms: Some(120),
+            level_dbm0: Some(-10),
+            rtp: Some(RtpMark { ssrc: 7, timestamp: 8, sequence: [9, 16], packets: 8 }),
             event: None,
         };
         let shown = serde_json::to_value(PressResource::from(&press)).unwrap();
         let wanted = serde_json::json!({
-            "path": "rfc4733", "at": "1970-01-01T00:00:01.000Z", "ssrc": 7, "sequence": 9,
-            "event": null
+            "path": ["rfc4733", "info"], "at": "1970-01-01T00:00:01.000Z", "held_ms": 120,
+            "level_dbm0": -10, "packets": 8, "sequence": [9, 16], "ssrc": 7, "event": null
         });
         assert_eq!(shown, wanted);
     }

@@ -60,11 +60,11 @@ pub enum Act {
     },
     /// We began to say this.
     Saying(Arc<str>),
-    /// A key was heard, by this path.
+    /// A key was heard.
     Key {
         /// The key.
         digit: char,
-        /// How it came.
+        /// By which way it came first.
         path: &'static str,
     },
 }

@@ -136,6 +136,8 @@ pub struct Arrival {
 pub enum Heard {
     /// A key went down.
     Down(Digit),
+    /// Another packet of the press that came last.
+    Again(Digit),
     /// The key that was down is up again.
     Up {
         /// Which key.
@@ -304,6 +306,7 @@ impl Press {
     fn repeat(&mut self, packet: &Arrival, mut tell: impl FnMut(Heard)) {
         self.last = self.last.max(packet.at);
         self.duration = self.duration.max(packet.event.duration);
+        tell(Heard::Again(self.name.digit));
         if packet.event.end {
             self.ended = true;
             self.key_up(&mut tell);

@@ -10,7 +10,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::ambient::{Entropy, Timestamp};
 
 pub mod events;
 pub mod g711;
+pub mod keys;
 pub mod player;
 pub mod prompt;
 pub mod rtcp;
@@ -31,6 +31,7 @@ pub mod tones;
 
 pub use events::Digit;
 pub use g711::Law;
+pub use keys::{Key, Path, Paths};
 pub use sdp::Unusable;
 pub use srtp::{Keys, Protection, Srtp};
 
@@ -63,7 +64,8 @@ pub struct MediaSession {
     source: Option<Source>,
     /// Packets received and lost of sources before this one.
     past: (u32, i64),
-    keys: events::Receiver,
+    events: events::Receiver,
+    keys: keys::Merger,
     tones: BTreeSet<u8>,
     /// Who sent RTP from another address than the negotiated one, first.
     elsewhere: Option<SocketAddr>,
@@ -109,15 +111,8 @@ struct Source {
 pub enum Output {
     /// A key went down.
     Key(Key),
-    /// The key that was down is up.
-    KeyUp {
-        /// Which key.
-        digit: Digit,
-        /// When that was known.
-        at: Timestamp,
-        /// How long it was down, by the sender's account.
-        held: Duration,
-    },
+    /// Nothing more will be told of this press: so it was.
+    KeyOver(Key),
     /// An RTCP packet to be sent from the RTCP port.
     Rtcp {
         /// Where to.
@@ -129,36 +124,13 @@ pub enum Output {
     Note(Note),
 }
 
-/// One press of a key, and the packet that told of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    /// Which key.
-    pub digit: Digit,
-    /// How it was heard.
-    pub path: Path,
-    /// When the first packet of the press came.
-    pub at: Timestamp,
-    /// The source of that packet.
-    pub ssrc: u32,
-    /// Its RTP timestamp: when, on the sender's clock, the key went down.
-    pub rtp_timestamp: u32,
-    /// Its sequence number.
-    pub sequence: u16,
-    /// The level in dBm0, with the sign dropped.
-    pub volume: u8,
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", self.digit)
+impl From<keys::Told> for Output {
+    fn from(told: keys::Told) -> Self {
+        match told {
+            keys::Told::Down(key) => Self::Key(key),
+            keys::Told::Over(key) => Self::KeyOver(key),
+        }
     }
-}
-
-/// How a key was heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Path {
-    /// As a telephone-event.
-    Rfc4733,
 }
 
 /// Something odd about a call.
@@ -217,6 +189,8 @@ impl From<Rejected> for Anomaly {
 pub enum Timer {
     /// A key that is down counts as up.
     KeyUp,
+    /// Nothing more will be told of a press.
+    KeyOver,
     /// An RTCP report is due.
     Report,
 }
@@ -318,7 +292,8 @@ impl MediaSession {
             sending,
             source: None,
             past: (0, 0),
-            keys: events::Receiver::default(),
+            events: events::Receiver::default(),
+            keys: keys::Merger::default(),
             tones: BTreeSet::new(),
             elsewhere: None,
             first_heard: None,
@@ -419,7 +394,14 @@ impl MediaSession {
         self.overhear(now, from, datagram, out, |_| {});
     }
 
-    /// The same for whoever records: `ear` is given each packet that is listened to, in the clear.
+    /// Takes a key that a SIP INFO told of, and how long it says that it was down.
+    pub fn on_info(&mut self, now: Timestamp, digit: Digit, held: Duration, out: &mut Vec<Output>) {
+        let held = Some(held);
+        let sign = keys::Sign { path: Path::Info, digit, at: now, held, level: None, stream: None };
+        self.keys.down(&sign, |told| out.push(told.into()));
+    }
+
+    /// [`on_rtp`](Self::on_rtp) for whoever records: `ear` is given each packet that is listened to, in the clear.
     pub fn overhear(
         &mut self,
         now: Timestamp,
@@ -495,14 +477,17 @@ impl MediaSession {
         if self.closed {
             return None;
         }
-        let key_up = self.keys.deadline().map(|at| (at, Timer::KeyUp));
+        let key_up = self.events.deadline().map(|at| (at, Timer::KeyUp));
+        let key_over = self.keys.deadline().map(|at| (at, Timer::KeyOver));
         let report = self.report_due.map(|at| (at, Timer::Report));
-        key_up.into_iter().chain(report).min_by_key(|(at, _)| *at)
+        key_up.into_iter().chain(key_over).chain(report).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due.
     pub fn on_lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        self.keys.lapsed(now, |heard| out.extend(key_up(now, heard)));
+        let keys = &mut self.keys;
+        self.events.lapsed(now, |heard| key_up(keys, now, heard));
+        self.keys.lapsed(now, |told| out.push(told.into()));
         if self.report_due.is_some_and(|due| now >= due) {
             self.report_due = Some(now + rtcp::interval(&mut self.entropy));
             self.write_report(now, false, out);
@@ -557,6 +542,7 @@ impl MediaSession {
         if !self.closed {
             self.write_report(now, true, out);
         }
+        self.keys.close(|told| out.push(told.into()));
         self.closed = true;
         self.report_due = None;
     }
@@ -686,23 +672,29 @@ impl MediaSession {
                 if let Some(source) = &mut self.source {
                     source.reception.audio_arrived(now, timestamp);
                 }
-                self.keys.audio_arrived(ssrc, timestamp, |heard| out.extend(key_up(now, heard)));
+                let keys = &mut self.keys;
+                self.events.audio_arrived(ssrc, timestamp, |heard| key_up(keys, now, heard));
             }
             Format::Events => {
                 let Some(event) = Event::read(payload) else { return };
                 let arrival = Arrival { at: now, ssrc, timestamp, marker, event };
-                let tones = &mut self.tones;
-                self.keys.arrived(arrival, |heard| match heard {
-                    Heard::Down(digit) => out.push(Output::Key(Key {
-                        digit,
-                        path: Path::Rfc4733,
-                        at: now,
-                        ssrc,
-                        rtp_timestamp: timestamp,
-                        sequence,
-                        volume: event.volume,
-                    })),
-                    Heard::Up { .. } => out.extend(key_up(now, heard)),
+                let (keys, tones) = (&mut self.keys, &mut self.tones);
+                self.events.arrived(arrival, |heard| match heard {
+                    Heard::Down(digit) => {
+                        let (first, last, packets) = (sequence, sequence, 1);
+                        let stream = keys::Stream { ssrc, timestamp, first, last, packets };
+                        let sign = keys::Sign {
+                            path: Path::Rfc4733,
+                            digit,
+                            at: now,
+                            held: None,
+                            level: i8::try_from(event.volume).ok().map(|below| -below),
+                            stream: Some(stream),
+                        };
+                        keys.down(&sign, |told| out.push(told.into()));
+                    }
+                    Heard::Again(digit) => keys.packet(now, digit, sequence),
+                    Heard::Up { .. } => key_up(keys, now, heard),
                     Heard::Tone(code) => {
                         if tones.insert(code) {
                             out.push(Output::Note(Note::Tone(code)));
@@ -782,10 +774,10 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-fn key_up(at: Timestamp, heard: Heard) -> Option<Output> {
+fn key_up(keys: &mut keys::Merger, now: Timestamp, heard: Heard) {
     match heard {
-        Heard::Up { digit, held } => Some(Output::KeyUp { digit, at, held }),
-        Heard::Down(_) | Heard::Tone(_) => None,
+        Heard::Up { digit, held } => keys.up(now, Path::Rfc4733, digit, held),
+        Heard::Down(_) | Heard::Again(_) | Heard::Tone(_) => {}
     }
 }
 

@@ -82,33 +82,41 @@ const POUND_UP: [u8; 4] = [11, 0x80 | 10, 0, 160];
 fn a_pound_key_is_told_with_its_evidence_and_masks_only_others() {
     let mut call = Call::up();
     let key = Key {
+        no: 1,
         digit: Digit::POUND,
-        path: Path::Rfc4733,
         at: call.now,
-        ssrc: 9,
-        rtp_timestamp: 160,
-        sequence: 1,
-        volume: 10,
+        paths: Paths::of(Path::Rfc4733),
+        held: None,
+        level: Some(-10),
+        stream: Some(keys::Stream { ssrc: 9, timestamp: 160, first: 1, last: 1, packets: 1 }),
     };
     assert_eq!(call.rtp(101, 9, &POUND_DOWN), [Output::Key(key)]);
-    assert_eq!(format!("{key:?}"), "Key(#)");
+    assert_eq!(format!("{key:?}"), "Key(# by {Rfc4733})");
     let five = Key { digit: Digit::from_char('5').expect("a key"), ..key };
-    assert_eq!(format!("{five:?}"), "Key(•)");
+    assert_eq!(format!("{five:?}"), "Key(• by {Rfc4733})");
 }
 
 #[test]
 fn a_key_is_up_at_its_end_or_150_ms_after_its_last_packet() {
     let mut call = Call::up();
-    let held = Duration::from_millis(20);
-    let up = |at| Output::KeyUp { digit: Digit::POUND, at, held };
-    let _ = call.rtp(101, 9, &POUND_DOWN);
+    let held = Some(Duration::from_millis(20));
+    let down = call.rtp(101, 9, &POUND_DOWN);
+    let [Output::Key(key)] = down[..] else { panic!("{down:?}") };
     assert_eq!(call.session.deadline(), Some((call.now + events::KEY_UP_AFTER, Timer::KeyUp)));
     call.now += events::KEY_UP_AFTER;
     let mut out = Vec::new();
     call.session.on_lapsed(call.now, &mut out);
-    assert_eq!(out, [up(call.now)]);
+    assert_eq!(out, []);
+    assert_eq!(call.session.deadline(), Some((call.now + keys::WINDOW, Timer::KeyOver)));
+    call.now += keys::WINDOW;
+    call.session.on_lapsed(call.now, &mut out);
+    assert_eq!(out, [Output::KeyOver(Key { held, ..key })]);
     let out = call.rtp(101, 9, &POUND_UP);
-    assert!(matches!(out[..], [Output::Key(_), Output::KeyUp { .. }]), "{out:?}");
+    assert!(matches!(out[..], [Output::Key(_)]), "{out:?}");
+    let mut last = Vec::new();
+    call.session.close(call.now, &mut last);
+    let [_, Output::KeyOver(key)] = last[..] else { panic!("{last:?}") };
+    assert_eq!((key.no, key.held), (2, held), "a call that ends tells what it knows");
 }
 
 #[test]
@@ -327,8 +335,12 @@ fn a_press_is_sent_and_heard_by_another_session() {
         let datagram = [&packet.header[..], &step.payload].concat();
         heard.extend(caller.rtp_from(FROM, &datagram));
     }
-    let [Output::Key(key), Output::KeyUp { held, .. }] = heard[..] else { panic!("{heard:?}") };
-    assert_eq!((key.digit, held), (Digit::POUND, Duration::from_millis(100)));
+    let [Output::Key(key)] = heard[..] else { panic!("{heard:?}") };
+    assert_eq!(key.digit, Digit::POUND);
+    caller.session.on_lapsed(caller.now + keys::WINDOW, &mut heard);
+    let [_, Output::KeyOver(key)] = heard[..] else { panic!("{heard:?}") };
+    assert_eq!(key.held, Some(Duration::from_millis(100)));
+    assert_eq!(key.stream.map(|it| (it.packets, it.last.wrapping_sub(it.first))), Some((7, 6)));
 }
 
 #[test]
@@ -375,7 +387,7 @@ fn closing_says_bye_once_and_ends_everything() {
     let mut out = Vec::new();
     call.session.close(call.now, &mut out);
     call.session.close(call.now, &mut out);
-    let [Output::Rtcp { packet, .. }] = &out[..] else { panic!("{out:?}") };
+    let [Output::Rtcp { packet, .. }, Output::KeyOver(_)] = &out[..] else { panic!("{out:?}") };
     assert!(rtcp::read(packet, 9, call.now).expect("it is RTCP").bye);
     assert_eq!(call.session.deadline(), None);
     assert_eq!(call.frame(Payload::Silence), None);

@@ -333,6 +333,7 @@ fn phrase(status: u16) -> &'static str {
         415 => "Unsupported Media Type",
         420 => "Bad Extension",
         422 => "Session Interval Too Small",
+        469 => "Bad Info Package",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",

@@ -22,6 +22,7 @@
 //! | `transaction` | the four machines of § 17, with RFC 6026 |
 //! | `dialog` | tags, counters, routes, target |
 //! | `call` | one outbound call |
+//! | `info` | keys in the body of an INFO |
 //! | `stateless` | answers to who belongs to no call |
 //! | `locate` | where a host's servers are (RFC 3263) |
 //! | `outside` | a request of ours outside any call |
@@ -70,6 +71,7 @@ pub mod flow;
 pub mod frame;
 pub mod health;
 pub mod hop;
+pub mod info;
 pub mod locate;
 pub mod message;
 pub mod method;

@@ -4,7 +4,7 @@ use super::attempt::AttemptNo;
 use super::code::Digest;
 use super::request::{Channel, Mode};
 use super::signal::{
-    Answer, Because, Cause, Denial, Evidence, Farewell, Reason, Reply, Says, Verdict,
+    Answer, Because, Cause, Denial, Evidence, Farewell, Press, Reason, Reply, Says, Verdict,
 };
 use super::{Step, Verification};
 use crate::ambient::Timestamp;
@@ -32,6 +32,19 @@ impl Verification {
                 attempt.press = Some(press);
                 self.settled(now, Verdict::Denied(Denial::WrongKey), Farewell::Denied)
             }
+        }
+    }
+
+    /// More is known of a press that decided: of that one, and no other.
+    pub(super) fn proven(mut self, no: AttemptNo, press: Press) -> Step {
+        let attempt = self.attempts.iter_mut().find(|attempt| attempt.no == no);
+        match attempt.and_then(|attempt| attempt.press.as_mut()) {
+            Some(known) if *known == press => self.ignored(Because::Duplicate),
+            Some(known) if known.at == press.at => {
+                *known = press;
+                self.moved(Vec::new())
+            }
+            Some(_) | None => self.ignored(Because::Unrelated),
         }
     }
 

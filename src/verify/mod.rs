@@ -218,8 +218,12 @@ impl Verification {
     /// What `signal` changes, and everything that must now happen.
     ///
     /// Late, repeated and foreign signals are answers ([`Because`]), not errors. Nothing but
-    /// evidence of consent approves, and nothing leaves [`Phase::Settled`].
+    /// evidence of consent approves, and nothing leaves [`Phase::Settled`]; what more is learned of
+    /// the press that decided is added to its attempt, and changes no verdict.
     pub fn apply(self, now: Timestamp, signal: Signal) -> Step {
+        if let Signal::Proven { attempt, press } = signal {
+            return self.proven(attempt, press);
+        }
         if self.verdict().is_some() {
             return self.ignored(Because::AlreadySettled);
         }
@@ -252,6 +256,7 @@ impl Verification {
                 self.progress(attempt, AttemptState::Listening, |_| ())
             }
             Signal::Heard { attempt, answer } => self.answered(now, attempt, answer),
+            Signal::Proven { attempt, press } => self.proven(attempt, press),
             Signal::Ended { attempt, cause } => self.ended(now, attempt, cause),
             Signal::Guess(code) => self.guessed(now, &code),
             Signal::Replied(reply) => self.replied(now, &reply),

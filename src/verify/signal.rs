@@ -65,6 +65,13 @@ pub enum Signal {
         /// What was said, with its proof.
         answer: Answer,
     },
+    /// All that is known of the press that decided, told when no other way can tell of it any more.
+    Proven {
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// The press, with all its evidence.
+        press: Press,
+    },
     /// The attempt is over.
     Ended {
         /// Which attempt.
@@ -163,23 +170,38 @@ pub enum Answer {
 pub struct Press {
     /// When it was heard.
     pub at: Timestamp,
-    /// The way it came: `rfc4733`, or `carrier`.
-    pub path: String,
-    /// Where it was in the media stream, where that was ours.
+    /// The ways it came: `rfc4733`, `inband`, `info`; or `carrier`.
+    pub paths: Vec<String>,
+    /// How long the key was down, in milliseconds, if that was told.
+    pub held_ms: Option<u32>,
+    /// Its level in dBm0, if that is known.
+    pub level_dbm0: Option<i8>,
+    /// Where it was in the media stream, where it was a telephone-event in ours.
     pub rtp: Option<RtpMark>,
     /// The carrier's name for the event, where a carrier heard it.
     pub event: Option<String>,
 }
 
-/// A place in a media stream.
+impl Press {
+    /// A press of which nothing is known but when and how it was heard.
+    #[must_use]
+    pub fn by(path: &str, at: Timestamp) -> Self {
+        let paths = vec![path.to_owned()];
+        Self { at, paths, held_ms: None, level_dbm0: None, rtp: None, event: None }
+    }
+}
+
+/// A telephone-event in a media stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RtpMark {
     /// SSRC of the stream (RFC 3550 section 3).
     pub ssrc: u32,
     /// RTP timestamp of the event (RFC 4733 section 2.2).
     pub timestamp: u32,
-    /// Sequence number of the first packet that came.
-    pub sequence: u16,
+    /// Sequence numbers of the first packet that came, and of the last.
+    pub sequence: [u16; 2],
+    /// How many packets came.
+    pub packets: u16,
 }
 
 /// Proof of consent. It cannot be made but here: of a press by [`Signal::heard`], of a code by its

@@ -61,8 +61,8 @@ fn ignored(step: Step) -> Because {
 }
 
 fn press() -> Press {
-    let rtp = Some(RtpMark { ssrc: 1, timestamp: 2, sequence: 3 });
-    Press { at: NOW, path: "rfc4733".to_owned(), rtp, event: None }
+    let rtp = Some(RtpMark { ssrc: 1, timestamp: 2, sequence: [3, 4], packets: 2 });
+    Press { rtp, ..Press::by("rfc4733", NOW) }
 }
 
 fn ended(reason: Reason) -> Signal {
@@ -98,6 +98,25 @@ fn a_settled_verification_never_changes() {
         let same = settled.clone().apply(NOW + Duration::from_secs(9_000), signal);
         assert_eq!(ignored(same), Because::AlreadySettled);
     }
+}
+
+#[test]
+fn more_evidence_of_the_press_that_decided_is_added_and_changes_no_verdict() {
+    let heard = Signal::heard(FIRST, Said::Confirmed, press());
+    let (settled, _) = moved(begun(&["a"]).apply(NOW, heard));
+    let more = Press { held_ms: Some(120), ..press() };
+    let proven = Signal::Proven { attempt: FIRST, press: more.clone() };
+    let (proven_once, effects) = moved(settled.clone().apply(NOW, proven.clone()));
+    assert_eq!(effects, [], "nobody is told twice");
+    assert_eq!(proven_once.attempts[0].press, Some(more));
+    assert_eq!(proven_once.phase, settled.phase);
+    assert_eq!(ignored(proven_once.apply(NOW, proven)), Because::Duplicate);
+    let other = Press::by("rfc4733", NOW + Duration::from_millis(1));
+    let other = Signal::Proven { attempt: FIRST, press: other };
+    assert_eq!(ignored(settled.apply(NOW, other)), Because::Unrelated);
+    let (unheard, _) = moved(begun(&["a"]).apply(NOW, ended(Reason::Busy)));
+    let proven = Signal::Proven { attempt: FIRST, press: press() };
+    assert_eq!(ignored(unheard.apply(NOW, proven)), Because::Unrelated, "it proves nothing");
 }
 
 #[test]

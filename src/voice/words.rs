@@ -137,6 +137,8 @@ pub enum Event {
     Listening,
     /// A key was heard, whether it counts or not.
     Key(Key),
+    /// Nothing more will be told of the press that decided: so it was.
+    Proven(Key),
     /// The person answered; `key` decided.
     Heard {
         /// What it means.
@@ -201,8 +203,6 @@ pub enum Note {
     Script(script::Note),
     /// A session description that was offered, and refused with 488.
     Refused(Unusable),
-    /// A DTMF INFO, which is not listened to.
-    Info,
     /// Frames were sent this much too late.
     Late(Duration),
 }

@@ -143,7 +143,7 @@ fn approved_by(
         call(port, more, 0)
     });
     assert_eq!((&told["status"], &told["reason"]), (&"approved".into(), &"confirmed".into()));
-    assert_eq!(told["attempts"][0]["press"]["path"], "rfc4733", "{told}");
+    assert_eq!(told["attempts"][0]["press"]["path"], json!(["rfc4733"]), "{told}");
     ladder
 }
 

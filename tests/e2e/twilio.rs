@@ -304,7 +304,7 @@ fn pound_approves(stage: &Stage, phone: &str) {
     let attempt = &settled["attempts"][0];
     assert_eq!(
         (&attempt["call_id"], &attempt["press"]["path"]),
-        (&call.sid.into(), &"carrier".into())
+        (&call.sid.into(), &json!(["carrier"]))
     );
 }
 

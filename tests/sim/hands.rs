@@ -134,12 +134,8 @@ impl State {
     }
 
     fn hears_things(&mut self, verification: &Verification, attempt: AttemptNo) {
-        let press = Press {
-            at: self.now(),
-            path: "rfc4733".to_owned(),
-            rtp: Some(RtpMark { ssrc: 1, timestamp: 2, sequence: 3 }),
-            event: None,
-        };
+        let rtp = Some(RtpMark { ssrc: 1, timestamp: 2, sequence: [3, 4], packets: 2 });
+        let press = Press { rtp, ..Press::by("rfc4733", self.now()) };
         let of = (verification.id.clone(), attempt);
         self.signal(&of, Signal::heard(attempt, Said::Confirmed, press));
     }

@@ -287,7 +287,12 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
         |verdict| verdict.reason().as_str(),
     );
     state.tell(format!("{id} version {}: {word}", next.version));
-    if before.verdict().is_some() {
+    let but_for_evidence = |it: &Verification| {
+        let mut bare = Verification { version: 0, ..it.clone() };
+        bare.attempts.iter_mut().for_each(|attempt| attempt.press = None);
+        bare
+    };
+    if before.verdict().is_some() && but_for_evidence(before) != but_for_evidence(next) {
         state.accuse(format!("{id} was settled, and changed"));
     }
     if next.version <= before.version {
@@ -297,11 +302,10 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
     if next.attempts.iter().filter(open).count() != usize::from(next.verdict().is_none()) {
         state.accuse(format!("{id} has not exactly one live attempt while it is pending"));
     }
-    let kept = before
-        .attempts
-        .iter()
-        .zip(&next.attempts)
-        .all(|(before, next)| before.state <= next.state && (open(&before) || before == next));
+    let kept = before.attempts.iter().zip(&next.attempts).all(|(before, next)| {
+        let next = Attempt { press: before.press.clone(), ..next.clone() };
+        before.state <= next.state && (open(&before) || *before == next)
+    });
     if !kept || next.attempts.len() < before.attempts.len() {
         state.accuse(format!("an attempt of {id} went back"));
     }

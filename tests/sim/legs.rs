@@ -231,7 +231,8 @@ impl State {
             voice::Event::Alerting { .. }
             | voice::Event::Prompting
             | voice::Event::Listening
-            | voice::Event::Heard { .. } => {}
+            | voice::Event::Heard { .. }
+            | voice::Event::Proven(_) => {}
         }
         let Some(signal) = hearing::signal(attempt, seat.trunk, &event) else { return };
         self.signal(&seat.of, signal);

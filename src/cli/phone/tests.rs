@@ -28,7 +28,7 @@ struct Caller {
     alerted: Vec<(u16, bool)>,
     answered: bool,
     heard: String,
-    info: String,
+    info: Vec<(char, Duration)>,
     over: Option<Ended>,
 }
 
@@ -75,7 +75,7 @@ impl Caller {
             alerted: Vec::new(),
             answered: false,
             heard: String::new(),
-            info: String::new(),
+            info: Vec::new(),
             over: None,
         };
         caller.on(sip::Input::Start).await;
@@ -98,9 +98,7 @@ impl Caller {
                     self.answered = true;
                     self.agree(sdp);
                 }
-                sip::Output::Info { body, .. } => {
-                    self.info.push_str(&String::from_utf8(body).unwrap());
-                }
+                sip::Output::Info(pressed) => self.info.push((pressed.key, pressed.held)),
                 sip::Output::Over(ended) => self.over = Some(ended),
                 sip::Output::Note(note) => panic!("{note:?}"),
                 sip::Output::Offered { .. } | sip::Output::Agreed { .. } => {}
@@ -254,7 +252,8 @@ async fn keys_by_info_and_the_phone_hangs_up() {
     let mut caller = Caller::dial(phone.address(), None).await;
     caller.until(|it| it.over.is_some()).await;
     assert_eq!(caller.over, Some(Ended::HungUp));
-    assert_eq!(caller.info, "Signal=1\r\nDuration=100\r\nSignal=#\r\nDuration=100\r\n");
+    let held = Duration::from_millis(100);
+    assert_eq!(caller.info, [('1', held), ('#', held)]);
     assert_eq!(caller.heard, "");
     let (_, summary, _) = story(&mut phone).await;
     assert_eq!(summary.outcome, Outcome::HungUp(Side::Phone));

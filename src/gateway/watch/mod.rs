@@ -433,6 +433,7 @@ pub(super) fn called(event: &voice::Event) -> Option<Called> {
         | voice::Event::Prompting
         | voice::Event::Listening
         | voice::Event::Key(_)
+        | voice::Event::Proven(_)
         | voice::Event::Heard { .. } => None,
     }
 }

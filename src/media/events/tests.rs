@@ -40,7 +40,7 @@ impl Ear {
     fn downs(&self) -> String {
         let downs = self.heard.iter().filter_map(|heard| match heard {
             Heard::Down(digit) => Some(digit.expose()),
-            Heard::Up { .. } | Heard::Tone(_) => None,
+            Heard::Again(_) | Heard::Up { .. } | Heard::Tone(_) => None,
         });
         downs.collect()
     }
@@ -48,7 +48,7 @@ impl Ear {
     fn ups(&self) -> Vec<u128> {
         let ups = self.heard.iter().filter_map(|heard| match heard {
             Heard::Up { held, .. } => Some(held.as_millis()),
-            Heard::Down(_) | Heard::Tone(_) => None,
+            Heard::Down(_) | Heard::Again(_) | Heard::Tone(_) => None,
         });
         ups.collect()
     }

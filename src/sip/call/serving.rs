@@ -8,6 +8,7 @@ use crate::sip::Timer;
 use crate::sip::compose::{ALLOW, Response};
 use crate::sip::extensions;
 use crate::sip::hop::Hop;
+use crate::sip::info::{self, Unread};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::stateless;
@@ -238,13 +239,7 @@ impl Call {
                 let answer = answer(200).header("Allow", ALLOW).header("Accept", "application/sdp");
                 answer.header("Supported", extensions::SUPPORTED)
             }
-            // RFC 6086 § 4.2.2: an INFO that is taken is answered with 200.
-            Method::Info => {
-                if let Some(content_type) = message.content_type() {
-                    out.push(Output::Info { content_type, body: message.body().to_vec() });
-                }
-                answer(200)
-            }
+            Method::Info => self.informed(from, peer, message, out),
             // RFC 3262 § 3: "If a PRACK request is received by the UA core that does not match any
             // unacknowledged reliable provisional response, the UAS MUST respond to the PRACK with a
             // 481 response." We send none.
@@ -267,6 +262,46 @@ impl Call {
             Method::Ack | Method::Cancel | Method::Bye => return,
         };
         self.serve(now, from, message, response, out);
+    }
+
+    /// An INFO: a press of a key, or nothing that we listen to.
+    fn informed(
+        &self,
+        from: Hop,
+        peer: usize,
+        message: &Message,
+        out: &mut Vec<Output>,
+    ) -> Response {
+        let known = self.peers.get(peer).map(|peer| peer.dialog.source().address.ip());
+        let response = if message.header("Info-Package").is_some() {
+            // RFC 6086 § 4.2.2: "If a UA receives an INFO request associated with an Info Package that
+            // the UA has not indicated willingness to receive, the UA MUST send a 469 (Bad Info
+            // Package) response". We take none, which an empty Recv-Info says (§ 4.2.1).
+            Response::to(message, 469).header("Recv-Info", "")
+        } else if known != Some(from.address.ip()) {
+            // The tags are no secret to whoever sees the signalling, and a key may mean yes.
+            Response::to(message, 403)
+        } else if let Some(content_type) = message.content_type() {
+            match info::read(&content_type, message.body()) {
+                Ok(pressed) if self.state == State::Up => {
+                    out.push(Output::Info(pressed));
+                    return Response::to(message, 200);
+                }
+                // A key that was pressed before anybody answered means nothing.
+                Ok(_) => Response::to(message, 200),
+                Err(Unread::Body) => Response::to(message, 400),
+                // RFC 3261 § 8.2.3: "the UAS MUST reject the request with a 415 (Unsupported Media
+                // Type) response. The response MUST contain an Accept header field listing the types
+                // of all bodies it understands".
+                Err(Unread::Type) => Response::to(message, 415).header("Accept", info::TYPES),
+            }
+        } else {
+            // Without a type it says nothing: some peers ask in this way whether we are there.
+            return Response::to(message, 200);
+        };
+        let status = response.status();
+        out.push(Output::Note(Note::InfoRefused { status }));
+        response
     }
 
     /// RFC 3261 § 15.1.2: "A UAS core receiving a BYE request for an existing dialog MUST follow

@@ -7,6 +7,7 @@ use crate::ambient::Timestamp;
 use crate::sip::Timer;
 use crate::sip::digest::Credentials;
 use crate::sip::hop::{Hop, Way};
+use crate::sip::info::Pressed;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::uri::{NameAddr, Route, masked};
@@ -258,13 +259,8 @@ pub enum Output {
         /// The answer.
         sdp: Vec<u8>,
     },
-    /// An INFO, already answered with 200.
-    Info {
-        /// Its media type, in lower case and without parameters.
-        content_type: String,
-        /// What it says.
-        body: Vec<u8>,
-    },
+    /// An INFO, already answered with 200, tells of a press.
+    Info(Pressed),
     /// Something odd, for the log.
     Note(Note),
     /// It is over, and this is why. Comes exactly once.
@@ -280,7 +276,7 @@ impl fmt::Debug for Output {
             Self::Answered { status, sdp } => write!(f, "Answered({status}, {:?})", length(sdp)),
             Self::Offered { sdp } => write!(f, "Offered({:?})", length(sdp)),
             Self::Agreed { sdp } => write!(f, "Agreed({})", sdp.len()),
-            Self::Info { content_type, body } => write!(f, "Info({content_type}, {})", body.len()),
+            Self::Info(pressed) => write!(f, "Info({pressed:?})"),
             Self::Note(note) => write!(f, "Note({note:?})"),
             Self::Over(ended) => write!(f, "Over({ended:?})"),
         }
@@ -319,6 +315,11 @@ pub enum Note {
     OutOfOrder {
         /// Its method.
         method: Method,
+    },
+    /// An INFO was not listened to.
+    InfoRefused {
+        /// The status of our answer: 200 for one that came before the call was up.
+        status: u16,
     },
     /// [`Input::Accept`] or [`Input::Refuse`] with nothing to answer.
     NothingOffered,

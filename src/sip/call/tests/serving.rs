@@ -1,6 +1,7 @@
 //! What the callee asks of us.
 
 use super::*;
+use crate::sip::info::Pressed;
 
 #[test]
 fn a_re_invite_is_offered_and_accepted() {
@@ -195,15 +196,59 @@ fn options_are_answered_with_what_we_allow() {
 #[test]
 fn info_is_answered_and_reported() {
     let mut line = Line::up();
-    let info = line.ask_with(&Method::Info, |r| r.body("application/dtmf-relay", b"Signal=5\r\n"));
-    let said = Output::Info {
-        content_type: "application/dtmf-relay".into(),
-        body: b"Signal=5\r\n".to_vec(),
-    };
+    let relay = b"Signal=5\r\nDuration=80\r\n";
+    let info = line.ask_with(&Method::Info, |r| r.body("application/dtmf-relay", relay));
+    let said = Output::Info(Pressed { key: '5', held: Duration::from_millis(80) });
     assert!(line.out.contains(&said));
     assert_eq!(line.statuses(), [200]);
     line.receive(&info);
     assert!(!line.out.contains(&said), "a copy of it is no second press");
+    assert_eq!(line.statuses(), [200]);
+    line.ask_with(&Method::Info, |r| r.body("Application/DTMF; x=y", b"#\r\n"));
+    let said = Output::Info(Pressed { key: '#', held: Duration::from_millis(100) });
+    assert!(line.out.contains(&said));
+    assert_eq!(line.statuses(), [200]);
+}
+
+#[test]
+fn an_info_that_tells_of_no_press_is_refused_and_noted() {
+    let mut line = Line::up();
+    let mut refused = |status, more: fn(Request) -> Request| {
+        line.ask_with(&Method::Info, more);
+        assert!(!line.out.iter().any(|out| matches!(out, Output::Info(_))));
+        assert_eq!(line.notes(), [&Note::InfoRefused { status }]);
+        assert_eq!(line.statuses(), [status]);
+        read(&line.last_bytes())
+    };
+    refused(400, |r| r.body("application/dtmf-relay", b"Signal=99\r\n"));
+    refused(400, |r| r.body("application/dtmf", b"Signal=5\r\n"));
+    let answer = refused(415, |r| r.body("text/plain", b"5"));
+    assert_eq!(answer.header("Accept").unwrap(), "application/dtmf-relay, application/dtmf");
+    // RFC 6086 § 4.2.2: a package that was not asked for.
+    let answer = refused(469, |r| r.header("Info-Package", "x").body("application/dtmf", b"5"));
+    assert!(answer.header("Recv-Info").is_some());
+    // An INFO that says nothing is taken.
+    line.ask(&Method::Info);
+    assert_eq!(line.statuses(), [200]);
+}
+
+#[test]
+fn an_info_from_another_source_is_no_press() {
+    let mut line = Line::up();
+    let request = line.request(&Method::Info, "them").body("application/dtmf", b"#").to_bytes();
+    line.receive_from(hop("203.0.113.66:5060"), &request);
+    assert!(!line.out.iter().any(|out| matches!(out, Output::Info(_))));
+    assert_eq!(line.statuses(), [403]);
+}
+
+#[test]
+fn an_info_before_the_answer_is_no_press() {
+    let mut line = Line::new();
+    line.answer(180, "them");
+    line.take();
+    line.ask_with(&Method::Info, |r| r.body("application/dtmf", b"#"));
+    assert_eq!(line.notes(), [&Note::InfoRefused { status: 200 }]);
+    assert!(!line.out.iter().any(|out| matches!(out, Output::Info(_))));
     assert_eq!(line.statuses(), [200]);
 }
 
@@ -267,7 +312,7 @@ fn after_bye_only_bye_is_answered() {
     line.take();
     line.ask_with(&Method::Invite, |r| r.body("application/sdp", SDP));
     line.ask_with(&Method::Info, |r| r.body("application/dtmf-relay", b"Signal=#\r\n"));
-    assert!(!line.out.iter().any(|o| matches!(o, Output::Info { .. } | Output::Offered { .. })));
+    assert!(!line.out.iter().any(|o| matches!(o, Output::Info(_) | Output::Offered { .. })));
     assert_eq!(line.statuses(), [481, 481]);
 }
 
