@@ -1,10 +1,10 @@
 //! Kamailio, a proxy that carriers run: it challenges with SHA-256, keeps itself in the route of each
-//! call, and sends it on to baresip. In front of it we speak UDP, TCP and TLS; and what `check --online`
-//! says of it and of others.
+//! call, and sends it on to baresip, with rtpengine in the way of the media where that is said. In front of
+//! it we speak UDP, TCP and TLS; and what `check --online` says of it and of others.
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -32,14 +32,27 @@ const NAME: &str = "sbc.example";
 /// A proxy in front of one phone.
 pub(crate) struct Kamailio {
     process: Process,
+    /// What the media go through, if not from end to end.
+    relay: Option<Process>,
     /// SIP by UDP and TCP here, by TLS on the port after it.
     port: u16,
     folder: TempDir,
 }
 
 impl Kamailio {
-    /// Starts it in front of the phone at this port.
+    /// Starts it in front of the phone at this port; the media go from end to end.
     pub(crate) fn start(phone: u16) -> Self {
+        Self::started(phone, None)
+    }
+
+    /// The same with rtpengine between us and the phone: it opens what we seal, and seals what it sends us.
+    fn with_relay(phone: u16) -> Self {
+        let control = ports(1);
+        let relay = relay(control);
+        Self::started(phone, Some((relay, control)))
+    }
+
+    fn started(phone: u16, relay: Option<(Process, u16)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = ports(2);
         certificates(folder.path());
@@ -54,6 +67,7 @@ impl Kamailio {
             .replace("PORT", &port.to_string())
             .replace("SECURE", &(port + 1).to_string())
             .replace("PHONE", &phone.to_string())
+            .replace("CONTROL", &relay.as_ref().map_or(0, |(_, port)| *port).to_string())
             .replace("FOLDER", &at.to_string())
             .replace("PASSWORD", SIP_PASSWORD)
             .replace("REALM", NAME);
@@ -62,12 +76,15 @@ impl Kamailio {
         let mut command = Command::new("kamailio");
         command.arg("-f").arg(&file).args(["-DD", "-E", "-m", "32", "-M", "8"]);
         command.arg("-w").arg(folder.path()).arg("-Y").arg(folder.path()).stdin(Stdio::null());
+        if relay.is_some() {
+            command.args(["-A", "RELAYED"]);
+        }
         let mut process = Process::phone(command, "kamailio kamailio-tls-modules");
         wait_for("Kamailio listens", SOON, || {
             assert!(process.runs(), "{}{}", process.stdout(), process.stderr());
             std::net::TcpStream::connect(("127.0.0.1", port + 1)).ok()
         });
-        Self { process, port, folder }
+        Self { process, relay: relay.map(|(process, _)| process), port, folder }
     }
 
     /// What the configuration of a gateway says of it.
@@ -89,6 +106,26 @@ impl Drop for Kamailio {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// rtpengine without its kernel module, told what to do at this port.
+fn relay(control: u16) -> Process {
+    let mut command = Command::new("rtpengine");
+    let first = ports(20);
+    command.args("--foreground --log-stderr --log-level=6 --config-file=none".split(' '));
+    command.args("--table=-1 --num-threads=1 --interface=127.0.0.1 --delete-delay=0".split(' '));
+    command.arg(format!("--port-min={first}")).arg(format!("--port-max={}", first + 19));
+    command.arg(format!("--listen-ng=127.0.0.1:{control}")).stdin(Stdio::null());
+    let mut process = Process::phone(command, "rtpengine-daemon");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    wait_for("rtpengine answers", SOON, || {
+        assert!(process.runs(), "{}{}", process.stdout(), process.stderr());
+        // Its protocol: a cookie, and a dictionary in bencode.
+        socket.send_to(b"1 d7:command4:pinge", ("127.0.0.1", control)).unwrap();
+        socket.recv(&mut [0; 512]).ok()
+    });
+    process
 }
 
 /// A root of our own: its certificate, and what signs by it.
@@ -120,13 +157,22 @@ struct Row {
     trunk: &'static str,
     /// How the phone wants its media.
     account: &'static str,
+    /// Whether they go through rtpengine.
+    relayed: bool,
 }
 
 const ROWS: &[Row] = &[
-    Row { transport: "udp", trunk: "", account: "" },
-    Row { transport: "tcp", trunk: "", account: "" },
-    Row { transport: "tls", trunk: "srtp = \"required\"", account: ";mediaenc=srtp-mand" },
-    Row { transport: "tls", trunk: "srtp = \"preferred\"", account: "" },
+    Row { transport: "udp", trunk: "", account: "", relayed: false },
+    Row { transport: "tcp", trunk: "", account: "", relayed: false },
+    Row {
+        transport: "tls",
+        trunk: "srtp = \"required\"",
+        account: ";mediaenc=srtp-mand",
+        relayed: false,
+    },
+    Row { transport: "tls", trunk: "srtp = \"preferred\"", account: "", relayed: false },
+    Row { transport: "udp", trunk: "", account: "", relayed: true },
+    Row { transport: "tls", trunk: "srtp = \"required\"", account: "", relayed: true },
 ];
 
 #[test]
@@ -134,10 +180,11 @@ fn calls_through_a_proxy_with_digest_are_approved() {
     side_by_side(
         2,
         ROWS,
-        |row| format!("{} {} {}", row.transport, row.trunk, row.account),
+        |row| format!("{} {} {} {}", row.transport, row.trunk, row.account, row.relayed),
         |row| {
             let mut phone = Baresip::start(row.account);
-            let proxy = Kamailio::start(phone.port());
+            let start = if row.relayed { Kamailio::with_relay } else { Kamailio::start };
+            let proxy = start(phone.port());
             let roots = "tls_roots = \"roots.pem\"";
             let more = if row.transport == "tls" { roots } else { "" };
             let trunk = proxy.trunk(row.transport, &format!("{}\n{more}", row.trunk));
@@ -152,6 +199,14 @@ fn calls_through_a_proxy_with_digest_are_approved() {
             });
             let verdict = (&told["status"], &told["reason"]);
             assert_eq!(verdict, (&"approved".into(), &"confirmed".into()));
+            if let Some(relay) = &proxy.relay {
+                wait_for("rtpengine counts what went through it", SOON, || {
+                    relay.stderr().contains("Final packet stats").then_some(())
+                });
+                let log = relay.stderr();
+                let moved = |line: &&str| line.contains("Port ") && !line.contains(", 0 p, 0 b");
+                assert!(log.lines().filter(moved).count() >= 2, "{log}");
+            }
         },
     );
 }
