@@ -166,7 +166,8 @@ struct Engine {
     shared: Arc<Shared>,
     poll: Poll,
     commands: Receiver<Command>,
-    slots: HashMap<u64, Slot>,
+    /// Boxed: the table keeps room for twice as many as there are, in places that wander.
+    slots: HashMap<u64, Box<Slot>>,
     /// No leg's deadline is before this.
     earliest: Timestamp,
     outbox: Vec<Output>,
@@ -277,7 +278,7 @@ impl Engine {
             .and_then(|token| registry.register(&mut media.rtp, token, Interest::READABLE))
             .and_then(|()| token(leg, Socket::Rtcp))
             .and_then(|token| registry.register(&mut media.rtcp, token, Interest::READABLE));
-        let mut slot = Slot {
+        let mut slot = Box::new(Slot {
             leg: seat.leg,
             verification: seat.verification,
             attempt: seat.attempt,
@@ -288,7 +289,7 @@ impl Engine {
             media: Some(media),
             stage: Stage::Live,
             deadline: Timestamp::MAX,
-        };
+        });
         if let Err(error) = registered {
             telemetry::observe(&telemetry::Event::Fault { doing: "watch RTP", error: &error });
             let signal = ended(&slot, Cause::because(Reason::Congested, "no socket to be had"));

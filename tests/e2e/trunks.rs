@@ -200,6 +200,19 @@ fn the_next_trunk_comes_at_once() {
 }
 
 #[test]
+fn a_trunk_that_answers_after_it_was_left_is_told_goodbye_and_one_call_stays() {
+    let mut late = Sipp::start("late", Duration::ZERO, Sound::Keys(&[]));
+    let mut phone = Sipp::start("press", Duration::from_secs(5), Sound::Keys(&[POUND]));
+    let (first, second) = (trunk("late", &at(late.port())), trunk("spare", &at(phone.port())));
+    let gateway = Gateway::by_carriers(&[first, second, route("+", &["late", "spare"])].concat());
+    let settled = call(&gateway, "+12025550151");
+    assert_eq!(settled["reason"], "confirmed", "{settled}");
+    assert_eq!(settled["attempts"][1]["route"], "spare", "{settled}");
+    late.content().unwrap();
+    phone.content().unwrap();
+}
+
+#[test]
 fn a_trunk_that_does_not_answer_options_is_skipped_and_comes_back() {
     let (sick, spare) = (Carrier::start(), Carrier::start());
     sick.ignore("OPTIONS");
