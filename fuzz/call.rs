@@ -133,6 +133,7 @@ impl Play {
             from,
             routes: Vec::new(),
             headers: Vec::new(),
+            contact_host: None,
             redirects: vec!["192.0.2.9".to_owned()],
             credentials: (setup & 8 != 0).then(|| Credentials::new("user", "password")),
             ring_timeout: Duration::from_secs(45),

@@ -165,6 +165,7 @@ fn order(display: &str) -> Order {
         from,
         routes: Vec::new(),
         headers: Vec::new(),
+        contact_host: None,
         redirects: Vec::new(),
         credentials: Some(Credentials::new("user", "password")),
         ring_timeout: Duration::from_secs(45),

@@ -90,6 +90,7 @@ pub(super) struct Trunk {
     pub(super) srtp_in_clear: bool,
     pub(super) caller_id: Option<Spanned<String>>,
     pub(super) from_domain: Option<Spanned<String>>,
+    pub(super) contact_host: Option<Spanned<String>>,
     pub(super) number_format: Option<Spanned<Either<String, NumberFormat>>>,
     pub(super) user_phone: bool,
     pub(super) asserted: Option<Spanned<String>>,

@@ -145,6 +145,7 @@ fn order(
         from,
         routes: if service_route.is_empty() { routes } else { service_route },
         headers,
+        contact_host: trunk.identity.contact_host.clone(),
         redirects: trunk.redirects.clone(),
         credentials: trunk.credentials.as_ref().map(TrunkCredentials::for_digest),
         ring_timeout: orders.ring,

@@ -170,6 +170,7 @@ mod tests {
             from,
             routes,
             headers,
+            contact_host: None,
             redirects: Vec::new(),
             credentials: None,
             ring_timeout: Duration::from_secs(45),

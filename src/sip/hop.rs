@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::uri::Uri;
+
 /// What carries messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
@@ -98,4 +100,20 @@ pub struct Way {
     pub hop: Hop,
     /// Our own address there: Via and Contact.
     pub local: SocketAddr,
+}
+
+impl Way {
+    /// The URI at which `user` is reached by this way: at its address, or at `host` where the far end
+    /// knows us by a name. For Contact (RFC 3261 § 8.1.1.8).
+    #[must_use]
+    pub fn contact(&self, user: &str, host: Option<&str>) -> Uri {
+        let ip = self.local.ip().to_string();
+        let contact = Uri::sip(user, host.unwrap_or(&ip), Some(self.local.port()));
+        match self.hop.transport {
+            Transport::Udp => contact,
+            // RFC 3261 § 19.1.1: "The transport parameter determines the transport mechanism to be
+            // used for sending SIP messages"; without it, UDP.
+            Transport::Tcp | Transport::Tls => contact.transport(self.hop.transport),
+        }
+    }
 }

@@ -24,6 +24,7 @@ const SPREAD: u64 = 1_000;
 pub struct Probe {
     target: Uri,
     routes: Vec<Route>,
+    contact_host: Option<String>,
     every: Duration,
     way: Way,
     call_id: String,
@@ -68,7 +69,27 @@ impl Probe {
         let (call_id, tag) = (entropy.token(26), entropy.token(12));
         let next = now + Duration::from_millis(entropy.below(SPREAD));
         let (cseq, under_way) = (0, None);
-        Self { target, routes, every, way, call_id, tag, cseq, entropy, next, under_way }
+        let contact_host = None;
+        Self {
+            target,
+            routes,
+            contact_host,
+            every,
+            way,
+            call_id,
+            tag,
+            cseq,
+            entropy,
+            next,
+            under_way,
+        }
+    }
+
+    /// The same with this host in Contact, where the server knows us by a name.
+    #[must_use]
+    pub fn known_as(mut self, host: Option<String>) -> Self {
+        self.contact_host = host;
+        self
     }
 
     /// The Call-ID of all its requests.
@@ -131,6 +152,7 @@ impl Probe {
         let branch = branch(&mut self.entropy);
         let local = self.way.local;
         let us = Uri::sip("", &local.ip().to_string(), Some(local.port()));
+        let contact = self.way.contact("", self.contact_host.as_deref());
         // RFC 3261 § 11.1: "a Contact header field MAY be present in an OPTIONS. The Accept header field
         // SHOULD be included to indicate the type of message body the UAC wishes to receive in the
         // response."
@@ -141,7 +163,7 @@ impl Probe {
             .call_id(&self.call_id)
             .cseq(self.cseq)
             .routes(&self.routes)
-            .contact(&us)
+            .contact(&contact)
             .header("Accept", "application/sdp")
             .to_bytes();
         let pace = Pace::over(&Settings::default(), self.way.hop.transport);
@@ -205,6 +227,14 @@ mod tests {
             Incoming::Message(message) => message,
             Incoming::KeepAlive => panic!("a keep-alive"),
         }
+    }
+
+    #[test]
+    fn a_server_that_knows_us_by_a_name_reads_it_in_contact() {
+        let mut probe = probe().known_as(Some("sbc.acme.example".to_owned()));
+        let request = sent(probe.lapsed(probe.deadline()));
+        assert!(request.contains("Contact: <sip:sbc.acme.example:5060>\r\n"), "{request}");
+        assert!(request.contains("Via: SIP/2.0/UDP 198.51.100.1:5060;"), "{request}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Settings;
 use super::compose::{ALLOW, Request};
 use super::digest::{Authentication, Credentials};
-use super::hop::{Hop, Transport, Way};
+use super::hop::{Hop, Way};
 use super::message::Message;
 use super::method::Method;
 use super::outside::{Came, Outside, branch};
@@ -40,6 +40,8 @@ pub struct Account {
     pub routes: Vec<Route>,
     /// What lets us in.
     pub credentials: Option<Credentials>,
+    /// The host of Contact, where the carrier knows us by a name.
+    pub contact_host: Option<String>,
     /// How long we ask it to last.
     pub expires: Duration,
 }
@@ -313,12 +315,7 @@ impl Registration {
 
     /// Where we are reached.
     fn contact(&self, way: &Way) -> Uri {
-        let (ip, port) = (way.local.ip().to_string(), way.local.port());
-        let contact = Uri::sip(&self.account.record.user(), &ip, Some(port));
-        match way.hop.transport {
-            Transport::Udp => contact,
-            Transport::Tcp | Transport::Tls => contact.transport(way.hop.transport),
-        }
+        way.contact(&self.account.record.user(), self.account.contact_host.as_deref())
     }
 
     fn came(&mut self, now: Timestamp, came: Came, why: Why) -> Option<Sent> {

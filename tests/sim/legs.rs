@@ -261,6 +261,7 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
         from: NameAddr::new(Uri::sip("anonymous", &host, None)),
         routes: Vec::new(),
         headers: Vec::new(),
+        contact_host: None,
         redirects: Vec::new(),
         credentials: None,
         ring_timeout: Duration::from_secs(45),

@@ -194,6 +194,7 @@ fn order(trunk: SocketAddr, local: SocketAddr) -> Order {
         from: NameAddr::new(Uri::sip("+12025550100", "trunk.example", None)).display("Contoso"),
         routes: Vec::new(),
         headers: Vec::new(),
+        contact_host: None,
         redirects: Vec::new(),
         credentials: None,
         ring_timeout: Duration::from_secs(45),

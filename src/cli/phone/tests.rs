@@ -55,6 +55,7 @@ impl Caller {
             },
             routes: Vec::new(),
             headers: Vec::new(),
+            contact_host: None,
             redirects: Vec::new(),
             ways: vec![Way { hop: Hop::udp(phone), local: sip.local_addr().unwrap() }],
             from: NameAddr::new(Uri::sip("+12025550100", "127.0.0.1", None)),

@@ -112,6 +112,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         &["o.toml:12: trunks[1].srtp = \"required\": the keys would go in the clear"],
     ),
     ("udp", "from_domain = 'a b'", &["trunks[1].from_domain = \"a b\": write a host name"]),
+    ("udp", "contact_host = 'a b'", &["trunks[1].contact_host = \"a b\": write a host name"]),
     ("udp", "from_domain = 'a:5060'", &["trunks[1].from_domain = \"a:5060\": leave out the port"]),
     (
         "udp",
@@ -306,7 +307,7 @@ fn every_key_of_a_trunk_reaches_its_settings() {
         password = 'env:P'\nrealm = 'carrier'\nregister = { expires_secs = 120 }\n\
         tls_roots = 'roots.pem'\ntls_certificate = 'roots.pem'\ntls_key = 'key.pem'\n\
         tls_name = 'SBC.example'\nsrtp = 'required'\ncaller_id = '+493012345678'\n\
-        from_domain = 'acme.example'\n\
+        from_domain = 'acme.example'\ncontact_host = 'sbc.acme.example'\n\
         number_format = { country = '49', trunk_prefix = '0', international = '00' }\n\
         user_phone = true\nasserted = 'preferred'\nprivate = true\n\
         headers = { X-Account = 'env:P', Diversion = '<sip:a@b>' }\n\
@@ -340,6 +341,7 @@ fn every_key_of_a_trunk_reaches_its_settings() {
             trunk_prefix: "0".to_owned(),
             international: "00".to_owned(),
         },
+        contact_host: Some("sbc.acme.example".to_owned()),
         user_phone: true,
         asserted: Asserted::Preferred,
         private: true,

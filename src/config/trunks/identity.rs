@@ -49,6 +49,7 @@ pub(super) fn identity(entry: &mut Entry<'_, '_>, raw: &raw::Trunk) -> Identity 
     Identity {
         caller_id: caller_id(entry, raw.caller_id.as_ref(), &format),
         domain: raw.from_domain.as_ref().and_then(|it| entry.host("from_domain", it)),
+        contact_host: raw.contact_host.as_ref().and_then(|it| entry.host("contact_host", it)),
         user_phone: raw.user_phone,
         headers: headers.filter_map(|(name, value)| header(entry, name, value)).collect(),
         format,

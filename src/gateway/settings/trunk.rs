@@ -182,6 +182,8 @@ pub struct Identity {
     pub caller_id: Option<String>,
     /// The host of From; `None` is that of the target.
     pub domain: Option<String>,
+    /// The host of Contact; `None` is the address that the trunk reaches us by.
+    pub contact_host: Option<String>,
     /// How numbers are written.
     pub format: NumberFormat,
     /// Whether URIs of numbers say `user=phone`.

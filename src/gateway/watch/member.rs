@@ -176,7 +176,8 @@ impl Member {
         spot.way = way;
         spot.reach_at = way.is_none().then_some(now + AGAIN);
         if let (Some(way), Some(every)) = (way, self.trunk.health) {
-            let probe = Probe::new(now, target, routes, way, every, entropy);
+            let probe = Probe::new(now, target, routes, way, every, entropy)
+                .known_as(self.trunk.identity.contact_host.clone());
             acts.push(Act::Listen(probe.call_id().to_owned()));
             spot.forget_probe(acts);
             spot.probe = Some(probe);
@@ -389,6 +390,7 @@ fn account(trunk: &Trunk) -> Option<Account> {
         registrar: Uri::sip("", host, *port),
         routes: trunk.proxy.iter().map(through).collect(),
         credentials: trunk.credentials.as_ref().map(TrunkCredentials::for_digest),
+        contact_host: trunk.identity.contact_host.clone(),
         expires: registration.expires,
     })
 }

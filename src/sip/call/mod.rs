@@ -343,14 +343,7 @@ impl Call {
 
     /// Where the peer reaches us by this way.
     fn contact(&self, way: &Way) -> Uri {
-        let (ip, port) = (way.local.ip().to_string(), way.local.port());
-        let contact = Uri::sip(&self.order.from.uri().user(), &ip, Some(port));
-        match way.hop.transport {
-            Transport::Udp => contact,
-            // RFC 3261 § 19.1.1: "The transport parameter determines the transport mechanism to be
-            // used for sending SIP messages"; without it, UDP.
-            Transport::Tcp | Transport::Tls => contact.transport(way.hop.transport),
-        }
+        way.contact(&self.order.from.uri().user(), self.order.contact_host.as_deref())
     }
 
     /// How patient a transaction over this transport is.

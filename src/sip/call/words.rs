@@ -41,6 +41,8 @@ pub struct Order {
     pub ways: Vec<Way>,
     /// Who calls.
     pub from: NameAddr,
+    /// The host of Contact, where the trunk knows us by a name; our address by that way otherwise.
+    pub contact_host: Option<String>,
     /// Where the INVITE goes through (RFC 3261 § 8.1.2: a pre-existing route set): an outbound proxy,
     /// the Service-Route of a registration (RFC 3608).
     pub routes: Vec<Route>,

@@ -18,6 +18,7 @@ fn way(last: u8) -> Way {
 
 fn registration(ways: &[Way]) -> Registration {
     let account = Account {
+        contact_host: None,
         record: Uri::sip("acme", "carrier.example", None),
         registrar: Uri::sip("", "carrier.example", None),
         routes: Vec::new(),

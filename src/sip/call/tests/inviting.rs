@@ -26,6 +26,14 @@ fn an_invite_carries_everything_the_rfc_requires() {
 }
 
 #[test]
+fn a_trunk_that_knows_us_by_a_name_reads_it_in_contact_alone() {
+    let line = Line::with(Order { contact_host: Some("sbc.ours.example".into()), ..order() });
+    let invite = text(&line.sent.first().unwrap().2);
+    assert!(invite.contains("Contact: <sip:+49307654321@sbc.ours.example:5060>\r\n"), "{invite}");
+    assert!(invite.contains("Via: SIP/2.0/UDP 192.0.2.1:5060;"), "{invite}");
+}
+
+#[test]
 fn an_unanswered_invite_is_repeated_until_timer_b() {
     // § 17.1.1.2: "the client transaction MUST start timer B with a value of 64*T1 seconds".
     let mut line = Line::new();

@@ -35,6 +35,7 @@ fn order() -> Order {
         from: NameAddr::new(Uri::sip("+49307654321", "ours.example", None)).display("Us \"&\" Co"),
         routes: Vec::new(),
         headers: Vec::new(),
+        contact_host: None,
         redirects: Vec::new(),
         credentials: Some(Credentials::new("user", "password")),
         ring_timeout: Duration::from_secs(45),
