@@ -17,6 +17,7 @@ use crate::ambient::{Entropy, Timestamp};
 use crate::media::player::Player;
 use crate::media::prompt::Pack;
 use crate::media::script::{self, Answer, Lines, Script};
+use crate::media::tones::Keys;
 use crate::media::{
     self, Anomaly, Digit, FRAME_TIME, Law, MediaSession, Packet, Payload, Srtp, Unusable,
 };
@@ -281,6 +282,7 @@ impl Leg {
         }
         // Whoever answers need not be who rang.
         self.media.rearm();
+        self.media.wait_for(Keys::NONE.with(Digit::POUND));
         self.up_since = Some(now);
         self.next_frame = Some(now);
         self.converse(now, script::Input::Answered, out);

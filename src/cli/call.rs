@@ -127,8 +127,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let prompts = Arc::new(Pack::english()?);
     let started = Gateway::start(settings, clock, Entropy::system(), prompts, Some(tap));
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
-    let settled = ask(&gateway, request).await;
+    let tenant = Arc::new(tenant(&request.to));
+    let settled = ask(&gateway, &tenant, request).await;
     running.drain(Duration::from_secs(10)).await;
+    // Until the call was over more was learned of the press that decided.
+    let settled = match settled {
+        Ok(settled) => Ok(gateway.read(&tenant, &settled.id).await?.unwrap_or(settled)),
+        failed @ Err(_) => failed,
+    };
     drop(gateway);
     let kept = watching.await?;
     let settled = settled?;
@@ -138,11 +144,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Starts the verification, and waits for its verdict or Ctrl-C, which cancels it.
-async fn ask(gateway: &Gateway, request: Request) -> anyhow::Result<Verification> {
-    let tenant = Arc::new(tenant(&request.to));
+async fn ask(
+    gateway: &Gateway,
+    tenant: &Arc<Tenant>,
+    request: Request,
+) -> anyhow::Result<Verification> {
     let answer = || AnswerOf { idempotency: None, render };
     let asked = Asked { request, code: None, pin: None, dry_run: false };
-    let id = match gateway.begin(&tenant, asked, answer()).await {
+    let id = match gateway.begin(tenant, asked, answer()).await {
         Ok(Answered::Fresh { id, .. } | Answered::Replayed { id, .. }) => id,
         Ok(Answered::Mismatch | Answered::Dry { .. }) => {
             anyhow::bail!("a fresh request was taken for a repeat")
@@ -155,10 +164,10 @@ async fn ask(gateway: &Gateway, request: Request) -> anyhow::Result<Verification
     let mut interrupted = false;
     loop {
         tokio::select! {
-            found = settled(gateway, &tenant, &id) => return found,
+            found = settled(gateway, tenant, &id) => return found,
             _ = tokio::signal::ctrl_c(), if !interrupted => {
                 interrupted = true;
-                gateway.cancel(&tenant, &id, answer()).await?;
+                gateway.cancel(tenant, &id, answer()).await?;
             }
         }
     }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `words` | how it behaves, what it tells |
 //! | `call`, `serving` | one call as the callee sees it, and its requests: values, no sockets |
-//! | `media` | what it says and hears |
+//! | `media`, `sound` | what it says and hears |
 //! | `digest` | the asking side of digest authentication |
 //! | `line` | sockets and tasks |
 //! | `report` | what is printed |
@@ -18,12 +18,15 @@ mod line;
 mod media;
 mod report;
 mod serving;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use line::Phone;
-pub use words::{Answer, Behaviour, By, Outcome, PhoneEvent, Press, Side, Summary, What};
+pub use words::{
+    Answer, Behaviour, By, Outcome, PhoneEvent, Press, Reflection, Side, Summary, Under, What,
+};
 
 use std::collections::HashMap;
 use std::fmt;
@@ -41,6 +44,7 @@ use serde_json::json;
 
 use super::{Encrypt, wrong};
 use crate::ambient::Clock;
+use crate::media::Law;
 use crate::media::g711::RATE;
 use words::Stroke;
 
@@ -56,6 +60,8 @@ Examples:
   octothorpe phone --reject 486                       # a busy line
   octothorpe phone --no-answer                        # nobody at home
   octothorpe phone --voicemail greeting.wav --hang-up-after 20
+  octothorpe phone --press '#' --by inband --level=-25 --press-ms 40 --law alaw
+  octothorpe phone --reflect 120                      # a line that sends back what it hears
   octothorpe phone --username acme --password env:PHONE_PASSWORD --press '#'
   octothorpe phone --listen udp:127.0.0.1:0 --calls 1 --record heard.wav --json
 
@@ -94,13 +100,48 @@ pub struct Args {
     /// How keys are sent.
     #[arg(long, value_name = "HOW", default_value = "rfc4733")]
     by: Way,
+    /// How long each key is held, in milliseconds.
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(10..=20_000),
+    )]
+    press_ms: u32,
+    /// The level of each of the two tones of a key, in dBm0.
+    #[arg(
+        long,
+        value_name = "DBM0",
+        default_value_t = -10,
+        value_parser = clap::value_parser!(i8).range(-60..=0),
+        allow_negative_numbers = true,
+    )]
+    level: i8,
+    /// Answer with this law only; the caller's first one without it.
+    #[arg(long, value_name = "LAW")]
+    law: Option<Companding>,
+    /// A tone that is heard all the time, from the answer on.
+    #[arg(long, value_name = "TONE")]
+    tone: Option<Tone>,
+    /// Send back what is heard, so many milliseconds later.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=5_000))]
+    reflect: Option<u32>,
+    /// And so many dB quieter.
+    #[arg(
+        long,
+        value_name = "DB",
+        default_value_t = 0,
+        requires = "reflect",
+        value_parser = clap::value_parser!(u8).range(0..=60),
+    )]
+    reflect_loss: u8,
     /// Send audio while it rings, and press the keys then instead of after the answer.
     #[arg(long)]
     early_media: bool,
     /// Seconds from the answer to hanging up; without it the caller hangs up.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     hang_up_after: Option<Duration>,
-    /// Play this from the answer on: WAV, 8 kHz, 16 bit, mono.
+    /// Play this from the answer on, and a beep after it: WAV, 8 kHz, 16 bit, mono.
     #[arg(long, value_name = "FILE")]
     voicemail: Option<PathBuf>,
     /// Ask the caller for this user name, by digest.
@@ -130,10 +171,30 @@ enum Way {
     Rfc4733,
     /// SIP INFO with application/dtmf-relay.
     Info,
-    /// Tones in the audio; comes later.
+    /// SIP INFO with application/dtmf.
+    InfoDtmf,
+    /// Tones in the audio.
     Inband,
-    /// All of them; comes later.
+    /// Telephone-events and tones at once.
+    Rtp,
+    /// Telephone-events, tones and INFO at once.
     All,
+}
+
+/// A companding law, as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Companding {
+    /// PCMU.
+    Ulaw,
+    /// PCMA.
+    Alaw,
+}
+
+/// A tone, as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tone {
+    /// A dial tone: 350 and 440 Hz.
+    Dial,
 }
 
 /// Not shown.
@@ -186,8 +247,10 @@ impl Args {
         let by = match self.by {
             Way::Rfc4733 => By::Rfc4733,
             Way::Info => By::Info,
-            Way::Inband => return Err("--by inband comes later; use rfc4733 or info".to_owned()),
-            Way::All => return Err("--by all comes later; use rfc4733 or info".to_owned()),
+            Way::InfoDtmf => By::InfoDtmf,
+            Way::Inband => By::Inband,
+            Way::Rtp => By::Rtp,
+            Way::All => By::All,
         };
         let answer = match (self.reject, self.no_answer) {
             (Some(status), _) => Answer::Reject { status, after: self.ring + REFUSED_AFTER },
@@ -196,7 +259,9 @@ impl Args {
         };
         let default = Duration::from_millis(if self.early_media { 500 } else { 3_000 });
         let after = self.press_after.unwrap_or(default);
-        let press = self.press.clone().map(|digits| Press { digits, after, by });
+        let held = Duration::from_millis(self.press_ms.into());
+        let level = self.level;
+        let press = self.press.clone().map(|digits| Press { digits, after, by, held, level });
         if let (true, Some(_), Answer::After(answer)) = (self.early_media, &press, answer)
             && self.ring + after >= answer
         {
@@ -213,7 +278,16 @@ impl Args {
             early_media: self.early_media,
             press,
             hang_up_after: self.hang_up_after,
-            play: self.voicemail.as_deref().map(read_wav).transpose()?,
+            play: self.voicemail.as_deref().map(read_wav).transpose()?.map(beeping),
+            under: self.tone.map(|Tone::Dial| Under::Dial),
+            reflect: self.reflect.map(|delay| Reflection {
+                delay: Duration::from_millis(delay.into()),
+                loss: self.reflect_loss.into(),
+            }),
+            law: self.law.map(|law| match law {
+                Companding::Ulaw => Law::Ulaw,
+                Companding::Alaw => Law::Alaw,
+            }),
             credentials: self.username.clone().zip(password),
             record: self.record.is_some(),
             srtp: self.srtp.into(),
@@ -332,6 +406,16 @@ fn read_wav(path: &Path) -> Result<Vec<i16>, String> {
     }
     let samples: Result<Vec<i16>, _> = reader.into_samples().collect();
     samples.map_err(|error| wrong(error.to_string()))
+}
+
+/// With the beep of a mailbox: half a second of 1,000 Hz, after as much silence.
+fn beeping(mut samples: Vec<i16>) -> Vec<i16> {
+    let half = RATE / 2;
+    samples.resize(samples.len() + half as usize, 0);
+    let beep = (0..half).map(|n| (f64::from(n) * std::f64::consts::TAU / 8.0).sin());
+    let amplitude = sound::amplitude(-12.0);
+    samples.extend(beep.map(|sample| (amplitude * sample) as i16));
+    samples
 }
 
 fn write_wav(path: &Path, samples: &[i16]) -> Result<(), hound::Error> {

@@ -256,6 +256,11 @@ impl Merger {
         self.events
     }
 
+    /// Another source is listened to, which may press keys in another way.
+    pub const fn rearm(&mut self) {
+        self.events = None;
+    }
+
     /// When [`lapsed`](Self::lapsed) will have something to tell.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {

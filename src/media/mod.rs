@@ -18,8 +18,10 @@ use crate::ambient::{Entropy, Timestamp};
 pub mod events;
 pub mod g711;
 pub mod keys;
+pub mod listening;
 pub mod player;
 pub mod prompt;
+pub mod reorder;
 pub mod rtcp;
 pub mod rtp;
 pub mod script;
@@ -36,6 +38,7 @@ pub use sdp::Unusable;
 pub use srtp::{Keys, Protection, Srtp};
 
 use events::{Arrival, Event, Heard};
+use listening::Listening;
 use prompt::{Pack, PhraseId};
 use sdp::{Agreed, Format, Origin};
 use secured::Secured;
@@ -65,6 +68,7 @@ pub struct MediaSession {
     /// Packets received and lost of sources before this one.
     past: (u32, i64),
     events: events::Receiver,
+    listening: Listening,
     keys: keys::Merger,
     tones: BTreeSet<u8>,
     /// Who sent RTP from another address than the negotiated one, first.
@@ -293,6 +297,7 @@ impl MediaSession {
             source: None,
             past: (0, 0),
             events: events::Receiver::default(),
+            listening: Listening::default(),
             keys: keys::Merger::default(),
             tones: BTreeSet::new(),
             elsewhere: None,
@@ -346,6 +351,8 @@ impl MediaSession {
     ///
     /// Happens by itself when that address changes.
     pub fn rearm(&mut self) {
+        self.listening.rearm();
+        self.keys.rearm();
         if let Some(source) = self.source.take() {
             self.past.0 = self.past.0.saturating_add(source.reception.received());
             self.past.1 = self.past.1.saturating_add(source.reception.lost());
@@ -392,6 +399,12 @@ impl MediaSession {
         out: &mut Vec<Output>,
     ) {
         self.overhear(now, from, datagram, out, |_| {});
+    }
+
+    /// Says for which keys the call waits from now on: of these, tones that the line has worn are
+    /// believed too.
+    pub fn wait_for(&mut self, keys: tones::Keys) {
+        self.listening.wait_for(keys);
     }
 
     /// Takes a key that a SIP INFO told of, and how long it says that it was down.
@@ -523,6 +536,19 @@ impl MediaSession {
         let octets = if matches!(payload, Payload::Event(_)) { 4 } else { g711::FRAME as u32 };
         sending.octets = sending.octets.wrapping_add(octets);
         Some(Packet { to, header, payload })
+    }
+
+    /// The packet of an event beside the audio of the frame that was just cut, as some gateways send
+    /// it: it takes a sequence number, and no time.
+    pub fn beside(&mut self, step: events::Step) -> Option<Packet> {
+        let agreed = self.agreed.as_ref().filter(|a| a.direction.sends() && !self.closed)?;
+        let (to, payload_type) = (agreed.remote?, agreed.events?);
+        let Sending { sequence, ssrc, .. } = self.sending;
+        let header = rtp::header(step.marker, payload_type, sequence, step.timestamp, ssrc);
+        self.sending.sequence = sequence.wrapping_add(1);
+        self.sending.packets = self.sending.packets.wrapping_add(1);
+        self.sending.octets = self.sending.octets.wrapping_add(4);
+        Some(Packet { to, header, payload: Payload::Event(step) })
     }
 
     /// A packet as it is to be sent: its header, `payload` behind it, and sealed where that was
@@ -668,14 +694,25 @@ impl MediaSession {
     ) {
         let rtp::Packet { marker, sequence, timestamp, ssrc, payload, .. } = *packet;
         match format {
-            Format::Audio(_) => {
+            Format::Audio(law) => {
                 if let Some(source) = &mut self.source {
                     source.reception.audio_arrived(now, timestamp);
                 }
                 let keys = &mut self.keys;
                 self.events.audio_arrived(ssrc, timestamp, |heard| key_up(keys, now, heard));
+                // By then all that the tones had to say of that event has been said.
+                if keys.events_heard().is_some_and(|at| now > at + keys::WINDOW) {
+                    self.listening.ignore_tones();
+                }
+                self.listening.packet(now, packet, Some(law), |heard| match heard {
+                    listening::Heard::Down(sign) => keys.down(&sign, |told| out.push(told.into())),
+                    listening::Heard::Up { digit, held } => {
+                        keys.up(now, Path::Inband, digit, held);
+                    }
+                });
             }
             Format::Events => {
+                self.listening.packet(now, packet, None, |_| ());
                 let Some(event) = Event::read(payload) else { return };
                 let arrival = Arrival { at: now, ssrc, timestamp, marker, event };
                 let (keys, tones) = (&mut self.keys, &mut self.tones);

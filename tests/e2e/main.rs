@@ -36,6 +36,7 @@ mod dns;
 mod idempotency;
 mod inject;
 mod kamailio;
+mod keys;
 mod kill;
 mod loss;
 mod lost;

@@ -482,8 +482,8 @@ impl Call {
         }
     }
 
-    /// How long a stroke and the gap after it last.
-    pub(super) const STROKE: Duration = Duration::from_millis(200);
+    /// Between the end of one key and the next.
+    pub(super) const BETWEEN: Duration = Duration::from_millis(100);
 }
 
 /// A datagram, and where it goes.

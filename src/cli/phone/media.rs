@@ -6,17 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Output;
-use super::words::{Behaviour, What};
+use super::sound::{self, Sounds};
+use super::words::{Behaviour, Press, What};
 use crate::ambient::{Entropy, Timestamp};
 use crate::media::events::{self, Step};
-use crate::media::g711::{FRAME, RATE};
+use crate::media::g711::RATE;
 use crate::media::rtp::Packet;
 use crate::media::{
     self, Digit, FRAME_TIME, Law, MediaSession, Payload, Protection, Quality, Unusable,
 };
-
-/// How long a key is held.
-const HOLD: u32 = RATE / 10;
 
 /// A frame this late starts a new schedule: a burst of old ones would help nobody.
 const LATE: Duration = Duration::from_millis(100);
@@ -28,9 +26,11 @@ pub(super) struct Voice {
     stage: Stage,
     /// Whether the other side takes telephone-events.
     takes_events: bool,
-    /// How far the recording to be played has come; `None` before the answer.
-    played: Option<usize>,
-    keys: VecDeque<Digit>,
+    sounds: Sounds,
+    /// Keys to be pressed as telephone-events, and how long, in samples.
+    keys: VecDeque<(Digit, u32)>,
+    /// Telephone-events take the place of the audio; otherwise they go beside it.
+    is_beside: bool,
     /// The rest of the press in hand.
     steps: VecDeque<Step>,
     recorder: Option<Recorder>,
@@ -53,11 +53,12 @@ impl Voice {
     ) -> Self {
         Self {
             session: MediaSession::new(local, protection, entropy),
+            sounds: Sounds::new(Arc::clone(&behaviour)),
             behaviour,
             stage: Stage::Silent,
             takes_events: false,
-            played: None,
             keys: VecDeque::new(),
+            is_beside: false,
             steps: VecDeque::new(),
             recorder: None,
         }
@@ -69,7 +70,8 @@ impl Voice {
         now: Timestamp,
         offer: Option<&[u8]>,
     ) -> Result<Vec<u8>, Unusable> {
-        let text = self.session.offered(now, offer)?;
+        let narrowed = self.behaviour.law.zip(offer).map(|(law, offer)| only(law, offer));
+        let text = self.session.offered(now, narrowed.as_deref().or(offer))?;
         // Our answer has the line only when theirs had it; our offer, until their answer comes.
         self.takes_events = names_events(&text);
         Ok(text)
@@ -92,15 +94,22 @@ impl Voice {
 
     /// Says what it has to say.
     pub(super) fn play(&mut self) {
-        self.played.get_or_insert(0);
+        self.sounds.play();
     }
 
-    /// Presses a key; `false` when it cannot.
-    pub(super) fn press(&mut self, digit: Digit) -> bool {
-        if self.takes_events {
-            self.keys.push_back(digit);
+    /// Presses a key in the media stream; `false` when it cannot, or is not to.
+    pub(super) fn press(&mut self, digit: Digit, press: &Press) -> bool {
+        let by_events = press.by.has_events() && self.takes_events;
+        if by_events {
+            let held = u32::try_from(sound::samples(press.held)).unwrap_or(u32::MAX);
+            self.keys.push_back((digit, held));
         }
-        self.takes_events
+        let by_tones = press.by.has_tones();
+        self.is_beside = by_tones;
+        if by_tones {
+            self.sounds.press(digit, press.held, press.level);
+        }
+        by_events || by_tones
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -142,10 +151,13 @@ impl Voice {
     ) {
         if let Stage::Speaking(_) = self.stage {
             let mut told = Vec::new();
-            let recorder = &mut self.recorder;
+            let Self { recorder, sounds, .. } = self;
             self.session.overhear(now, from, datagram, &mut told, |packet| {
                 if let Some(recorder) = recorder {
                     recorder.heard(now, packet);
+                }
+                if let Some(law) = law(packet) {
+                    sounds.heard(packet.payload.iter().map(|code| law.decode(*code)));
                 }
             });
             tell(told, out);
@@ -179,34 +191,34 @@ impl Voice {
 
     fn frame(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         if self.steps.is_empty()
-            && let Some(digit) = self.keys.pop_front()
+            && let Some((digit, held)) = self.keys.pop_front()
         {
-            self.steps = events::press(digit, self.session.timestamp(), HOLD).into();
+            self.steps = events::press(digit, self.session.timestamp(), held).into();
         }
-        let spoken = self.spoken();
+        let law = self.session.law();
+        // It goes on, unheard, while an event takes its place, as it would on a phone.
+        let spoken = self.sounds.frame().map(|sample| law.encode(sample));
         let step = self.steps.pop_front();
-        let Some(packet) = self.session.frame(now, step.map_or(Payload::Silence, Payload::Event))
-        else {
-            return;
-        };
-        let payload = step.as_ref().map_or(&spoken[..], |step| &step.payload);
-        let datagram = self.session.datagram(&packet, payload);
-        out.push(Output::Rtp { to: packet.to, datagram });
+        if let Some(step) = step.filter(|_| self.is_beside) {
+            self.send(&spoken, |session| session.frame(now, Payload::Silence), out);
+            self.send(&step.payload, |session| session.beside(step), out);
+        } else if let Some(step) = step {
+            self.send(&step.payload, |session| session.frame(now, Payload::Event(step)), out);
+        } else {
+            self.send(&spoken, |session| session.frame(now, Payload::Silence), out);
+        }
     }
 
-    /// The next 20 ms of the recording; silence before and after it. It goes on, unheard, while a
-    /// key is held, as it would on a phone.
-    fn spoken(&mut self) -> [u8; FRAME] {
-        let law = self.session.law();
-        let mut codes = *law.silence();
-        if let (Some(at), Some(play)) = (&mut self.played, &self.behaviour.play) {
-            let rest = play.get(*at..).unwrap_or(&[]);
-            for (code, sample) in codes.iter_mut().zip(rest) {
-                *code = law.encode(*sample);
-            }
-            *at = at.saturating_add(FRAME);
+    fn send(
+        &mut self,
+        payload: &[u8],
+        packet: impl FnOnce(&mut MediaSession) -> Option<media::Packet>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(packet) = packet(&mut self.session) {
+            let datagram = self.session.datagram(&packet, payload);
+            out.push(Output::Rtp { to: packet.to, datagram });
         }
-        codes
     }
 }
 
@@ -216,6 +228,31 @@ fn tell(told: Vec<media::Output>, out: &mut Vec<Output>) {
         media::Output::Rtcp { to, packet } => Some(Output::Rtcp { to, datagram: packet }),
         media::Output::KeyOver(_) | media::Output::Note(_) => None,
     }));
+}
+
+/// The law of an audio packet: G.711 has the static payload types (RFC 3551).
+fn law(packet: &Packet<'_>) -> Option<Law> {
+    let laws = [Law::Ulaw, Law::Alaw];
+    laws.into_iter().find(|law| law.payload_type() == packet.payload_type)
+}
+
+/// An offer that names no other audio than of this law.
+fn only(law: Law, offer: &[u8]) -> Vec<u8> {
+    let is_audio = |line: &&[u8]| line.starts_with(b"m=audio");
+    let narrow = |line: &[u8]| {
+        let words = line.split(|octet| *octet == b' ').enumerate();
+        let kept = words.filter(|(place, word)| {
+            let number = std::str::from_utf8(word).ok().and_then(|it| it.trim().parse::<u8>().ok());
+            // Below 96 they are static (RFC 3551): audio.
+            *place < 3 || number.is_none_or(|it| it >= 96 || it == law.payload_type())
+        });
+        let kept: Vec<&[u8]> = kept.map(|(_, word)| word.trim_ascii_end()).collect();
+        kept.join(&b' ')
+    };
+    let lines = offer.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii_end);
+    let lines: Vec<Vec<u8>> =
+        lines.map(|line| if is_audio(&line) { narrow(line) } else { line.to_vec() }).collect();
+    lines.join(&b"\r\n"[..])
 }
 
 fn names_events(sdp: &[u8]) -> bool {
@@ -244,11 +281,7 @@ impl Recorder {
 
     /// Takes an RTP packet, if it is G.711.
     fn heard(&mut self, now: Timestamp, packet: &Packet<'_>) {
-        let laws = [Law::Ulaw, Law::Alaw];
-        let Some(law) = laws.into_iter().find(|law| law.payload_type() == packet.payload_type)
-        else {
-            return;
-        };
+        let Some(law) = law(packet) else { return };
         let start = self.place(now, packet.timestamp);
         let samples = packet.payload.iter().map(|code| law.decode(*code));
         let (early, start) = match usize::try_from(start) {
@@ -298,6 +331,7 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::g711::FRAME;
     use crate::media::rtp;
 
     fn hear(recorder: &mut Recorder, now: Timestamp, datagram: &[u8]) {
@@ -326,6 +360,14 @@ mod tests {
         let loud: Vec<bool> = samples.chunks(FRAME).map(|frame| frame == [level; FRAME]).collect();
         assert_eq!(loud, [false, false, true, true, false, true, false]);
         assert!(samples[..320].iter().all(|sample| *sample == 0));
+    }
+
+    #[test]
+    fn an_offer_is_narrowed_to_one_law() {
+        let offer =
+            b"v=0\r\nm=audio 4000 RTP/AVP 0 8 9 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+        let wanted = "v=0\r\nm=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+        assert_eq!(String::from_utf8(only(Law::Alaw, offer)).unwrap(), wanted);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::call::{Call, Datagram, Output, Phase, send};
-use super::words::{Behaviour, By, Outcome, Stroke, What};
+use super::words::{Behaviour, By, Outcome, Press, Stroke, What};
 use crate::ambient::Timestamp;
 use crate::media::Digit;
 use crate::sip::dialog::OutOfOrder;
@@ -139,14 +139,14 @@ impl Unacknowledged {
 pub(super) struct Typing {
     strokes: VecDeque<Stroke>,
     next: Timestamp,
-    by: By,
+    press: Press,
 }
 
 impl Typing {
     pub(super) fn of(behaviour: &Behaviour, now: Timestamp) -> Option<Self> {
         let press = behaviour.press.as_ref()?;
         let strokes = press.strokes().collect();
-        Some(Self { strokes, next: now + press.after, by: press.by })
+        Some(Self { strokes, next: now + press.after, press: press.clone() })
     }
 
     pub(super) fn deadline(&self) -> Timestamp {
@@ -429,28 +429,31 @@ impl Call {
         while let Some(typing) = &mut self.typing
             && now >= typing.next
         {
-            let by = typing.by;
             match typing.strokes.pop_front() {
                 None => self.typing = None,
                 Some(Stroke::Pause(pause)) => typing.next += pause,
                 Some(Stroke::Key(digit)) => {
-                    typing.next += Self::STROKE;
-                    self.press(now, digit, by, out);
+                    typing.next += typing.press.held + Self::BETWEEN;
+                    let press = typing.press.clone();
+                    self.press(now, digit, &press, out);
                 }
             }
         }
     }
 
-    fn press(&mut self, now: Timestamp, digit: Digit, by: By, out: &mut Vec<Output>) {
+    fn press(&mut self, now: Timestamp, digit: Digit, press: &Press, out: &mut Vec<Output>) {
         let key = digit.expose();
-        let is_sent = match by {
-            By::Rfc4733 => self.voice.press(digit),
-            By::Info => {
-                let body = format!("Signal={key}\r\nDuration=100\r\n");
-                self.ask(now, Method::Info, Some(("application/dtmf-relay", &body)), out);
-                true
-            }
-        };
+        let mut is_sent = self.voice.press(digit, press);
+        if press.by.has_info() {
+            let (content_type, body) = if press.by == By::InfoDtmf {
+                ("application/dtmf", key.to_string())
+            } else {
+                let held = press.held.as_millis();
+                ("application/dtmf-relay", format!("Signal={key}\r\nDuration={held}\r\n"))
+            };
+            self.ask(now, Method::Info, Some((content_type, &body)), out);
+            is_sent = true;
+        }
         if is_sent {
             self.pressed.push(key);
         }

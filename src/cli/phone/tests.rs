@@ -568,7 +568,9 @@ fn the_options_mean_what_they_say() {
     assert_eq!(parsed("--no-answer").unwrap().answer, Answer::Never);
     let press = parsed("--press 12,# --press-after 1.5 --by info").unwrap().press;
     let after = Duration::from_millis(1_500);
-    assert_eq!(press, Some(Press { digits: "12,#".into(), after, by: By::Info }));
+    assert_eq!(press, Some(Press { by: By::Info, ..Press::new("12,#", after) }));
+    let press = parsed("--press # --by all --level -25 --press-ms 40").unwrap().press.unwrap();
+    assert_eq!((press.by, press.level, press.held), (By::All, -25, Duration::from_millis(40)));
     let early = parsed("--early-media --press #").unwrap().press.unwrap();
     assert_eq!(early.after, Duration::from_millis(500));
 }
@@ -576,8 +578,11 @@ fn the_options_mean_what_they_say() {
 #[test]
 fn what_is_wrong_is_named() {
     for (words, named) in [
-        ("--by inband", "comes later"),
-        ("--by all", "comes later"),
+        ("--by ear", "possible values: rfc4733, info, info-dtmf, inband, rtp, all"),
+        ("--press # --level 3", "-60..=0"),
+        ("--press # --press-ms 5", "10..=20000"),
+        ("--reflect-loss 3", "--reflect"),
+        ("--law mulaw", "possible values: ulaw, alaw"),
         ("--srtp sdes", "possible values: off, preferred, required"),
         ("--listen tcp:127.0.0.1:1", "udp:ADDRESS:PORT"),
         ("--listen udp:localhost:1", "udp:ADDRESS:PORT"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ambient::Timestamp;
-use crate::media::{Digit, Quality, Srtp};
+use crate::media::{Digit, Law, Quality, Srtp};
 
 /// How the phone behaves, the same for each call.
 #[derive(Clone)]
@@ -22,6 +22,12 @@ pub struct Behaviour {
     pub hang_up_after: Option<Duration>,
     /// What is said from the answer on, at 8 kHz; silence follows.
     pub play: Option<Vec<i16>>,
+    /// What is heard under it.
+    pub under: Option<Under>,
+    /// Sends back what it hears.
+    pub reflect: Option<Reflection>,
+    /// The only law that it takes; the caller's first one without it.
+    pub law: Option<Law>,
     /// User name and password that the INVITE must prove to know.
     pub credentials: Option<(String, String)>,
     /// Whether what is heard is kept for [`What::Recording`].
@@ -40,6 +46,9 @@ impl Default for Behaviour {
             press: None,
             hang_up_after: None,
             play: None,
+            under: None,
+            reflect: None,
+            law: None,
             credentials: None,
             record: false,
             srtp: Srtp::Off,
@@ -63,7 +72,23 @@ pub enum Answer {
     Never,
 }
 
-/// Keys to press: 100 ms each, 100 ms apart.
+/// A tone that is heard all the time from the answer on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    /// A dial tone.
+    Dial,
+}
+
+/// A line that sends back what it hears.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reflection {
+    /// How much later.
+    pub delay: Duration,
+    /// By how many dB quieter.
+    pub loss: f64,
+}
+
+/// Keys to press, 100 ms apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Press {
     /// The keys in turn: `0` to `9`, `*`, `#`, `A` to `D`; `,` is a pause of 1 s and `w` one of
@@ -73,13 +98,18 @@ pub struct Press {
     pub after: Duration,
     /// How they are sent.
     pub by: By,
+    /// How long each is held.
+    pub held: Duration,
+    /// The level of each of the two tones of a key, in dBm0.
+    pub level: i8,
 }
 
 impl Press {
-    /// These keys as telephone-events, so long after the ACK.
+    /// These keys as telephone-events of 100 ms, so long after the ACK.
     #[must_use]
     pub fn new(digits: &str, after: Duration) -> Self {
-        Self { digits: digits.to_owned(), after, by: By::Rfc4733 }
+        let (by, held, level) = (By::Rfc4733, Duration::from_millis(100), -10);
+        Self { digits: digits.to_owned(), after, by, held, level }
     }
 
     pub(super) fn strokes(&self) -> impl Iterator<Item = Stroke> {
@@ -94,6 +124,28 @@ pub enum By {
     Rfc4733,
     /// As SIP INFO with application/dtmf-relay.
     Info,
+    /// As SIP INFO with application/dtmf.
+    InfoDtmf,
+    /// As tones in the audio.
+    Inband,
+    /// As telephone-events and tones at once.
+    Rtp,
+    /// As telephone-events, tones and INFO with application/dtmf-relay, all at once.
+    All,
+}
+
+impl By {
+    pub(super) const fn has_events(self) -> bool {
+        matches!(self, Self::Rfc4733 | Self::Rtp | Self::All)
+    }
+
+    pub(super) const fn has_tones(self) -> bool {
+        matches!(self, Self::Inband | Self::Rtp | Self::All)
+    }
+
+    pub(super) const fn has_info(self) -> bool {
+        matches!(self, Self::Info | Self::InfoDtmf | Self::All)
+    }
 }
 
 /// One step of a [`Press`].
