@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::words::{
-    Ended, Event, Input, Key, Note, Order, Output, Path, Quality, Said, Settings, Timer,
+    Ended, Event, Input, Key, Note, Order, Output, Path, Quality, Said, Settings, Speech, Timer,
+    Tongue,
 };
 use crate::ambient::{Entropy, Timestamp};
 use crate::media::player::Player;
 use crate::media::prompt::Pack;
-use crate::media::script::{self, Answer, Lines, Script};
-use crate::media::tones::Keys;
+use crate::media::script::{self, Answer, Script};
 use crate::media::{
     self, Anomaly, Digit, FRAME_TIME, Law, MediaSession, Packet, Payload, Srtp, Unusable,
 };
@@ -30,7 +30,10 @@ const LATE: Duration = Duration::from_millis(100);
 /// One outbound call.
 pub struct Leg {
     settings: Settings,
+    /// The phrases of the language that is spoken now.
     prompts: Arc<Pack>,
+    /// The call's own, and those of the languages that may be chosen.
+    packs: (Arc<Pack>, Vec<Arc<Pack>>),
     call: Call,
     media: MediaSession,
     /// Whether our offer told keys.
@@ -52,22 +55,19 @@ pub struct Leg {
 impl Leg {
     /// A leg that will begin with [`Input::Start`].
     #[must_use]
-    pub fn new(
-        order: Order,
-        lines: Lines,
-        prompts: Arc<Pack>,
-        mut entropy: Entropy,
-        settings: Settings,
-    ) -> Self {
+    pub fn new(order: Order, speech: Speech, mut entropy: Entropy, settings: Settings) -> Self {
         let srtp = order.srtp.srtp();
         let media = MediaSession::new(order.rtp, order.srtp, entropy.fork());
+        let Speech { own: Tongue { pack, lines }, offers } = speech;
+        let (packs, offers) = offers.into_iter().map(|it| (it.pack, it.lines)).unzip();
         Self {
             call: Call::new(order.call, media.offer(), entropy.fork(), settings.sip.clone()),
-            script: Script::new(settings.script, lines),
+            script: Script::new(settings.script.clone(), order.question, lines, offers),
             media,
             srtp,
             settings,
-            prompts,
+            prompts: Arc::clone(&pack),
+            packs: (pack, packs),
             player: Player::new(),
             up_since: None,
             next_frame: None,
@@ -116,6 +116,18 @@ impl Leg {
     #[must_use]
     pub fn report(&self) -> media::Quality {
         self.media.report()
+    }
+
+    /// The phrases of the language that is spoken now.
+    #[must_use]
+    pub fn prompts(&self) -> &Pack {
+        &self.prompts
+    }
+
+    /// Whether the keys that are pressed are a secret.
+    #[must_use]
+    pub const fn hides_keys(&self) -> bool {
+        self.script.hides_keys()
     }
 
     /// A frame as it is to be sent. To be called once for each [`Output::Rtp`], in their order.
@@ -282,7 +294,7 @@ impl Leg {
         }
         // Whoever answers need not be who rang.
         self.media.rearm();
-        self.media.wait_for(Keys::NONE.with(Digit::POUND));
+        self.media.wait_for(self.script.awaits());
         self.up_since = Some(now);
         self.next_frame = Some(now);
         self.converse(now, script::Input::Answered, out);
@@ -329,10 +341,16 @@ impl Leg {
         self.script.on(now, input, &mut said);
         for output in said {
             match output {
-                script::Output::Play(phrases) => {
-                    self.player.play(&self.prompts, &phrases);
-                    out.extend(phrases.into_iter().map(|it| Output::Event(Event::Saying(it))));
+                script::Output::Speak(place) => {
+                    let chosen = place.and_then(|place| self.packs.1.get(place));
+                    self.prompts = Arc::clone(chosen.unwrap_or(&self.packs.0));
                 }
+                script::Output::Play(lines) => {
+                    self.player.play(&self.prompts, &lines);
+                    let told = lines.into_iter().filter(|line| !line.secret);
+                    out.extend(told.map(|it| Output::Event(Event::Saying(it.phrase))));
+                }
+                script::Output::Telling => out.push(Output::Event(Event::Telling)),
                 script::Output::StopPlaying => self.player.stop(),
                 script::Output::Heard(answer) => self.conclude(answer, out),
                 script::Output::Note(note) => out.push(Output::Note(Note::Script(note))),
@@ -349,8 +367,12 @@ impl Leg {
     fn conclude(&mut self, answer: Answer, out: &mut Vec<Output>) {
         let said = match answer {
             Answer::Confirmed { .. } => Said::Confirmed,
+            Answer::PinEntered { .. } => Said::PinEntered,
+            Answer::DigitsEntered { .. } => Said::DigitsEntered,
             Answer::FraudReported { .. } => Said::FraudReported,
+            Answer::Declined => Said::Declined,
             Answer::WrongKey { .. } => Said::WrongKey,
+            Answer::WrongPin { .. } => Said::WrongPin,
             Answer::NoInput => return self.end(Ended::NoInput, out),
         };
         if let Some(key) = self.last_key {
@@ -389,6 +411,10 @@ const fn progress(state: script::State) -> Option<Event> {
         script::State::Greeting | script::State::Asking { .. } => Some(Event::Prompting),
         script::State::Listening { .. } => Some(Event::Listening),
         script::State::Waiting
+        | script::State::Offering { .. }
+        | script::State::Choosing { .. }
+        | script::State::Reporting { .. }
+        | script::State::Telling
         | script::State::Concluding { .. }
         | script::State::Thanking
         | script::State::Farewell

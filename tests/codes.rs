@@ -188,7 +188,7 @@ impl Site {
         };
         let code = Code::parse(code);
         let pin = pin.and_then(Pin::parse);
-        let asked = Asked { request, code, pin, dry_run: false };
+        let asked = Asked { code, pin, ..Asked::plainly(request) };
         let answer = AnswerOf { idempotency: None, render };
         match self.gateway.begin(&self.tenant, asked, answer).await? {
             Answered::Fresh { id, .. } => {

@@ -1,9 +1,9 @@
 //! The dialogue of a call that a provider holds: which keys mean what, from one of its requests
 //! to the next.
 //!
-//! The same rules as those of our own calls (`media::script`), for a voice that is not ours:
+//! The rules of our own calls that ask to confirm (`media::script`), for a voice that is not ours:
 //! `#` confirms, `0` then `#` reports fraud, one wrong key is forgiven, and silence is asked again
-//! once. Its state goes out with what we tell the provider to do next (in a URL that only the
+//! once. No other question is asked, and `*` is a wrong key. Its state goes out with what we tell the provider to do next (in a URL that only the
 //! provider knows, or in a state field that it hands back) and comes back with the next key.
 
 use crate::verify::signal::Said;

@@ -46,9 +46,11 @@ pub(super) fn say(locale: &str, brand: Option<&Brand>, phrase: Phrase) -> String
             };
             format!("{} {}", text(opening), text(Spoken::Ask))
         }
-        Phrase::Close(Said::Confirmed) => text(Spoken::Thanks),
+        Phrase::Close(Said::Confirmed | Said::PinEntered | Said::DigitsEntered) => {
+            text(Spoken::Thanks)
+        }
         Phrase::Close(Said::FraudReported) => text(Spoken::Fraud),
-        Phrase::Close(Said::WrongKey) => text(Spoken::Denied),
+        Phrase::Close(Said::Declined | Said::WrongKey | Said::WrongPin) => text(Spoken::Denied),
         Phrase::Goodbye => text(Spoken::Goodbye),
     }
 }

@@ -8,16 +8,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::typed::Typed;
 use super::watch::{Keep, Watch};
 use super::{Encrypt, verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
-use crate::gateway::resource::render;
-use crate::gateway::settings::{Identity, Settings, Target, Tenant, Tls, Trunk, TrunkCredentials};
+use crate::gateway::resource::{render, render_checked};
+use crate::gateway::settings::{
+    Calling, Identity, Settings, Target, Tenant, Tls, Trunk, TrunkCredentials,
+};
 use crate::gateway::tap::Tap;
-use crate::gateway::{AnswerOf, Answered, Asked, BeginError, Gateway};
+use crate::gateway::{AnswerOf, Answered, Asked, BeginError, CheckError, Gateway};
 use crate::media::prompt::Pack;
 use crate::sip::Hop;
+use crate::verify::code::{Pin, Shown};
 use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
 use crate::verify::request::{Brand, Channel, Mode, Request, Way};
@@ -35,6 +39,9 @@ Examples:
   octothorpe call +12025550123 --via sip:sbc.example.net --caller-id +12025550100 \\
       --username acme --password env:TRUNK_PASSWORD --wav heard.wav
   octothorpe call +12025550123 --config /etc/octothorpe.toml --trunk carrier-a --json
+  octothorpe call +12025550123 --via sip:127.0.0.1:5080 --mode pin --pin 4821
+  octothorpe call +12025550123 --via sip:127.0.0.1:5080 --mode match --match 27
+  octothorpe call +12025550123 --via sip:127.0.0.1:5080 --mode code    # then type the code here
 
 Exit codes: 0 approved, 1 denied, 2 wrong usage, 3 expired (nobody pressed in time), 4 failed,
 5 canceled, 70 our fault.")]
@@ -50,9 +57,17 @@ pub(super) struct Args {
     /// Which trunk of the configuration.
     #[arg(long, value_name = "NAME", requires = "config")]
     trunk: Option<String>,
-    /// What to ask: confirm (press #). Other modes are not supported by this version yet.
-    #[arg(long, default_value = "confirm")]
-    mode: String,
+    /// What to ask: confirm (press #), pin (enter --pin, then #), match (enter the digits that are
+    /// shown here, then #), code (press # to hear a code, and type it here).
+    #[arg(long, default_value = "confirm", value_parser = mode)]
+    mode: Mode,
+    /// The PIN that must be entered, 4 to 16 digits: env:NAME or file:PATH keep it out of the
+    /// process list.
+    #[arg(long, value_name = "PIN", required_if_eq("mode", "pin"))]
+    pin: Option<String>,
+    /// The digits that must be entered, 2 to 6; drawn when left out.
+    #[arg(long, value_name = "DIGITS")]
+    r#match: Option<String>,
     /// The language to speak; en-US is built in.
     #[arg(long, default_value = "en-US", value_name = "TAG")]
     locale: String,
@@ -109,7 +124,7 @@ impl Args {
 /// Carries the command out.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let number: PhoneNumber = args.number.parse().map_err(|error| wrong(format!("{error}")))?;
-    refuse_unsupported(&args.mode)?;
+    let (pin, shown) = secrets(&args)?;
     let brand = match &args.brand {
         Some(brand) => Some(Brand::try_from(brand.clone()).map_err(wrong)?),
         None => None,
@@ -119,16 +134,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         locale: args.locale.clone(),
         brand,
         expires_in: args.expires_in,
-        ..Request::new(number, Way { channel: Channel::Voice, mode: Mode::Confirm })
+        ..Request::new(number, Way { channel: Channel::Voice, mode: args.mode })
     };
+    let asked = Asked { pin, shown, ..Asked::plainly(request) };
     let clock = Clock::system();
     let (tap, scenes) = Tap::new();
     let watching = tokio::spawn(Watch::open(clock.now(), &args.keep)?.run(scenes));
     let prompts = Arc::new(Pack::english()?);
     let started = Gateway::start(settings, clock, Entropy::system(), prompts, Some(tap));
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
-    let tenant = Arc::new(tenant(&request.to));
-    let settled = ask(&gateway, &tenant, request).await;
+    let tenant = Arc::new(tenant(&asked.request.to));
+    let settled = ask(&gateway, &tenant, asked).await;
     running.drain(Duration::from_secs(10)).await;
     // Until the call was over more was learned of the press that decided.
     let settled = match settled {
@@ -147,11 +163,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn ask(
     gateway: &Gateway,
     tenant: &Arc<Tenant>,
-    request: Request,
+    asked: Asked,
 ) -> anyhow::Result<Verification> {
-    let answer = || AnswerOf { idempotency: None, render };
-    let asked = Asked { request, code: None, pin: None, dry_run: false };
-    let id = match gateway.begin(tenant, asked, answer()).await {
+    let types = asked.request.way.mode == Mode::Code;
+    let answer = |render| AnswerOf { idempotency: None, render };
+    let id = match gateway.begin(tenant, asked, answer(render)).await {
         Ok(Answered::Fresh { id, .. } | Answered::Replayed { id, .. }) => id,
         Ok(Answered::Mismatch | Answered::Dry { .. }) => {
             anyhow::bail!("a fresh request was taken for a repeat")
@@ -161,15 +177,33 @@ async fn ask(
         }
         Err(error) => return Err(error.into()),
     };
-    let mut interrupted = false;
+    let begun = gateway.read(tenant, &id).await?;
+    if let Some(shown) = begun.as_ref().and_then(|it| it.expected.shown.as_ref()) {
+        eprintln!("on the phone, enter {} and #", shown.expose());
+    }
+    let (mut typed, mut interrupted) = (types.then(Typed::begin), false);
     loop {
         tokio::select! {
             found = settled(gateway, tenant, &id) => return found,
+            code = line(&mut typed) => {
+                match gateway.check(tenant, &id, &code, answer(render_checked)).await {
+                    Ok(_) | Err(CheckError::Settled(..)) => {}
+                    Err(error) => eprintln!("{error}"),
+                }
+            }
             _ = tokio::signal::ctrl_c(), if !interrupted => {
                 interrupted = true;
-                gateway.cancel(tenant, &id, answer()).await?;
+                gateway.cancel(tenant, &id, answer(render)).await?;
             }
         }
+    }
+}
+
+/// The next line that is typed, where any is wanted.
+async fn line(typed: &mut Option<Typed>) -> String {
+    match typed {
+        Some(typed) => typed.line().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -201,19 +235,40 @@ fn tell(settled: &Verification, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refuse_unsupported(mode: &str) -> anyhow::Result<()> {
-    if mode != "confirm" {
-        let later = ["pin", "match", "code"].contains(&mode);
-        let why = if later { "is not supported by this version yet" } else { "is not a mode" };
-        return Err(wrong(format!("--mode {mode} {why}; write confirm")));
-    }
-    Ok(())
+/// The modes of a call.
+fn mode(word: &str) -> Result<Mode, String> {
+    let modes = [Mode::Confirm, Mode::Pin, Mode::Match, Mode::Code];
+    let found = modes.into_iter().find(|mode| mode.as_str() == word);
+    found.ok_or_else(|| "write confirm, pin, match or code".to_owned())
 }
 
-/// Whoever types the command may call the number typed; nothing else is allowed.
+/// What must be entered, where the mode asks for it.
+fn secrets(args: &Args) -> anyhow::Result<(Option<Pin>, Option<Shown>)> {
+    let pin = match &args.pin {
+        Some(_) if args.mode != Mode::Pin => return Err(wrong("--pin goes with --mode pin")),
+        Some(pin) => {
+            let read = config::read_secret(pin, Path::new("."), &|name| std::env::var(name).ok());
+            let (pin, _) = read.map_err(|error| wrong(format!("--pin: {error}")))?;
+            Some(Pin::parse(&pin).ok_or_else(|| wrong("--pin: write 4 to 16 digits"))?)
+        }
+        None => None,
+    };
+    let shown = match &args.r#match {
+        Some(_) if args.mode != Mode::Match => return Err(wrong("--match goes with --mode match")),
+        Some(digits) => {
+            Some(Shown::parse(digits).ok_or_else(|| wrong("--match: write 2 to 6 digits"))?)
+        }
+        None => None,
+    };
+    Ok((pin, shown))
+}
+
+/// Whoever types the command may call the number typed, once; nothing else is allowed.
 fn tenant(number: &PhoneNumber) -> Tenant {
     let voice_countries = BTreeSet::from([number.country().clone()]);
-    Tenant { rules: Rules { voice_countries, ..Rules::default() }, ..Tenant::new("terminal") }
+    let rules = Rules { voice_countries, ..Rules::default() };
+    let calling = Calling { match_calls: 1, ..Calling::default() };
+    Tenant { rules, calling, ..Tenant::new("terminal") }
 }
 
 fn settings(args: &Args, number: &PhoneNumber) -> anyhow::Result<Settings> {

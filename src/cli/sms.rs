@@ -131,7 +131,7 @@ fn asked(args: &Args, to: PhoneNumber) -> anyhow::Result<Asked> {
         expires_in: args.expires_in,
         ..Request::new(to, Way { channel: Channel::Sms, mode })
     };
-    Ok(Asked { request, code, pin: None, dry_run: false })
+    Ok(Asked { code, ..Asked::plainly(request) })
 }
 
 /// Whoever types the command may text the number typed, in the manner of the first tenant.

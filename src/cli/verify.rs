@@ -34,9 +34,15 @@ pub(super) struct Args {
     /// How to reach the person: voice or sms.
     #[arg(long, default_value = "sms", value_name = "CHANNEL")]
     channel: String,
-    /// What to ask: confirm by voice; code or reply by text.
+    /// What to ask: confirm, pin, match or code by voice; code or reply by text.
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
+    /// The person's own PIN: env:NAME or file:PATH keep it out of the process list.
+    #[arg(long, value_name = "PIN")]
+    pin: Option<String>,
+    /// The digits that must be entered on the phone; drawn by the gateway when left out.
+    #[arg(long, value_name = "DIGITS")]
+    r#match: Option<String>,
     /// The language to speak or write; the tenant's when left out.
     #[arg(long, value_name = "TAG")]
     locale: Option<String>,
@@ -72,9 +78,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     #[expect(clippy::disallowed_methods, reason = "here the program is a customer")]
     let client = reqwest::Client::builder().build()?;
     let api = Api { client, base: args.api.trim_end_matches('/').to_owned(), key: key.to_string() };
+    let pin = match &args.pin {
+        Some(pin) => {
+            let read = config::read_secret(pin, Path::new("."), &env);
+            Some(read.map_err(|error| wrong(format!("--pin: {error}")))?.0)
+        }
+        None => None,
+    };
     let start = json!({
         "to": args.number, "channel": args.channel, "mode": args.mode, "locale": args.locale,
-        "brand": args.brand, "expires_in": args.expires_in,
+        "brand": args.brand, "expires_in": args.expires_in, "match": args.r#match,
+        "pin": pin.as_ref().map(|pin| pin.as_str()),
     });
     let started = api.post("/v1/verifications", &start).await?;
     if started.status != 201 {
@@ -153,6 +167,9 @@ fn tell(now: &Value, told: &mut String) {
     let mut news = format!("{channel} by {route}: {state}");
     if let Some(reason) = last.get("reason").and_then(Value::as_str) {
         news.push_str(&format!(" ({reason})"));
+    }
+    if let Some(digits) = now.get("match").and_then(Value::as_str) {
+        news.push_str(&format!("; on the phone, enter {digits} and #"));
     }
     if text(now, "mode") == "code" && text(now, "status") == "pending" {
         news.push_str("; type the code, r to resend, c to cancel");

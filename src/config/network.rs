@@ -9,13 +9,14 @@ use zeroize::Zeroizing;
 use super::address::{is_loopback, overlap, shown, sip_listener, web};
 use super::complaint::{did_you_mean, quoted};
 use super::pem;
-use super::raw::Raw;
+use super::raw::{self, Raw};
 use super::reader::{At, Place, Reader};
 use super::routing::secret;
 use super::{Log, LogFormat};
-use crate::gateway::settings::{StoreSettings, TlsIdentity};
+use crate::gateway::settings::{Calling, StoreSettings, TlsIdentity};
+use crate::media::script::FraudKeys;
 use crate::sip::{Hop, Transport};
-use crate::verify::{RING_MOST, TALK_MOST};
+use crate::verify::{RING_MOST, TALK_MOST, code};
 
 /// `[server]`.
 pub(super) struct Server {
@@ -47,6 +48,8 @@ pub(super) struct Sip {
 pub(super) struct Call {
     pub(super) ring_timeout: Duration,
     pub(super) limit: Duration,
+    /// What all tenants have in common.
+    pub(super) calling: Calling,
 }
 
 pub(super) fn server(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Server {
@@ -359,7 +362,46 @@ pub(super) fn call(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Ca
         TALK_MOST,
     );
     let seconds = |n: Option<u32>| Duration::from_secs(n.map_or(1, u64::from));
-    Call { ring_timeout: seconds(ring), limit: seconds(limit) }
+    let calling = calling(reader, raw, default);
+    Call { ring_timeout: seconds(ring), limit: seconds(limit), calling }
+}
+
+fn calling(reader: &mut Reader<'_>, raw: &raw::Call, default: &raw::Call) -> Calling {
+    let mut small = |key, written: &Option<_>, default: &Option<_>, least: u8, most: u8| {
+        let found =
+            reader.number(key, written.as_ref(), default.as_ref(), least.into(), most.into());
+        found.and_then(|found| u8::try_from(found).ok()).unwrap_or(least)
+    };
+    let (pin, shown) = (code::PIN, code::SHOWN);
+    let pin_digits =
+        small("call.pin_digits", &raw.pin_digits, &default.pin_digits, *pin.start(), *pin.end());
+    let pin_tries = small("call.pin_tries", &raw.pin_tries, &default.pin_tries, 1, 5);
+    let match_digits = small(
+        "call.match_digits",
+        &raw.match_digits,
+        &default.match_digits,
+        *shown.start(),
+        *shown.end(),
+    );
+    let keys = reader.text("call.fraud_keys", raw.fraud_keys.as_ref(), default.fraud_keys.as_ref());
+    let fraud_keys = keys.map_or_else(FraudKeys::default, |At { value, place }| {
+        let keys = FraudKeys::parse(&value);
+        let complaint = match &keys {
+            Ok(keys) if *keys != FraudKeys::default() => {
+                let message = "the prompts that come with octothorpe say \"press zero, then \
+                               pound\": record your own";
+                reader.warn(place, "call.fraud_keys", Some(quoted(&value)), message);
+                None
+            }
+            Ok(_) => None,
+            Err(why) => Some(*why),
+        };
+        if let Some(why) = complaint {
+            reader.complain(place, "call.fraud_keys", Some(quoted(&value)), why);
+        }
+        keys.unwrap_or_default()
+    });
+    Calling { pin_digits, pin_tries, match_digits, fraud_keys, ..Calling::default() }
 }
 
 pub(super) fn log(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Log {

@@ -63,6 +63,10 @@ pub(super) struct Sip {
 pub(super) struct Call {
     pub(super) ring_timeout_secs: Option<Spanned<i64>>,
     pub(super) limit_secs: Option<Spanned<i64>>,
+    pub(super) fraud_keys: Option<Spanned<String>>,
+    pub(super) pin_digits: Option<Spanned<i64>>,
+    pub(super) pin_tries: Option<Spanned<i64>>,
+    pub(super) match_digits: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -282,6 +286,9 @@ pub(super) struct Tenant {
     pub(super) allow_private_webhooks: bool,
     pub(super) locale: Option<Spanned<String>>,
     pub(super) brand: Option<Spanned<String>>,
+    pub(super) languages: Vec<Spanned<String>>,
+    pub(super) accessible: bool,
+    pub(super) confirm_fraud: bool,
     pub(super) code_digits: Option<Spanned<i64>>,
     pub(super) resend_code: Option<Spanned<String>>,
     pub(super) reply_yes: bool,

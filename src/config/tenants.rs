@@ -16,7 +16,7 @@ use super::raw;
 use super::reader::{At, Reader};
 use super::routing::{names, secret, table_of, warn_of_literal};
 use super::{KeyOrigin, LAB_KEY, SecretSource};
-use crate::gateway::settings::{ApiKey, Endpoint, Tenant, Texting, WebhookSecret};
+use crate::gateway::settings::{ApiKey, Calling, Endpoint, Tenant, Texting, WebhookSecret};
 use crate::verify::code::{LONGEST, SHORTEST};
 use crate::verify::number::Country;
 use crate::verify::policy::Rules;
@@ -48,6 +48,7 @@ pub(super) fn tenants(
     reader: &mut Reader<'_>,
     written: &[Spanned<raw::Tenant>],
     api_listen: &At<SocketAddr>,
+    calling: &Calling,
 ) -> (Vec<Tenant>, Vec<KeyOrigin>) {
     if written.is_empty() {
         let message = "there is no [[tenants]] entry, so nobody may ask: write one with name, \
@@ -59,7 +60,11 @@ pub(super) fn tenants(
     let tenants = written
         .iter()
         .enumerate()
-        .map(|(i, tenant)| one_tenant(reader, i, tenant, api_listen, &mut origins))
+        .map(|(i, tenant)| {
+            let mut one = one_tenant(reader, i, tenant, api_listen, &mut origins);
+            one.calling = calls(reader, i, tenant.get_ref(), calling);
+            one
+        })
         .collect();
     (tenants, origins)
 }
@@ -122,8 +127,38 @@ fn one_tenant(
         brand: brand(reader, i, tenant),
         webhooks,
         texting: texting(reader, i, tenant),
+        calling: Calling::default(),
         test: tenant.test,
     }
+}
+
+/// How a tenant calls.
+fn calls(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant, all: &Calling) -> Calling {
+    let key = format!("tenants[{i}].languages");
+    let mut languages: Vec<String> = Vec::new();
+    for (j, written) in tenant.languages.iter().enumerate() {
+        let text = written.get_ref();
+        let why = if !is_locale(text) {
+            LOCALE_FORM
+        } else if languages.contains(text) {
+            "this language is there already: each has one key"
+        } else {
+            languages.push(text.clone());
+            continue;
+        };
+        let place = reader.place(written);
+        reader.complain(place, &format!("{key}[{j}]"), Some(quoted(text)), why);
+    }
+    if let Some(first) = tenant.languages.first()
+        && !(2..=9).contains(&tenant.languages.len())
+    {
+        let message = "write two to nine languages, as [\"en-US\", \"es-MX\"]: each is chosen by \
+                       one key; one language alone is the tenant's locale";
+        let place = reader.place(first);
+        reader.complain(place, &key, Some(tenant.languages.len().to_string()), message);
+    }
+    let (accessible, confirm_fraud) = (tenant.accessible, tenant.confirm_fraud);
+    Calling { languages, accessible, confirm_fraud, ..all.clone() }
 }
 
 /// How a tenant texts.
@@ -386,19 +421,23 @@ fn locale(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> String {
         return LOCALE.to_owned();
     };
     let text = written.get_ref();
+    if !is_locale(text) {
+        let place = reader.place(written);
+        reader.complain(place, &format!("tenants[{i}].locale"), Some(quoted(text)), LOCALE_FORM);
+    }
+    text.clone()
+}
+
+const LOCALE_FORM: &str = "write a language and a region, as en-US or de-DE (BCP 47)";
+
+fn is_locale(text: &str) -> bool {
     let mut parts = text.split('-');
     let language = parts.next().unwrap_or_default();
-    let fits = (2..=3).contains(&language.len())
+    (2..=3).contains(&language.len())
         && language.bytes().all(|b| b.is_ascii_lowercase())
         && parts.all(|part| {
             (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-        });
-    if !fits {
-        let place = reader.place(written);
-        let message = "write a language and a region, as en-US or de-DE (BCP 47)";
-        reader.complain(place, &format!("tenants[{i}].locale"), Some(quoted(text)), message);
-    }
-    text.clone()
+        })
 }
 
 fn brand(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> Option<Brand> {

@@ -128,8 +128,9 @@ impl Gateway {
         let permit = policy::decide_channel(&now.request, way.channel, &rules)?;
         // The order was drawn for the verification as a whole.
         let mut draws = Entropy::from_number(now.seed);
-        let steps =
-            routes.steps(&now.request.to, tenant.name.as_str(), way, &permit, &mut draws)?;
+        let able = |via: &str, way| self.able(&orders, via, way);
+        let (to, tenant_name) = (&now.request.to, tenant.name.as_str());
+        let steps = routes.steps(to, tenant_name, way, &permit, &able, &mut draws)?;
         if !self.is_willing(&tenant.name, &now.request, &steps).await? {
             return Err(Refusal::OptedOut.into());
         }

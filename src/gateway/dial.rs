@@ -10,17 +10,19 @@ use super::hands::Trunks;
 use super::identity::{Introduction, introduce};
 use super::line::Unconnected;
 use super::orders::Orders;
-use super::settings::{Trunk, TrunkCredentials};
+use super::settings::{Calling, Trunk, TrunkCredentials};
 use super::watch::{self, Place};
-use crate::ambient::{Entropy, secret};
-use crate::media::script::Lines;
+use crate::ambient::{Entropy, Timestamp, secret};
+use crate::media::script::{self, Digits, Kind, Lines, Offer, Question};
 use crate::media::{Protection, Srtp};
 use crate::sip::{Route, Transport, Way, call};
 use crate::telemetry::{self, Event};
-use crate::verify::Verification;
 use crate::verify::attempt::{Attempt, AttemptNo};
+use crate::verify::code::{Binding, Code, Pin, Shown, Vault};
+use crate::verify::request::{Channel, Mode};
 use crate::verify::signal::{Cause, Reason};
-use crate::voice::{self, Leg};
+use crate::verify::{self, TALK_MOST, Verification};
+use crate::voice::{self, Leg, Speech, Tongue};
 
 /// How long the way to the first hop may take, where a connection must be opened.
 const REACH: Duration = Duration::from_secs(4);
@@ -32,6 +34,37 @@ const REACH_MORE: Duration = Duration::from_millis(50);
 const MOST_WAYS: usize = 4;
 
 impl Trunks {
+    /// The languages that a call about a question of this kind is held in.
+    fn speech(&self, verification: &Verification, kind: Kind) -> Result<Speech, Cause> {
+        let request = &verification.request;
+        let brand = request.brand.as_ref().map(|brand| brand.as_str());
+        let own = self.tongue(&request.locale, brand, kind)?;
+        let mut offers = Vec::new();
+        for language in &request.languages {
+            let Tongue { pack, lines } = self.tongue(language, brand, kind)?;
+            match Offer::of(&pack, lines, offers.len() + 1) {
+                Ok(lines) => offers.push(Tongue { pack, lines }),
+                // A language that cannot say how it is chosen is not offered.
+                Err(error) => report("offer a language", &error),
+            }
+        }
+        Ok(Speech { own, offers })
+    }
+
+    fn tongue(
+        &self,
+        _locale: &str,
+        brand: Option<&str>,
+        kind: Kind,
+    ) -> Result<Tongue<Lines>, Cause> {
+        let pack = Arc::clone(&self.shared.prompts);
+        let lines = Lines::of(&pack, brand, kind).map_err(|error| {
+            report("find the phrases", &error);
+            Cause::because(Reason::CarrierError, "the prompts lack a phrase")
+        })?;
+        Ok(Tongue { pack, lines })
+    }
+
     /// Places a call of our own.
     pub(super) async fn dial(
         &self,
@@ -80,20 +113,17 @@ impl Trunks {
             report("take RTP ports", &error);
             Cause::because(Reason::Congested, "no RTP port is free")
         })?;
-        let brand = verification.request.brand.as_ref().map(|brand| brand.as_str());
-        let lines = Lines::of(&self.shared.prompts, brand).map_err(|error| {
-            report("find the phrases", &error);
-            Cause::because(Reason::CarrierError, "the prompts lack a phrase")
-        })?;
+        let question = question(&orders.vault, verification, attempt)?;
+        let speech = self.speech(verification, question.kind())?;
+        let settings = manner(orders, verification, self.shared.clock.now());
         let advertise = orders.advertise;
         let ways: Vec<Way> = ways.into_iter().map(|way| watch::seen(way, advertise)).collect();
         let local = ways.first().map_or(pair.address, |way| way.local);
         let rtp = SocketAddr::new(local.ip(), pair.address.port());
-        let order = order(verification, trunk, ways, place.service_route, rtp, srtp, orders);
-        let settings = voice::Settings { call_limit: orders.limit, ..voice::Settings::default() };
-        let prompts = Arc::clone(&self.shared.prompts);
+        let call = order(verification, trunk, ways, place.service_route, orders);
+        let order = voice::Order { call, rtp, srtp, question };
         Ok(Box::new(Occupant {
-            leg: Leg::new(order, lines, prompts, entropy, settings),
+            leg: Leg::new(order, speech, entropy, settings),
             verification: verification.id.clone(),
             attempt,
             trunk: trunk.name.clone(),
@@ -132,14 +162,12 @@ fn order(
     trunk: &Trunk,
     ways: Vec<Way>,
     service_route: Vec<Route>,
-    rtp: SocketAddr,
-    srtp: Protection,
     orders: &Orders,
-) -> voice::Order {
+) -> call::Order {
     let brand = verification.request.brand.as_ref().map(|brand| brand.as_str());
     let Introduction { target, from, routes, headers } =
         introduce(trunk, &verification.request.to, brand);
-    let call = call::Order {
+    call::Order {
         target,
         ways,
         from,
@@ -150,9 +178,65 @@ fn order(
         credentials: trunk.credentials.as_ref().map(TrunkCredentials::for_digest),
         ring_timeout: orders.ring,
         is_last_resort: !verification.has_another_way(),
-    };
-    let brand = brand.map(str::to_owned);
-    voice::Order { call, rtp, srtp, brand }
+    }
+}
+
+/// The kind of question that a way asks; `None` where it asks nothing by voice.
+pub(super) const fn kind(way: verify::request::Way) -> Option<Kind> {
+    match (way.channel, way.mode) {
+        (Channel::Voice, Mode::Confirm) => Some(Kind::Confirm),
+        (Channel::Voice, Mode::Pin) => Some(Kind::Pin),
+        (Channel::Voice, Mode::Match) => Some(Kind::Match),
+        (Channel::Voice, Mode::Code) => Some(Kind::Code),
+        (Channel::Voice, Mode::Reply) | (Channel::Sms, _) => None,
+    }
+}
+
+/// What the call of an attempt asks.
+fn question(
+    vault: &Vault,
+    verification: &Verification,
+    attempt: AttemptNo,
+) -> Result<Question, Cause> {
+    let fault = |why: &'static str| Cause::because(Reason::CarrierError, why);
+    let sealed = "what is to be entered was sealed under another key";
+    let mode = verification.find(attempt).map_or(verification.request.way.mode, |it| it.mode);
+    let (binding, expected) = (Binding::of(verification), &verification.expected);
+    let digits = |text: &str| Digits::parse(text).ok_or_else(|| fault(sealed));
+    Ok(match mode {
+        Mode::Confirm => Question::Confirm,
+        Mode::Pin => {
+            let pin = expected.pin.as_ref().and_then(|it| vault.pin(binding, it));
+            let pin = digits(pin.as_ref().map_or("", Pin::expose))?;
+            Question::Pin { pin, expires: verification.request.pin_expires }
+        }
+        Mode::Match => {
+            Question::Match { digits: digits(expected.shown.as_ref().map_or("", Shown::expose))? }
+        }
+        Mode::Code => {
+            let code = verification.secret.as_ref().and_then(|it| vault.code(binding, it));
+            Question::Code { code: digits(code.as_ref().map_or("", Code::expose))? }
+        }
+        Mode::Reply => return Err(fault("a reply cannot be asked for by voice")),
+    })
+}
+
+/// How patient a call is.
+fn manner(orders: &Orders, verification: &Verification, now: Timestamp) -> voice::Settings {
+    let calling = orders.tenant(&verification.tenant).map(|tenant| tenant.calling.clone());
+    let Calling { pin_tries, fraud_keys, confirm_fraud, .. } = calling.unwrap_or_default();
+    let fraud = fraud_keys;
+    let script =
+        script::Settings { pin_tries, fraud, confirm_fraud, ..script::Settings::default() };
+    let settings = voice::Settings { call_limit: orders.limit, ..voice::Settings::default() };
+    if !verification.request.accessible {
+        return voice::Settings { script, ..settings };
+    }
+    // Whoever needs more time has all there is.
+    let longest = Duration::from_secs(u64::from(TALK_MOST));
+    let left = verification.expires_at.since(now).min(longest);
+    let call_limit = settings.call_limit.max(left);
+    voice::Settings { script: script.accessible(), call_limit, ..settings }
 }
 
 /// How a call's media are encrypted: its keys are written where signalling is encrypted on every

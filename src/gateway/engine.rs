@@ -256,6 +256,7 @@ impl Engine {
                     Farewell::Thanks => Input::Close(Close::Thanks),
                     Farewell::Reported => Input::Close(Close::Fraud),
                     Farewell::Denied => Input::Close(Close::Denied),
+                    Farewell::Mismatch => Input::Close(Close::Mismatch),
                     Farewell::NoInput => Input::Close(Close::Goodbye),
                     Farewell::Silent => Input::Stop,
                 };
@@ -472,7 +473,7 @@ fn carry_out(shared: &Shared, slot: &mut Slot, now: Timestamp, output: Output) -
             let bytes = slot.leg.datagram(&packet, law);
             send(shared, slot, now, Protocol::Rtp, packet.to, &bytes);
             show(shared, now, &slot.verification, || {
-                let codes = packet.payload.bytes(&shared.prompts, law).to_vec();
+                let codes = packet.payload.bytes(slot.leg.prompts(), law).to_vec();
                 Act::Spoken { timestamp: packet.timestamp(), law, codes }
             });
         }
@@ -512,18 +513,19 @@ fn send(
 fn learned(shared: &Shared, slot: &Slot, now: Timestamp, event: Event) {
     match &event {
         Event::Saying(phrase) => {
-            let text = shared.prompts.phrase(*phrase).map(|phrase| phrase.text.as_str().into());
+            let text = slot.leg.prompts().phrase(*phrase).map(|phrase| phrase.text.as_str().into());
             let text = text.unwrap_or_default();
             show(shared, now, &slot.verification, || Act::Saying(text));
         }
         Event::Key(key) => show(shared, now, &slot.verification, || Act::Key {
-            digit: key.digit.expose(),
+            digit: if slot.leg.hides_keys() { '•' } else { key.digit.expose() },
             path: key.paths.iter().next().map_or("", Path::as_str),
         }),
         Event::Alerting { .. }
         | Event::Answered { .. }
         | Event::Prompting
         | Event::Listening
+        | Event::Telling
         | Event::Heard { .. }
         | Event::Proven(_)
         | Event::Ended(_) => {}

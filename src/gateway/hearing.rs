@@ -23,6 +23,7 @@ pub fn signal(attempt: AttemptNo, trunk: &str, event: &Event) -> Option<Signal> 
         Event::Answered { status } => Signal::Engaged { attempt, sip_status: Some(*status) },
         Event::Prompting => Signal::Prompting { attempt },
         Event::Listening => Signal::Listening { attempt },
+        Event::Telling => Signal::Delivered { attempt },
         Event::Heard { said, key } => Signal::heard(attempt, meaning(*said), press(key)),
         Event::Proven(key) => Signal::Proven { attempt, press: press(key) },
         Event::Ended(end) => Signal::Ended { attempt, cause: cause(*end, trunk) },
@@ -33,8 +34,12 @@ pub fn signal(attempt: AttemptNo, trunk: &str, event: &Event) -> Option<Signal> 
 const fn meaning(said: voice::Said) -> Said {
     match said {
         voice::Said::Confirmed => Said::Confirmed,
+        voice::Said::PinEntered => Said::PinEntered,
+        voice::Said::DigitsEntered => Said::DigitsEntered,
         voice::Said::FraudReported => Said::FraudReported,
+        voice::Said::Declined => Said::Declined,
         voice::Said::WrongKey => Said::WrongKey,
+        voice::Said::WrongPin => Said::WrongPin,
     }
 }
 

@@ -41,21 +41,23 @@ use self::hub::Hub;
 pub use self::line::{Unconnected, stream};
 use self::orders::{Orders, Present};
 use self::resource::Resource;
-use self::settings::{ApiKey, Settings, Tenant};
+use self::settings::{ApiKey, Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
 use self::watch::Watch;
 pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
 pub use self::webhook::Failure;
-use crate::ambient::{Clock, Entropy, Timestamp};
+use crate::ambient::{self, Clock, Entropy, Timestamp};
+use crate::media::prompt::Pack;
+use crate::media::script::Lines;
 use crate::store::record::{self, Delivery, Duty, RecordError};
 use crate::store::{
     Alias, Answer, Commit, Committed, EffectId, Owner, Queued, RecordWrite, Store, StoreError,
 };
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{AttemptNo, AttemptState};
-use crate::verify::code::{Binding, Code, Pin, Vault};
+use crate::verify::code::{Binding, Code, Expected, Pin, Shown, Vault};
 use crate::verify::policy::{self, Refusal, Rules};
-use crate::verify::request::{Channel, Request};
+use crate::verify::request::{Channel, Mode, Request, Way};
 use crate::verify::route::{NoRoute, Route, Table};
 use crate::verify::signal::{Because, By, Effect, Signal};
 use crate::verify::{Birth, Step, Verification, VerificationId};
@@ -96,6 +98,8 @@ struct Inner {
     started: Settings,
     present: Present,
     vault: Vault,
+    /// What calls are held with; a simulation says nothing.
+    prompts: Option<Arc<Pack>>,
     /// What carriers tell on sessions of their own goes there; a simulation has none.
     sessions: Option<smsc::Events>,
     hub: Hub,
@@ -125,10 +129,20 @@ pub struct Asked {
     pub request: Request,
     /// The code, where the caller chose it.
     pub code: Option<Code>,
-    /// The PIN that must follow the code in a reply.
+    /// The PIN that must follow the code in a reply, or is entered on a call.
     pub pin: Option<Pin>,
+    /// The digits that the sign-in page shows, where the caller chose them.
+    pub shown: Option<Shown>,
     /// Only see whether it could be done, and how.
     pub dry_run: bool,
+}
+
+impl Asked {
+    /// A request without secrets.
+    #[must_use]
+    pub const fn plainly(request: Request) -> Self {
+        Self { request, code: None, pin: None, shown: None, dry_run: false }
+    }
 }
 
 /// The caller's name for a request that it may repeat.
@@ -274,7 +288,8 @@ impl Gateway {
         let now = self.now();
         let (id, seed) = self.naming(now);
         let mut draws = Entropy::from_number(seed);
-        let route = routes.plan(request, &tenant.name, &permit, &mut draws)?;
+        let able = |via: &str, way| self.able(&orders, via, way);
+        let route = routes.plan(request, &tenant.name, &permit, &able, &mut draws)?;
         self.must_be_willing(tenant, request, &route).await?;
         let birth = self.birth(tenant, asked, route, id, seed);
         let (next, effects) = match Verification::begin(now, birth) {
@@ -306,7 +321,7 @@ impl Gateway {
         id: VerificationId,
         seed: u64,
     ) -> Birth {
-        let Asked { request, code, pin, .. } = asked;
+        let Asked { request, code, pin, shown, .. } = asked;
         let binding =
             Binding { id: id.as_str(), to: &request.to, transaction: request.transaction.as_ref() };
         let rehearsed = tenant.test.then(|| rehearsal::code(tenant.texting.code_digits)).flatten();
@@ -316,7 +331,26 @@ impl Gateway {
             .ways()
             .any(|way| way.mode.has_code())
             .then(|| self.0.vault.secret(binding, digits, chosen, pin.as_ref()));
-        Birth { id, tenant: tenant.name.clone(), request, route, secret, seed }
+        let asks = |mode| request.ways().any(|way| way.mode == mode);
+        let pin = pin.filter(|_| asks(Mode::Pin));
+        let expected = Expected {
+            pin: pin.and_then(|pin| self.0.vault.sealed_pin(binding, &pin)),
+            shown: asks(Mode::Match).then(|| shown.unwrap_or_else(|| draw(&tenant.calling))),
+            calls: tenant.calling.match_calls,
+        };
+        Birth { id, tenant: tenant.name.clone(), request, route, secret, expected, seed }
+    }
+
+    /// Whether a trunk or carrier can ask this.
+    fn able(&self, orders: &Orders, via: &str, way: Way) -> Result<(), String> {
+        let asks_more = way.channel == Channel::Voice && way.mode != Mode::Confirm;
+        if asks_more && orders.carrier(via).is_some() {
+            return Err(format!("{via} only asks to confirm, as all carriers: a trunk asks it"));
+        }
+        let (Some(pack), Some(kind)) = (&self.0.prompts, dial::kind(way)) else { return Ok(()) };
+        Lines::of(pack, None, kind).map(|_| ()).map_err(|lack| {
+            format!("the prompts {}/{} cannot ask it, {lack}", pack.locale, pack.voice)
+        })
     }
 
     /// Takes a verification back. One that is settled stays as it is, and is told as it is.
@@ -723,6 +757,17 @@ impl Gateway {
         let commit = Commit { now: self.now(), done, postpone, ..Commit::default() };
         self.0.store.commit(commit).await?;
         Ok(())
+    }
+}
+
+/// Digits to be shown on the sign-in page. Never those that would report fraud.
+fn draw(calling: &Calling) -> Shown {
+    loop {
+        let from = u64::from_be_bytes(ambient::secret());
+        let shown = Shown::drawn(calling.match_digits, from);
+        if !calling.fraud_keys.are(shown.expose()) {
+            return shown;
+        }
     }
 }
 

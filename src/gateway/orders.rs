@@ -180,7 +180,7 @@ impl Orders {
             Mode::Reply if pin => Kind::ReplyPin,
             Mode::Reply if request.yes => Kind::ReplyYes,
             Mode::Reply => Kind::Reply,
-            Mode::Confirm | Mode::Code => Kind::Code,
+            Mode::Confirm | Mode::Pin | Mode::Match | Mode::Code => Kind::Code,
         };
         let reference = self.vault.reference(binding);
         let texting = self.tenant(&verification.tenant).map(|tenant| &tenant.texting);

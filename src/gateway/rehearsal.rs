@@ -16,6 +16,9 @@
 //! | `+12025550110` | `#` after 3 s | answered with the right code |
 //! | `+12025550111` | voicemail | delivered |
 //!
+//! `#` is what the mode asks for (the PIN and `#`, the digits and `#`), other keys are wrong ones of
+//! its kind, and a code is told to whoever presses `#`.
+//!
 //! Every code is `123456` (as many of `1234567890` as it has digits), unless the caller chose one.
 
 use std::collections::BTreeSet;
@@ -30,7 +33,7 @@ use crate::verify::attempt::{Attempt, AttemptNo};
 use crate::verify::code::{Binding, Code};
 use crate::verify::number::Country;
 use crate::verify::policy::Rules;
-use crate::verify::request::Channel;
+use crate::verify::request::{Channel, Mode};
 use crate::verify::route::{Rule, Table};
 use crate::verify::signal::{Cause, Reason, Reply, Said, Says, Signal};
 
@@ -93,12 +96,17 @@ pub(super) fn cues(
 ) -> Vec<Cue> {
     let Some(scene) = scene(verification.request.to.expose()) else { return Vec::new() };
     match attempt.channel {
-        Channel::Voice => call(scene, attempt.no, now),
+        Channel::Voice => call(scene, attempt, now),
         Channel::Sms => text(scene, orders, verification, attempt.no),
     }
 }
 
-fn call(scene: u8, attempt: AttemptNo, now: Timestamp) -> Vec<Cue> {
+fn call(scene: u8, &Attempt { no: attempt, mode, .. }: &Attempt, now: Timestamp) -> Vec<Cue> {
+    let (right, wrong) = match mode {
+        Mode::Pin => (Said::PinEntered, Said::WrongPin),
+        Mode::Match => (Said::DigitsEntered, Said::WrongKey),
+        Mode::Confirm | Mode::Code | Mode::Reply => (Said::Confirmed, Said::WrongKey),
+    };
     let ended = |reason| Signal::Ended { attempt, cause: Cause::plain(reason) };
     let ringing = (SOON, Signal::Alerting { attempt, sip_status: Some(180) });
     let answered = [
@@ -112,12 +120,13 @@ fn call(scene: u8, attempt: AttemptNo, now: Timestamp) -> Vec<Cue> {
         1 => vec![ringing, (SOON, ended(Reason::Busy))],
         2 => vec![ringing, (PATIENCE, ended(Reason::NoAnswer))],
         3 => after(said(Said::FraudReported)),
-        4 => after(said(Said::WrongKey)),
+        4 => after(said(wrong)),
         5 => after((PATIENCE, ended(Reason::NoInput))),
         6 => vec![ringing, (SOON, ended(Reason::Rejected))],
         7 => after((PATIENCE, ended(Reason::HungUp))),
         11 => after((PATIENCE, ended(Reason::Voicemail))),
-        _ => after(said(Said::Confirmed)),
+        _ if mode == Mode::Code => after((PATIENCE, Signal::Delivered { attempt })),
+        _ => after(said(right)),
     }
 }
 

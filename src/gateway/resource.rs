@@ -46,7 +46,8 @@ pub struct Resource {
     /// out-of-band authentication in the sense of NIST SP 800-63B-4.
     #[schema(schema_with = assurance_words)]
     pub assurance: &'static str,
-    /// The digits shown on the sign-in page; null where the mode has none.
+    /// The digits to show on the sign-in page, in mode `match`: the person enters them on the phone;
+    /// null where no way asks for any.
     #[schema(required, example = json!(null))]
     pub r#match: Option<String>,
     /// When it was started.
@@ -168,7 +169,7 @@ impl From<&Verification> for Resource {
             subject: request.subject.clone(),
             reference: request.reference.clone(),
             assurance: verification.assurance().as_str(),
-            r#match: None,
+            r#match: verification.expected.shown.as_ref().map(|it| it.expose().to_owned()),
             created_at: verification.created_at.to_rfc3339(),
             expires_at: verification.expires_at.to_rfc3339(),
             settled_at: verification.settled_at().map(Timestamp::to_rfc3339),
@@ -254,10 +255,11 @@ const STATUSES: [Status; 6] = [
 ];
 
 /// Every word of a reason.
-const REASONS: [Reason; 24] = [
+const REASONS: [Reason; 25] = [
     Reason::Confirmed,
     Reason::FraudReported,
     Reason::WrongKey,
+    Reason::WrongPin,
     Reason::NoInput,
     Reason::Expired,
     Reason::Busy,
@@ -315,18 +317,22 @@ fn channel_words() -> Object {
 }
 
 fn mode_words() -> Object {
-    let meaning = "What is asked of the person: `confirm` is to press `#`, `code` to type a code \
-                   into the page or send it back, `reply` to send it back.";
-    one_of(&[Mode::Confirm, Mode::Code, Mode::Reply].map(Mode::as_str), meaning)
+    let meaning = "What is asked of the person: `confirm` is to press `#`, `pin` to enter their \
+                   own PIN and `#`, `match` the digits that the page shows and `#`; `code` is to \
+                   type a code into the page or send it back, `reply` to send it back.";
+    let modes = [Mode::Confirm, Mode::Pin, Mode::Match, Mode::Code, Mode::Reply];
+    one_of(&modes.map(Mode::as_str), meaning)
 }
 
 fn assurance_words() -> Object {
     let meaning = "What an approval proves. `possession`: somebody held the phone. This alone is \
                    not out-of-band authentication in the sense of NIST SP 800-63B-4. \
-                   `transferred_secret`: a code that was sent to the phone came back; with \
-                   `+knowledge`, the person's PIN with it.";
+                   `transferred_secret`: a code that was sent to the phone came back, or the \
+                   digits of the page came from the phone. `+knowledge`: and the person's PIN \
+                   with it.";
     let words = [
         Assurance::Possession,
+        Assurance::PossessionAndKnowledge,
         Assurance::TransferredSecret,
         Assurance::TransferredSecretAndKnowledge,
     ];
@@ -370,27 +376,28 @@ mod tests {
                 Reason::Confirmed => 0,
                 Reason::FraudReported => 1,
                 Reason::WrongKey => 2,
-                Reason::NoInput => 3,
-                Reason::Expired => 4,
-                Reason::Busy => 5,
-                Reason::NoAnswer => 6,
-                Reason::Rejected => 7,
-                Reason::HungUp => 8,
-                Reason::Unreachable => 9,
-                Reason::InvalidNumber => 10,
-                Reason::CarrierError => 11,
-                Reason::Congested => 12,
-                Reason::MediaLost => 13,
-                Reason::NodeLost => 14,
-                Reason::CanceledByCaller => 15,
-                Reason::CodeMatched => 16,
-                Reason::ReplyMatched => 17,
-                Reason::Declined => 18,
-                Reason::TooManyChecks => 19,
-                Reason::Undelivered => 20,
-                Reason::Voicemail => 21,
-                Reason::Fax => 22,
-                Reason::OptedOut => 23,
+                Reason::WrongPin => 3,
+                Reason::NoInput => 4,
+                Reason::Expired => 5,
+                Reason::Busy => 6,
+                Reason::NoAnswer => 7,
+                Reason::Rejected => 8,
+                Reason::HungUp => 9,
+                Reason::Unreachable => 10,
+                Reason::InvalidNumber => 11,
+                Reason::CarrierError => 12,
+                Reason::Congested => 13,
+                Reason::MediaLost => 14,
+                Reason::NodeLost => 15,
+                Reason::CanceledByCaller => 16,
+                Reason::CodeMatched => 17,
+                Reason::ReplyMatched => 18,
+                Reason::Declined => 19,
+                Reason::TooManyChecks => 20,
+                Reason::Undelivered => 21,
+                Reason::Voicemail => 22,
+                Reason::Fax => 23,
+                Reason::OptedOut => 24,
             };
             assert_eq!(place, listed);
         }

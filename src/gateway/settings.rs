@@ -18,6 +18,7 @@ pub use trunk::{
 };
 
 use crate::carrier::{Carrier, Reach, smpp};
+use crate::media::script::FraudKeys;
 use crate::sip::Hop;
 use crate::verify::code;
 use crate::verify::policy::Rules;
@@ -155,6 +156,8 @@ pub struct Tenant {
     pub webhooks: Vec<Endpoint>,
     /// How it texts.
     pub texting: Texting,
+    /// How it calls.
+    pub calling: Calling,
     /// Nothing is ever sent for it: numbers that are reserved for tests say how it goes.
     pub test: bool,
 }
@@ -189,6 +192,42 @@ impl Default for Texting {
     }
 }
 
+/// How a tenant calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calling {
+    /// The fewest digits of a PIN: 4 to 16.
+    pub pin_digits: u8,
+    /// How many PINs may be entered in a call.
+    pub pin_tries: u8,
+    /// How many digits are shown that the caller does not choose: 2 to 6.
+    pub match_digits: u8,
+    /// After how many calls with other digits than those a verification is denied.
+    pub match_calls: u8,
+    /// The keys that report fraud.
+    pub fraud_keys: FraudKeys,
+    /// Whether a report must be confirmed by `1`.
+    pub confirm_fraud: bool,
+    /// The languages to choose from where a request names none: none, or two to nine.
+    pub languages: Vec<String>,
+    /// Whether calls are slower and wait longer where a request does not say.
+    pub accessible: bool,
+}
+
+impl Default for Calling {
+    fn default() -> Self {
+        Self {
+            pin_digits: *code::PIN.start(),
+            pin_tries: 2,
+            match_digits: 3,
+            match_calls: 3,
+            fraud_keys: FraudKeys::default(),
+            confirm_fraud: false,
+            languages: Vec::new(),
+            accessible: false,
+        }
+    }
+}
+
 impl Tenant {
     /// A tenant without keys, countries or endpoints, who speaks English.
     #[must_use]
@@ -201,6 +240,7 @@ impl Tenant {
             brand: None,
             webhooks: Vec::new(),
             texting: Texting::default(),
+            calling: Calling::default(),
             test: false,
         }
     }

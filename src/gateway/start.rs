@@ -29,7 +29,7 @@ use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::carrier::smpp::link::State;
 use crate::carrier::{About, News};
 use crate::media::prompt::{Pack, PackError};
-use crate::media::script::Lines;
+use crate::media::script::{Kind, Lines};
 use crate::sip::Hop;
 use crate::store::{OpenError, Owner, Store};
 use crate::telemetry::{self, Event};
@@ -133,6 +133,7 @@ struct Fixed {
     present: Present,
     watch: Option<Watch>,
     sessions: Option<Events>,
+    prompts: Option<Arc<Pack>>,
 }
 
 impl Gateway {
@@ -153,7 +154,7 @@ impl Gateway {
             StoreSettings::Directory(dir) => Store::open(dir)?,
         };
         let vault = vault(&settings)?;
-        Lines::of(&prompts, None)?;
+        Lines::of(&prompts, None, Kind::Confirm)?;
         let (net, listeners) =
             Net::bind(&settings.sip_listen, settings.sip_identity.as_ref(), clock.clone())
                 .map_err(|(hop, source)| StartError::Listen { hop, source })?;
@@ -161,7 +162,7 @@ impl Gateway {
         let (signals, learned) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             clock: clock.clone(),
-            prompts,
+            prompts: Arc::clone(&prompts),
             ports: Ports::new(settings.rtp_ports, entropy.fork()),
             calls: OnceLock::new(),
             signals,
@@ -185,8 +186,8 @@ impl Gateway {
             watch: watch.clone(),
             courier,
         };
-        let fixed =
-            Fixed { settings, vault, present, watch: Some(watch), sessions: Some(sessions) };
+        let (watch, sessions, prompts) = (Some(watch), Some(sessions), Some(prompts));
+        let fixed = Fixed { settings, vault, present, watch, sessions, prompts };
         let (gateway, turns) = Self::fit(store, fixed, clock, entropy, hands);
         // The sessions that the settings name begin as those of a reload do.
         gateway.reload(&gateway.0.started);
@@ -214,6 +215,7 @@ impl Gateway {
             vault,
             watch: None,
             sessions: None,
+            prompts: None,
         };
         Self::fit(store, fixed, clock, entropy, hands)
     }
@@ -237,6 +239,7 @@ impl Gateway {
             present: fixed.present,
             vault: fixed.vault,
             sessions: fixed.sessions,
+            prompts: fixed.prompts,
             hub: Hub::default(),
             draining: AtomicBool::new(false),
             store_works: AtomicBool::new(true),

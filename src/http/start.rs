@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use super::json::{self, Checks, Fault, Field};
 use super::problem::{FieldCode, Problem};
 use crate::gateway::Asked;
-use crate::gateway::settings::{Endpoint, Tenant};
-use crate::verify::code::{Code, Pin};
+use crate::gateway::settings::{Calling, Endpoint, Tenant};
+use crate::verify::code::{self, Code, PIN_IN_REPLY, Pin, Shown};
 use crate::verify::number::PhoneNumber;
 use crate::verify::request::{Brand, Channel, Mode, Request, Way};
 use crate::verify::text::Transaction;
@@ -38,10 +38,14 @@ pub(super) struct Start {
     #[serde(default)]
     channel: Field<String>,
     /// What to ask. By voice, `confirm`: press `#`; an approval proves that somebody held the phone;
-    /// this alone is not out-of-band authentication in the sense of NIST SP 800-63B-4. By text,
-    /// `code`: a code is typed into the page or sent back; `reply`: only the reply counts. Left out:
-    /// `confirm` by voice, `code` by text.
-    #[schema(value_type = Option<String>, pattern = "^(confirm|code|reply)$", example = "confirm")]
+    /// this alone is not out-of-band authentication in the sense of NIST SP 800-63B-4. `pin`: the
+    /// person enters their own `pin`, then `#`. `match`: the person enters the digits that the
+    /// sign-in page shows (`match` of the answer), then `#`; a mailbox cannot know them. `code`: the
+    /// person presses `#`, hears a code, and types it into the page. `match` and `code` move a secret
+    /// between page and phone, as NIST SP 800-63B-4 wants it. By text, `code`: a code is typed into
+    /// the page or sent back; `reply`: only the reply counts. Left out: `confirm` by voice, `code` by
+    /// text.
+    #[schema(value_type = Option<String>, pattern = "^(confirm|pin|match|code|reply)$", example = "confirm")]
     #[serde(default)]
     mode: Field<String>,
     /// The language to speak, as a BCP 47 tag; the tenant's when left out. English (`en-US`) is
@@ -84,10 +88,26 @@ pub(super) struct Start {
     #[schema(value_type = Option<String>, pattern = "^[0-9]{6,10}$", example = "004513")]
     #[serde(default)]
     code: Field<String>,
-    /// The person's own PIN, 4 to 10 digits: in mode `reply` it must follow the code.
-    #[schema(value_type = Option<String>, pattern = "^[0-9]{4,10}$", example = "4821")]
+    /// The person's own PIN, 4 to 16 digits: in mode `pin` it is entered on the phone, and in mode
+    /// `reply` it must follow the code (there it has at most 10). It is kept sealed, and told to
+    /// nobody.
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{4,16}$", example = "4821")]
     #[serde(default)]
     pin: Field<String>,
+    /// Whether the call says, after the right PIN, that it will expire soon.
+    #[schema(value_type = Option<bool>, default = false)]
+    #[serde(default)]
+    pin_expires: Field<bool>,
+    /// The digits that the sign-in page shows, 2 to 6, in place of digits of ours: in mode `match`
+    /// they are entered on the phone.
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{2,6}$", example = "274")]
+    #[serde(default)]
+    r#match: Field<String>,
+    /// Whether a call is slower, waits longer, and repeats its question until the end; the tenant's
+    /// word when left out.
+    #[schema(value_type = Option<bool>, example = false)]
+    #[serde(default)]
+    accessible: Field<bool>,
     /// What is approved, where it is a payment: it is named in the text, and the code is bound to
     /// it.
     #[schema(value_type = Option<Payment>)]
@@ -101,9 +121,6 @@ pub(super) struct Start {
     #[schema(ignore)]
     #[serde(default)]
     extension: Field<Value>,
-    #[schema(ignore)]
-    #[serde(default)]
-    r#match: Field<Value>,
     #[serde(flatten)]
     #[schema(ignore)]
     unknown: BTreeMap<String, Value>,
@@ -116,8 +133,8 @@ pub(super) struct Fallback {
     /// `voice` or `sms`.
     #[schema(pattern = "^(voice|sms)$", example = "sms")]
     channel: String,
-    /// `confirm` by voice; `code` or `reply` by text.
-    #[schema(value_type = Option<String>, pattern = "^(confirm|code|reply)$", example = "code")]
+    /// `confirm`, `pin`, `match` or `code` by voice; `code` or `reply` by text.
+    #[schema(value_type = Option<String>, pattern = "^(confirm|pin|match|code|reply)$", example = "code")]
     mode: String,
 }
 
@@ -159,30 +176,33 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
     let code = checks.optional("code", start.code, |text| {
         Code::parse(&text).ok_or_else(|| invalid("must be 6 to 10 digits"))
     });
-    let pin = checks.optional("pin", start.pin, |text| {
-        Pin::parse(&text).ok_or_else(|| invalid("must be 4 to 10 digits"))
-    });
+    let has_pin = !matches!(start.pin, Field::Absent);
+    let pin = checks.optional("pin", start.pin, |text| pin(&text, &tenant.calling));
+    let pin_expires = checks.optional("pin_expires", start.pin_expires, Ok);
+    let shown = checks.optional("match", start.r#match, |text| shown(&text, &tenant.calling));
+    let accessible = checks.optional("accessible", start.accessible, Ok);
     let transaction = checks.optional("transaction", start.transaction, transaction);
     let dry_run = checks.optional("dry_run", start.dry_run, Ok);
-    for (field, found) in [("extension", start.extension), ("match", start.r#match)] {
-        checks.unsupported(field, &found);
-    }
+    checks.unsupported("extension", &start.extension);
     checks.unknown(start.unknown.keys());
     let channel = channel.unwrap_or(Channel::Voice);
     let way = way(channel, mode);
     if way.is_none() {
-        checks.refuse("mode", invalid("voice asks to confirm; sms asks for a code or a reply"));
+        checks.refuse("mode", invalid(MODES));
     }
     let all: Vec<Way> = way.into_iter().chain(fallback.iter().copied()).collect();
     if all.iter().collect::<HashSet<_>>().len() < all.len() {
         checks.refuse("fallback", invalid("each way once: a second call is a resend"));
     }
-    let ways = || way.into_iter().chain(fallback.iter().copied());
-    if code.is_some() && !ways().any(|way| way.mode.has_code()) {
-        checks.refuse("code", invalid("no way that is asked for sends a code"));
-    }
-    if pin.is_some() && !ways().any(|way| way.mode == Mode::Reply) {
-        checks.refuse("pin", invalid("a PIN is asked for in mode reply alone"));
+    let given = Given {
+        code: code.is_some(),
+        pin: has_pin.then(|| pin.as_ref().map_or(0, |pin| pin.expose().len())),
+        pin_expires: pin_expires.unwrap_or(false),
+        shown: shown.is_some(),
+        accessible: accessible.unwrap_or(false),
+    };
+    if way.is_some() {
+        given.must_fit(&all, &mut checks);
     }
     checks.done()?;
     // A missing or bad number, and a way that does not fit, have been blamed above.
@@ -193,6 +213,11 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
             way: way.ok_or_else(blamed)?,
             fallback,
             transaction,
+            // Whoever names a language has chosen it.
+            languages: match locale {
+                Some(_) => Vec::new(),
+                None => tenant.calling.languages.clone(),
+            },
             locale: locale.unwrap_or_else(|| tenant.locale.clone()),
             brand: brand.or_else(|| tenant.brand.clone()),
             subject,
@@ -201,23 +226,88 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
             expires_in: expires_in.unwrap_or(DEFAULT_EXPIRES_IN),
             yes: tenant.texting.yes,
             callback_url,
+            accessible: accessible.unwrap_or(tenant.calling.accessible),
+            pin_expires: pin_expires.unwrap_or(false),
         },
         code,
         pin,
+        shown,
         dry_run: dry_run.unwrap_or(false),
     })
 }
 
-/// A channel with a question that it can ask.
-const fn way(channel: Channel, mode: Option<Mode>) -> Option<Way> {
-    match (channel, mode) {
-        (Channel::Voice, None | Some(Mode::Confirm)) => Some(Way { channel, mode: Mode::Confirm }),
-        (Channel::Sms, None | Some(Mode::Code)) => Some(Way { channel, mode: Mode::Code }),
-        (Channel::Sms, Some(Mode::Reply)) => Some(Way { channel, mode: Mode::Reply }),
-        (Channel::Voice, Some(Mode::Code | Mode::Reply)) | (Channel::Sms, Some(Mode::Confirm)) => {
-            None
+/// Which modes go with which channel.
+const MODES: &str = "voice asks in mode confirm, pin, match or code; sms in mode code or reply";
+
+/// What of a request goes with some ways alone.
+struct Given {
+    code: bool,
+    /// How long it is, as far as it is one.
+    pin: Option<usize>,
+    pin_expires: bool,
+    shown: bool,
+    accessible: bool,
+}
+
+impl Given {
+    /// Each secret goes with a way that asks for it, and each way has what it asks for.
+    fn must_fit(&self, ways: &[Way], checks: &mut Checks) {
+        let asks = |mode| ways.iter().any(|way| way.mode == mode);
+        if self.code && !ways.iter().any(|way| way.mode.has_code()) {
+            checks.refuse("code", invalid("no way that is asked for has a code: write mode code"));
+        }
+        match self.pin {
+            Some(_) if !asks(Mode::Pin) && !asks(Mode::Reply) => {
+                checks.refuse("pin", invalid("a PIN is asked for in mode pin or reply alone"));
+            }
+            Some(length) if asks(Mode::Reply) && length > PIN_IN_REPLY => {
+                checks.refuse("pin", invalid("a PIN that follows a code has at most 10 digits"));
+            }
+            None if asks(Mode::Pin) => {
+                let must = "must be there in mode pin: it is what is entered is compared with";
+                checks.refuse("pin", (FieldCode::Required, must.into()));
+            }
+            Some(_) | None => {}
+        }
+        if self.pin_expires && !asks(Mode::Pin) {
+            checks.refuse("pin_expires", invalid("goes with mode pin alone"));
+        }
+        if self.shown && !asks(Mode::Match) {
+            checks.refuse("match", invalid("digits are entered in mode match alone"));
+        }
+        if self.accessible && !ways.iter().any(|way| way.channel == Channel::Voice) {
+            checks.refuse("accessible", invalid("goes with calls alone: write channel voice"));
         }
     }
+}
+
+/// A channel with a question that it can ask.
+const fn way(channel: Channel, mode: Option<Mode>) -> Option<Way> {
+    let mode = match (channel, mode) {
+        (Channel::Voice, None) => Mode::Confirm,
+        (Channel::Sms, None) => Mode::Code,
+        (Channel::Voice, Some(mode @ (Mode::Confirm | Mode::Pin | Mode::Match | Mode::Code)))
+        | (Channel::Sms, Some(mode @ (Mode::Code | Mode::Reply))) => mode,
+        (Channel::Voice, Some(Mode::Reply))
+        | (Channel::Sms, Some(Mode::Confirm | Mode::Pin | Mode::Match)) => return None,
+    };
+    Some(Way { channel, mode })
+}
+
+fn pin(text: &str, calling: &Calling) -> Result<Pin, Fault> {
+    let (least, most) = (calling.pin_digits, code::PIN.end());
+    let long_enough = |pin: &Pin| pin.expose().len() >= usize::from(least);
+    Pin::parse(text).filter(long_enough).ok_or_else(|| {
+        (FieldCode::InvalidValue, format!("must be {least} to {most} digits").into())
+    })
+}
+
+fn shown(text: &str, calling: &Calling) -> Result<Shown, Fault> {
+    let shown = Shown::parse(text).ok_or_else(|| invalid("must be 2 to 6 digits"))?;
+    if calling.fraud_keys.are(shown.expose()) {
+        return Err(invalid("these digits and # report fraud: show others"));
+    }
+    Ok(shown)
 }
 
 fn fallback(list: Vec<Value>) -> Result<Vec<Way>, Fault> {
@@ -276,10 +366,11 @@ pub(super) fn channel(word: String) -> Result<Channel, Fault> {
 fn mode(word: String) -> Result<Mode, Fault> {
     match word.as_str() {
         "confirm" => Ok(Mode::Confirm),
+        "pin" => Ok(Mode::Pin),
+        "match" => Ok(Mode::Match),
         "code" => Ok(Mode::Code),
         "reply" => Ok(Mode::Reply),
-        "pin" | "match" => Err(unsupported("this mode does not work yet: use confirm")),
-        _ => Err(invalid("must be one of: confirm, code, reply")),
+        _ => Err(invalid("must be one of: confirm, pin, match, code, reply")),
     }
 }
 
@@ -359,6 +450,7 @@ mod tests {
 
     use super::*;
     use crate::gateway::settings::WebhookSecret;
+    use crate::media::script::FraudKeys;
 
     fn tenant() -> Tenant {
         let webhook = |url: &str| Endpoint {
@@ -435,7 +527,7 @@ mod tests {
         assert_eq!(
             bad(
                 r#"{"to": "0132", "channel": "push", "mode": "dance", "brand": 7, "expires_in": "300",
-                    "match": "27", "fallback": 1, "subject": "", "client_ip": "x", "colour": 1}"#
+                    "match": "2", "fallback": 1, "subject": "", "client_ip": "x", "colour": 1}"#
             ),
             [
                 "to: invalid_number",
@@ -446,7 +538,7 @@ mod tests {
                 "client_ip: invalid_value",
                 "expires_in: wrong_type",
                 "fallback: wrong_type",
-                "match: not_supported",
+                "match: invalid_value",
                 "colour: unknown_field",
             ]
         );
@@ -483,23 +575,87 @@ mod tests {
             );
         }
         assert_eq!(bad(&with("channel", "\"fax\"")), ["channel: invalid_value"]);
-        for mode in ["pin", "match"] {
-            assert_eq!(bad(&with("mode", &format!("\"{mode}\""))), ["mode: not_supported"]);
-        }
         assert_eq!(bad(&with("mode", "\"Confirm\"")), ["mode: invalid_value"]);
-        for field in ["extension", "match"] {
-            assert_eq!(bad(&with(field, "\"1\"")), [format!("{field}: not_supported")]);
-        }
+        assert_eq!(bad(&with("extension", "\"1\"")), ["extension: not_supported"]);
     }
 
     #[test]
     fn each_channel_asks_what_it_can() {
         let sms = good(&with("channel", "\"sms\""));
         assert_eq!(sms.way, Way { channel: Channel::Sms, mode: Mode::Code });
-        let body = r#"{"to": "+14155550132", "mode": "code"}"#;
+        for (mode, more) in
+            [("confirm", ""), ("pin", r#", "pin": "4821""#), ("match", ""), ("code", "")]
+        {
+            let body = format!(r#"{{"to": "+14155550132", "mode": "{mode}"{more}}}"#);
+            assert_eq!(good(&body).way.mode.as_str(), mode);
+        }
+        let body = r#"{"to": "+14155550132", "mode": "reply"}"#;
         assert_eq!(bad(body), ["mode: invalid_value"]);
-        let body = r#"{"to": "+14155550132", "channel": "sms", "mode": "confirm"}"#;
-        assert_eq!(bad(body), ["mode: invalid_value"]);
+        for mode in ["confirm", "match", "pin"] {
+            let body = format!(r#"{{"to": "+14155550132", "channel": "sms", "mode": "{mode}"}}"#);
+            assert_eq!(bad(&body), ["mode: invalid_value"]);
+        }
+    }
+
+    /// What is refused of a start with this mode, which is `code` by text where it is the second.
+    fn refused(mode: &str, more: &str) -> Vec<String> {
+        bad(&format!(r#"{{"to": "+14155550132", "mode": "{mode}", {more}}}"#))
+    }
+
+    #[test]
+    fn a_pin_goes_with_modes_that_ask_for_it_and_those_have_one() {
+        let asked =
+            asked(r#"{"to": "+14155550132", "mode": "pin", "pin": "4821", "pin_expires": true}"#);
+        assert_eq!(asked.pin.unwrap().expose(), "4821");
+        assert!(asked.request.pin_expires);
+        assert_eq!(bad(&with("mode", "\"pin\"")), ["pin: required"]);
+        for pin in ["482", "48a1", "00000000000000000", ""] {
+            let body = format!(r#"{{"to": "+14155550132", "mode": "pin", "pin": "{pin}"}}"#);
+            assert_eq!(bad(&body), ["pin: invalid_value"], "{pin}");
+        }
+        assert_eq!(refused("pin", r#""pin": 4821"#), ["pin: wrong_type"]);
+        assert_eq!(refused("match", r#""pin": "4821""#), ["pin: invalid_value"]);
+        assert_eq!(refused("match", r#""pin_expires": true"#), ["pin_expires: invalid_value"]);
+        let reply = r#""pin": "48214821482", "fallback": [{"channel": "sms", "mode": "reply"}]"#;
+        assert_eq!(refused("pin", reply), ["pin: invalid_value"]);
+    }
+
+    #[test]
+    fn digits_to_show_go_with_mode_match() {
+        let body = r#"{"to": "+14155550132", "mode": "match", "match": "27"}"#;
+        assert_eq!(asked(body).shown.unwrap().expose(), "27");
+        assert_eq!(asked(&with("mode", "\"match\"")).shown, None);
+        assert_eq!(bad(&with("match", "\"27\"")), ["match: invalid_value"]);
+        for wrong in [r#""match": "2""#, r#""match": "2745678""#, r#""match": "2x""#] {
+            assert_eq!(refused("match", wrong), ["match: invalid_value"], "{wrong}");
+        }
+        assert_eq!(refused("match", r#""match": 27"#), ["match: wrong_type"]);
+        let fraud_keys = FraudKeys::parse("99#").unwrap();
+        let tenant = Tenant { calling: Calling { fraud_keys, ..Calling::default() }, ..tenant() };
+        let body = br#"{"to": "+14155550132", "mode": "match", "match": "99"}"#;
+        assert!(read(body, &tenant).is_err());
+    }
+
+    #[test]
+    fn a_code_goes_by_voice_too_and_a_longer_call_is_a_call() {
+        let body =
+            r#"{"to": "+14155550132", "mode": "code", "code": "004513", "accessible": true}"#;
+        let asked = asked(body);
+        assert_eq!(asked.code.unwrap().expose(), "004513");
+        assert!(asked.request.accessible);
+        let body = r#"{"to": "+14155550132", "channel": "sms", "accessible": true}"#;
+        assert_eq!(bad(body), ["accessible: invalid_value"]);
+        assert_eq!(refused("confirm", r#""accessible": "yes""#), ["accessible: wrong_type"]);
+    }
+
+    #[test]
+    fn languages_are_offered_to_whoever_has_not_chosen() {
+        let languages = vec!["en-US".to_owned(), "es-MX".to_owned()];
+        let calling = Calling { languages: languages.clone(), ..Calling::default() };
+        let tenant = Tenant { calling, ..tenant() };
+        let read = |body: &str| read(body.as_bytes(), &tenant).unwrap().request;
+        assert_eq!(read(r#"{"to": "+14155550132"}"#).languages, languages);
+        assert!(read(&with("locale", "\"es-MX\"")).languages.is_empty());
     }
 
     #[test]

@@ -31,6 +31,8 @@ impl Digit {
     pub const STAR: Self = Self(10);
     /// The `0` key.
     pub const ZERO: Self = Self(0);
+    /// The `1` key.
+    pub const ONE: Self = Self(1);
 
     const NAMES: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];

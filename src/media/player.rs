@@ -2,12 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::media::Payload;
 use crate::media::prompt::{Pack, PhraseId};
-
-/// Silence after each phrase, in frames: 240 ms keep two phrases apart, and let the far end play
-/// the last one out before the call is hung up.
-const PAUSE: usize = 12;
+use crate::media::script::Line;
+use crate::media::{FRAME_TIME, Payload};
 
 /// A queue of phrases and the place reached in it.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +17,8 @@ struct Piece {
     phrase: PhraseId,
     /// Frames of the recording, without the pause.
     frames: usize,
+    /// Frames of silence after it.
+    pause: usize,
     next: usize,
 }
 
@@ -31,10 +30,12 @@ impl Player {
     }
 
     /// Appends phrases; those the pack does not have are passed over.
-    pub fn play(&mut self, pack: &Pack, phrases: &[PhraseId]) {
-        let pieces = phrases.iter().filter_map(|phrase| {
-            let frames = pack.phrase(*phrase)?.frames();
-            Some(Piece { phrase: *phrase, frames, next: 0 })
+    pub fn play(&mut self, pack: &Pack, lines: &[Line]) {
+        let pieces = lines.iter().filter_map(|line| {
+            let frames = pack.phrase(line.phrase)?.frames();
+            let pause = line.pause.as_millis().div_ceil(FRAME_TIME.as_millis());
+            let pause = usize::try_from(pause).unwrap_or_default();
+            Some(Piece { phrase: line.phrase, frames, pause, next: 0 })
         });
         self.queue.extend(pieces);
     }
@@ -47,7 +48,7 @@ impl Player {
         let frame = piece.next;
         piece.next += 1;
         let (phrase, spoken) = (piece.phrase, frame < piece.frames);
-        if piece.next >= piece.frames + PAUSE {
+        if piece.next >= piece.frames + piece.pause {
             self.queue.pop_front();
         }
         if spoken { Payload::Prompt { phrase, frame } } else { Payload::Silence }
@@ -67,7 +68,13 @@ impl Player {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn line(phrase: PhraseId) -> Line {
+        Line::plain(phrase, Duration::from_millis(250))
+    }
 
     #[test]
     fn phrases_are_played_in_turn_with_a_pause_after_each() {
@@ -75,12 +82,12 @@ mod tests {
         let phrases = ["star", "pound"].map(|name| pack.find(name).expect("it is there"));
         let mut player = Player::new();
         assert!(player.is_idle());
-        player.play(&pack, &phrases);
+        player.play(&pack, &phrases.map(line));
         for phrase in phrases {
             for frame in 0..pack.phrase(phrase).expect("it is there").frames() {
                 assert_eq!(player.next_frame(), Payload::Prompt { phrase, frame });
             }
-            for _ in 0..PAUSE {
+            for _ in 0..13 {
                 assert!(!player.is_idle());
                 assert_eq!(player.next_frame(), Payload::Silence);
             }
@@ -94,11 +101,11 @@ mod tests {
         let pack = Pack::english().expect("it is compiled in");
         let star = pack.find("star").expect("it is there");
         let mut player = Player::new();
-        player.play(&pack, &[star, star]);
+        player.play(&pack, &[line(star), line(star)]);
         let _ = player.next_frame();
         player.stop();
         assert!(player.is_idle());
-        player.play(&pack, &[star]);
+        player.play(&pack, &[line(star)]);
         assert_eq!(player.next_frame(), Payload::Prompt { phrase: star, frame: 0 });
     }
 }

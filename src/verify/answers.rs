@@ -1,12 +1,12 @@
 //! What a person answered: by a key, by typing the code, by sending it back.
 
-use super::attempt::AttemptNo;
+use super::attempt::{Attempt, AttemptNo};
 use super::code::Digest;
 use super::request::{Channel, Mode};
 use super::signal::{
-    Answer, Because, Cause, Denial, Evidence, Farewell, Press, Reason, Reply, Says, Verdict,
+    Answer, Because, Cause, Denial, Effect, Evidence, Farewell, Press, Reason, Reply, Says, Verdict,
 };
-use super::{Step, Verification};
+use super::{Phase, Step, Verification};
 use crate::ambient::Timestamp;
 
 impl Verification {
@@ -16,8 +16,12 @@ impl Verification {
         let Some(attempt) = self.attempts.last_mut().filter(|_| running) else {
             return self.ignored(Because::Late);
         };
+        let mode = attempt.mode;
         match answer {
-            Answer::Consent(evidence) if evidence.attempt() != Some(no) => {
+            // What was heard must be an answer to what was asked, on this very call.
+            Answer::Consent(evidence)
+                if evidence.attempt() != Some(no) || evidence.mode() != Some(mode) =>
+            {
                 self.ignored(Because::Unrelated)
             }
             Answer::Consent(evidence) => {
@@ -28,9 +32,20 @@ impl Verification {
                 attempt.press = Some(press);
                 self.settled(now, Verdict::Denied(Denial::FraudReported), Farewell::Reported)
             }
+            Answer::Declined(press) => {
+                attempt.press = Some(press);
+                self.settled(now, Verdict::Denied(Denial::Declined), Farewell::Denied)
+            }
             Answer::WrongKey(press) => {
                 attempt.press = Some(press);
+                if mode == Mode::Match {
+                    return self.mismatched(now);
+                }
                 self.settled(now, Verdict::Denied(Denial::WrongKey), Farewell::Denied)
+            }
+            Answer::WrongPin(press) => {
+                attempt.press = Some(press);
+                self.settled(now, Verdict::Denied(Denial::WrongPin), Farewell::Denied)
             }
         }
     }
@@ -46,6 +61,26 @@ impl Verification {
             }
             Some(_) | None => self.ignored(Because::Unrelated),
         }
+    }
+
+    /// Other digits were entered than those that the page shows: the call is over, and another may be
+    /// asked for, as long as there are any left.
+    fn mismatched(mut self, now: Timestamp) -> Step {
+        let wrong = |it: &&Attempt| it.mode == Mode::Match && it.reason == Some(Reason::WrongKey);
+        let before = self.attempts.iter().filter(wrong).count();
+        let (Phase::Attempting { step }, true) =
+            (&self.phase, before + 1 < usize::from(self.expected.calls))
+        else {
+            return self.settled(now, Verdict::Denied(Denial::WrongKey), Farewell::Denied);
+        };
+        let step = *step;
+        let Some(running) = self.attempts.last_mut() else {
+            return self.ignored(Because::Late);
+        };
+        running.end(now, &Cause::plain(Reason::WrongKey));
+        let hang_up = Effect::HangUp { attempt: running.no, farewell: Farewell::Mismatch };
+        self.phase = Phase::Waiting { step };
+        self.moved(vec![hang_up])
     }
 
     /// A code was typed into the page.
@@ -100,8 +135,11 @@ impl Verification {
     }
 
     fn approved(self, now: Timestamp, evidence: Evidence) -> Step {
-        // A call that is still up, because the code came by an earlier text, is ended kindly.
-        self.settled(now, Verdict::Approved(evidence), Farewell::Silent)
+        // A call that is still up, because it tells the code or the code came by an earlier text, is
+        // ended kindly.
+        let told = self.running().is_some_and(|it| it.channel == Channel::Voice);
+        let farewell = if told { Farewell::Thanks } else { Farewell::Silent };
+        self.settled(now, Verdict::Approved(evidence), farewell)
     }
 
     /// A wrong code: one comparison less, and none left is the end.

@@ -61,7 +61,7 @@ pub enum AttemptState {
     Listening,
     /// The text is on its way.
     Sent,
-    /// The text is on the phone.
+    /// The text is on the phone, or the code is being told.
     Delivered,
     /// Over.
     Ended,
@@ -108,8 +108,8 @@ pub struct Attempt {
     pub detail: Option<String>,
     /// The other side's name for it: the Call-ID, or the carrier's name of the call or message.
     pub call_id: Option<String>,
-    /// Whether it may have reached the person although it ended: the carrier's answer was lost, or
-    /// another attempt took its place.
+    /// Whether its code may have reached the person although it ended: the carrier's answer was
+    /// lost, another attempt took its place, or it was told on a call.
     pub may_have_arrived: bool,
     /// The press that decided.
     pub press: Option<Press>,
@@ -144,9 +144,10 @@ impl Attempt {
         }
     }
 
-    /// Closes it because another one takes its place: nothing went wrong.
-    pub const fn supersede(&mut self, now: Timestamp) {
-        self.may_have_arrived = true;
+    /// Closes it because another one takes its place, or because it has done its part: nothing went
+    /// wrong.
+    pub fn supersede(&mut self, now: Timestamp) {
+        self.may_have_arrived |= self.channel == Channel::Sms;
         self.state = AttemptState::Ended;
         self.ended_at = Some(now);
     }

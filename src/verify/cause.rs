@@ -64,6 +64,7 @@ impl Cause {
             | Reason::HungUp
             | Reason::NoInput
             | Reason::WrongKey
+            | Reason::WrongPin
             | Reason::FraudReported
             | Reason::Confirmed
             | Reason::CodeMatched

@@ -6,6 +6,7 @@
 //! derived. Whoever steals the store without the key learns nothing.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -55,15 +56,22 @@ impl fmt::Debug for Code {
     }
 }
 
-/// A person's own PIN: 4 to 10 digits. It never shows itself.
+/// A person's own PIN: 4 to 16 digits. It never shows itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pin(Zeroizing<String>);
 
+/// The fewest and the most digits of a PIN.
+pub const PIN: RangeInclusive<u8> = 4..=16;
+
+/// The most digits of a PIN that is written behind a code.
+pub const PIN_IN_REPLY: usize = 10;
+
 impl Pin {
-    /// Reads a PIN; `None` unless it is 4 to 10 digits.
+    /// Reads a PIN; `None` unless it is 4 to 16 digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        digits_between(text, 4, 10).then(|| Self(Zeroizing::new(text.to_owned())))
+        let fits = digits_between(text, usize::from(*PIN.start()), usize::from(*PIN.end()));
+        fits.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
     /// The digits. Grep for it.
@@ -77,6 +85,57 @@ impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pin(•)")
     }
+}
+
+/// The fewest and the most digits that the sign-in page shows, to be entered on the phone.
+pub const SHOWN: RangeInclusive<u8> = 2..=6;
+
+/// The digits that the sign-in page shows, to be entered on the phone: 2 to 6. They are told to the
+/// caller of the API alone, and mask themselves elsewhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Shown(String);
+
+impl Shown {
+    /// Reads digits that a caller chose; `None` unless they are 2 to 6.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = digits_between(text, usize::from(*SHOWN.start()), usize::from(*SHOWN.end()));
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// So many digits (2 to 6) of a uniform number. What its 64 bits are uneven by, no use here can
+    /// notice.
+    #[must_use]
+    pub fn drawn(digits: u8, from: u64) -> Self {
+        let digits = digits.clamp(*SHOWN.start(), *SHOWN.end());
+        let (bound, width) = (10_u64.pow(u32::from(digits)), usize::from(digits));
+        Self(format!("{:0width$}", from % bound))
+    }
+
+    /// The digits. Grep for it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown(•)")
+    }
+}
+
+/// What a person is to enter on a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Expected {
+    /// Their own PIN.
+    pub pin: Option<Sealed>,
+    /// What the sign-in page shows.
+    pub shown: Option<Shown>,
+    /// After how many calls with other digits than those it is over.
+    pub calls: u8,
 }
 
 fn digits_between(text: &str, least: usize, most: usize) -> bool {
@@ -117,7 +176,7 @@ impl TryFrom<String> for Digest {
     }
 }
 
-/// A code that the caller chose, as it is stored.
+/// A code that the caller chose, or a PIN, as it is stored.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sealed(String);
@@ -209,7 +268,7 @@ impl Vault {
         pin: Option<&Pin>,
     ) -> Secret {
         let (code, sealed) = match chosen {
-            Some(code) => (code.clone(), self.seal(binding, code)),
+            Some(code) => (code.clone(), self.seal("seal", binding, code.expose())),
             None => (self.derive(binding, 0, digits), None),
         };
         Secret {
@@ -238,9 +297,22 @@ impl Vault {
     #[must_use]
     pub fn code(&self, binding: Binding<'_>, secret: &Secret) -> Option<Code> {
         match &secret.sealed {
-            Some(sealed) => self.open(binding, sealed),
+            Some(sealed) => Code::parse(&self.open("seal", binding, sealed)?),
             None => Some(self.derive(binding, secret.generation, secret.digits)),
         }
+    }
+
+    /// A PIN as it is stored.
+    #[must_use]
+    pub fn sealed_pin(&self, binding: Binding<'_>, pin: &Pin) -> Option<Sealed> {
+        self.seal("seal pin", binding, pin.expose())
+    }
+
+    /// A PIN in clear, to be compared with what is entered. `None` when it was sealed under another
+    /// key.
+    #[must_use]
+    pub fn pin(&self, binding: Binding<'_>, sealed: &Sealed) -> Option<Pin> {
+        Pin::parse(&self.open("seal pin", binding, sealed)?)
     }
 
     /// The keyed hash of a code, right or wrong.
@@ -307,24 +379,31 @@ impl Vault {
         }
     }
 
-    fn seal(&self, binding: Binding<'_>, code: &Code) -> Option<Sealed> {
-        let mut text = code.expose().as_bytes().to_vec();
-        let (key, nonce) = self.sealing(binding)?;
-        key.seal_in_place_append_tag(nonce, Aad::empty(), &mut text).ok()?;
-        Some(Sealed(BASE64.encode(text)))
+    fn seal(&self, purpose: &str, binding: Binding<'_>, digits: &str) -> Option<Sealed> {
+        let mut text =
+            Zeroizing::new(Vec::with_capacity(digits.len() + CHACHA20_POLY1305.tag_len()));
+        text.extend(digits.bytes());
+        let (key, nonce) = self.sealing(purpose, binding)?;
+        key.seal_in_place_append_tag(nonce, Aad::empty(), &mut *text).ok()?;
+        Some(Sealed(BASE64.encode(&*text)))
     }
 
-    fn open(&self, binding: Binding<'_>, sealed: &Sealed) -> Option<Code> {
+    fn open(
+        &self,
+        purpose: &str,
+        binding: Binding<'_>,
+        sealed: &Sealed,
+    ) -> Option<Zeroizing<String>> {
         let mut bytes = Zeroizing::new(BASE64.decode(&sealed.0).ok()?);
-        let (key, nonce) = self.sealing(binding)?;
+        let (key, nonce) = self.sealing(purpose, binding)?;
         let text = key.open_in_place(nonce, Aad::empty(), &mut bytes).ok()?;
-        Code::parse(std::str::from_utf8(text).ok()?)
+        Some(Zeroizing::new(std::str::from_utf8(text).ok()?.to_owned()))
     }
 
-    /// A key for one message only: a verification's chosen code is sealed once, so the nonce may
-    /// stand still.
-    fn sealing(&self, binding: Binding<'_>) -> Option<(LessSafeKey, Nonce)> {
-        let key = Zeroizing::new(self.bound("seal", binding, ""));
+    /// A key for one message only: what a verification keeps sealed for a purpose is sealed once, so
+    /// the nonce may stand still.
+    fn sealing(&self, purpose: &str, binding: Binding<'_>) -> Option<(LessSafeKey, Nonce)> {
+        let key = Zeroizing::new(self.bound(purpose, binding, ""));
         let key = UnboundKey::new(&CHACHA20_POLY1305, &*key).ok()?;
         Some((LessSafeKey::new(key), Nonce::assume_unique_for_key([0; 12])))
     }
@@ -405,6 +484,45 @@ mod tests {
     }
 
     #[test]
+    fn a_pin_comes_back_from_its_seal_and_from_no_other() {
+        let (vault, to) = (Vault::of("key"), number());
+        for text in ["4821", "0000000000000000"] {
+            let pin = Pin::parse(text).unwrap();
+            let sealed = vault.sealed_pin(binding(&to), &pin).unwrap();
+            assert_eq!(vault.pin(binding(&to), &sealed), Some(pin));
+            assert!(!serde_json::to_string(&sealed).unwrap().contains(text));
+            assert_eq!(Vault::of("another").pin(binding(&to), &sealed), None);
+            let elsewhere = Binding { id: "vf_2", ..binding(&to) };
+            assert_eq!(vault.pin(elsewhere, &sealed), None);
+            // A code is sealed under another key.
+            let code = Code::parse("123456").unwrap();
+            let code = vault.secret(binding(&to), 6, Some(&code), None).sealed.unwrap();
+            assert_eq!(vault.pin(binding(&to), &code), None);
+        }
+        for bad in ["", "482", "00000000000000000", "48a1", "４８２１"] {
+            assert!(Pin::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn digits_to_show_are_as_many_as_are_wanted_and_evenly_spread() {
+        let mut entropy = crate::ambient::Entropy::from_number(5);
+        let mut first = [0_u32; 10];
+        for _ in 0..20_000 {
+            let shown = Shown::drawn(3, entropy.u64());
+            assert_eq!(Shown::parse(shown.expose()), Some(shown.clone()));
+            assert_eq!(shown.expose().len(), 3);
+            let digit = usize::from(shown.expose().as_bytes().first().unwrap() - b'0');
+            *first.get_mut(digit).unwrap() += 1;
+        }
+        // 2,000 each; five standard deviations are 212.
+        assert!(first.iter().all(|&n| (1_788..=2_212).contains(&n)), "{first:?}");
+        for bad in ["", "1", "1234567", "1x"] {
+            assert!(Shown::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
     fn codes_are_spread_evenly() {
         let (vault, to) = (Vault::of("key"), number());
         let mut first = [0_u32; 10];
@@ -434,8 +552,9 @@ mod tests {
         let code = Code::parse("493817").unwrap();
         let pin = Pin::parse("48219").unwrap();
         let secret = vault.secret(binding(&to), 6, Some(&code), Some(&pin));
-        let shown = format!("{vault:?} {code:?} {pin:?} {secret:?} {:?}", binding(&to));
-        for canary in ["canary", "493817", "48219", "4155550132"] {
+        let page = Shown::parse("70264").unwrap();
+        let shown = format!("{vault:?} {code:?} {pin:?} {secret:?} {page:?} {:?}", binding(&to));
+        for canary in ["canary", "493817", "48219", "70264", "4155550132"] {
             assert!(!shown.contains(canary), "{shown}");
         }
     }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::attempt::{Attempt, AttemptNo, AttemptState};
-use self::code::Secret;
+use self::code::{Expected, Secret};
 use self::request::{Assurance, Channel, Mode, Request, Way};
 use self::route::Route;
 use self::signal::{
@@ -96,6 +96,9 @@ pub struct Verification {
     pub attempts: Vec<Attempt>,
     /// What must come back, where a code is sent.
     pub secret: Option<Secret>,
+    /// What is to be entered on a call.
+    #[serde(default)]
+    pub expected: Expected,
     /// The carrier's name for the last reply that was judged: it may bring it twice.
     pub last_reply: Option<String>,
     /// How often the person, or the caller for them, asked for an attempt.
@@ -187,6 +190,8 @@ pub struct Birth {
     pub route: Route,
     /// What must come back, where the plan sends a code.
     pub secret: Option<Secret>,
+    /// What is to be entered on a call.
+    pub expected: Expected,
     /// Seeds what its calls draw by chance.
     pub seed: u64,
 }
@@ -194,7 +199,7 @@ pub struct Birth {
 impl Verification {
     /// A new verification, with its first step taken.
     pub fn begin(now: Timestamp, birth: Birth) -> Step {
-        let Birth { id, tenant, request, route, secret, seed } = birth;
+        let Birth { id, tenant, request, route, secret, expected, seed } = birth;
         let lifetime = Duration::from_secs(u64::from(request.expires_in));
         let born = Self {
             id,
@@ -205,6 +210,7 @@ impl Verification {
             phase: Phase::Attempting { step: 0 },
             attempts: Vec::new(),
             secret,
+            expected,
             last_reply: None,
             sends: 1,
             sent_at: now,
@@ -235,7 +241,7 @@ impl Verification {
             Signal::Placed { attempt, handle } => self.placed(attempt, handle),
             Signal::Sent { attempt } => self.progress(attempt, AttemptState::Sent, |_| ()),
             Signal::Delivered { attempt } => {
-                self.progress(attempt, AttemptState::Delivered, |_| ())
+                self.progress(attempt, AttemptState::Delivered, |it| it.may_have_arrived = true)
             }
             Signal::Lost { attempt } => self.lost(now, attempt),
             Signal::Alerting { attempt, sip_status } => {
@@ -315,7 +321,9 @@ impl Verification {
         let pin = self.secret.as_ref().is_some_and(|secret| secret.pin.is_some());
         match self.way().mode {
             Mode::Reply if pin => Assurance::TransferredSecretAndKnowledge,
-            mode @ (Mode::Confirm | Mode::Code | Mode::Reply) => mode.assurance(),
+            mode @ (Mode::Confirm | Mode::Pin | Mode::Match | Mode::Code | Mode::Reply) => {
+                mode.assurance()
+            }
         }
     }
 
@@ -491,11 +499,19 @@ impl Verification {
         let Some(running) = self.attempts.last_mut().filter(|running| running.no == no) else {
             return self.ignored(Because::Late);
         };
-        if running.state == AttemptState::Delivered {
-            // A text that has arrived stays so, whatever a later receipt says.
-            return self.ignored(Because::Late);
-        }
         let channel = running.channel;
+        if running.state == AttemptState::Delivered {
+            // A text that has arrived stays so, whatever a later receipt says; and a code that was
+            // told is in the person's ear, however the call ended.
+            return match channel {
+                Channel::Sms => self.ignored(Because::Late),
+                Channel::Voice => {
+                    running.supersede(now);
+                    self.phase = Phase::Waiting { step };
+                    self.moved(Vec::new())
+                }
+            };
+        }
         let answered = channel == Channel::Voice && running.state >= AttemptState::Answered;
         // A phone that rang until a server gave up would only ring again.
         let rang_out = cause.sip_status == Some(408) && running.state == AttemptState::Ringing;
@@ -521,11 +537,10 @@ impl Verification {
         self.settled(now, Verdict::Failed(cause), Farewell::Silent)
     }
 
-    /// Whether a code that an earlier text brought may still come back: an attempt that fails must
-    /// not take it out of the person's hand.
+    /// Whether a code that an earlier attempt brought may still come back: one that fails must not
+    /// take it out of the person's hand.
     fn is_answerable(&self) -> bool {
-        let text = |it: &Attempt| it.channel == Channel::Sms && it.may_have_arrived;
-        self.attempts.iter().any(text)
+        self.attempts.iter().any(|it| it.mode.has_code() && it.may_have_arrived)
     }
 
     fn lapsed(mut self, now: Timestamp) -> Step {
@@ -606,6 +621,7 @@ const fn moves_on(reason: Reason, channel: Channel) -> bool {
         | Reason::FraudReported
         | Reason::Declined
         | Reason::WrongKey
+        | Reason::WrongPin
         | Reason::TooManyChecks
         | Reason::NoInput
         | Reason::Rejected

@@ -34,6 +34,10 @@ impl Channel {
 pub enum Mode {
     /// Press `#`.
     Confirm,
+    /// Enter your own PIN, then `#`.
+    Pin,
+    /// Enter the digits that the sign-in page shows, then `#`.
+    Match,
     /// A code, typed into the page or, where it came by text, sent back.
     Code,
     /// A text that only a reply answers.
@@ -46,6 +50,8 @@ impl Mode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
+            Self::Pin => "pin",
+            Self::Match => "match",
             Self::Code => "code",
             Self::Reply => "reply",
         }
@@ -55,7 +61,7 @@ impl Mode {
     #[must_use]
     pub const fn has_code(self) -> bool {
         match self {
-            Self::Confirm => false,
+            Self::Confirm | Self::Pin | Self::Match => false,
             Self::Code | Self::Reply => true,
         }
     }
@@ -65,7 +71,8 @@ impl Mode {
     pub const fn assurance(self) -> Assurance {
         match self {
             Self::Confirm => Assurance::Possession,
-            Self::Code | Self::Reply => Assurance::TransferredSecret,
+            Self::Pin => Assurance::PossessionAndKnowledge,
+            Self::Match | Self::Code | Self::Reply => Assurance::TransferredSecret,
         }
     }
 }
@@ -75,7 +82,9 @@ impl Mode {
 pub enum Assurance {
     /// Somebody held the phone. Not out-of-band authentication in the sense of NIST SP 800-63B-4.
     Possession,
-    /// A secret that was sent to the phone came back.
+    /// Somebody held the phone who knew what only the person knows.
+    PossessionAndKnowledge,
+    /// A secret that was sent to the phone came back, or one that the page shows came from the phone.
     TransferredSecret,
     /// A secret that was sent to the phone came back, and one that only the person knows with it.
     TransferredSecretAndKnowledge,
@@ -87,6 +96,7 @@ impl Assurance {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Possession => "possession",
+            Self::PossessionAndKnowledge => "possession+knowledge",
             Self::TransferredSecret => "transferred_secret",
             Self::TransferredSecretAndKnowledge => "transferred_secret+knowledge",
         }
@@ -130,6 +140,15 @@ pub struct Request {
     pub yes: bool,
     /// Where to send the verdict, instead of the tenant's endpoints.
     pub callback_url: Option<String>,
+    /// The languages to choose from at the start of a call: none, or two to nine.
+    #[serde(default)]
+    pub languages: Vec<String>,
+    /// Whether calls are slower and wait longer.
+    #[serde(default)]
+    pub accessible: bool,
+    /// Whether a call says that the PIN will expire soon.
+    #[serde(default)]
+    pub pin_expires: bool,
 }
 
 impl Request {
@@ -149,6 +168,9 @@ impl Request {
             expires_in: 300,
             yes: false,
             callback_url: None,
+            languages: Vec::new(),
+            accessible: false,
+            pin_expires: false,
         }
     }
 

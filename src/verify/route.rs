@@ -200,6 +200,8 @@ pub enum Unfit {
     Kinds(Vec<NumberKind>),
     /// It is for numbers of these countries.
     Countries(Vec<Country>),
+    /// None of those it goes by can ask this; why not, each.
+    Mode(Mode, Vec<String>),
 }
 
 impl fmt::Display for NoRoute {
@@ -229,9 +231,15 @@ impl fmt::Display for Unfit {
                 let countries: Vec<&str> = countries.iter().map(Country::as_str).collect();
                 write!(f, "for numbers of other countries ({})", countries.join(", "))
             }
+            Self::Mode(mode, whys) => {
+                write!(f, "not for mode {}: {}", mode.as_str(), whys.join("; "))
+            }
         }
     }
 }
+
+/// Whether a trunk or carrier can ask what this way asks, or why not.
+pub type Able<'a> = &'a dyn Fn(&str, Way) -> Result<(), String>;
 
 impl Table {
     /// A table of these rows.
@@ -243,37 +251,49 @@ impl Table {
     /// The plan for a permitted request: for each way, the carriers of the row that fits best.
     ///
     /// # Errors
-    /// When no row fits one of the ways.
+    /// When no row fits one of the ways, or nobody in it can ask what is to be asked.
     pub fn plan(
         &self,
         request: &Request,
         tenant: &str,
         permit: &Permit,
+        able: Able<'_>,
         entropy: &mut Entropy,
     ) -> Result<Route, NoRoute> {
         let mut route = Route(Vec::new());
         for way in request.ways() {
-            route.extend(self.steps(&request.to, tenant, way, permit, entropy)?);
+            route.extend(self.steps(&request.to, tenant, way, permit, able, entropy)?);
         }
         Ok(route)
     }
 
-    /// The carriers of one way, in order.
+    /// The carriers of one way, in order: those that can ask what is to be asked.
     ///
     /// # Errors
-    /// When no row fits.
+    /// When no row fits, or nobody in it can ask that.
     pub fn steps(
         &self,
         to: &PhoneNumber,
         tenant: &str,
         way: Way,
         _permit: &Permit,
+        able: Able<'_>,
         entropy: &mut Entropy,
     ) -> Result<Vec<RouteStep>, NoRoute> {
         let Way { channel, mode } = way;
-        let (_, rule) = self.row(to, tenant, channel)?;
-        let step = |via| RouteStep { channel, mode, via, stage: 0 };
-        Ok(rule.via.draw(entropy).into_iter().map(step).collect())
+        let (row, rule) = self.row(to, tenant, channel)?;
+        let (mut steps, mut whys) = (Vec::new(), Vec::new());
+        for via in rule.via.draw(entropy) {
+            match able(&via, way) {
+                Ok(()) => steps.push(RouteStep { channel, mode, via, stage: 0 }),
+                Err(why) => whys.push(why),
+            }
+        }
+        if steps.is_empty() {
+            let (prefix, unfit) = (rule.prefix.clone(), Unfit::Mode(mode, whys));
+            return Err(NoRoute { channel, nearest: Some(Misfit { row, prefix, unfit }) });
+        }
+        Ok(steps)
     }
 
     /// The row that fits best, and its place: of those that fit the narrowest, of those the first.
@@ -345,10 +365,35 @@ mod tests {
             rule("+1", &["us"]),
         ]);
         let mut entropy = Entropy::from_number(1);
-        let route = table.plan(&asked, "acme", &permit, &mut entropy).unwrap();
+        let able: Able<'_> = &|_, _| Ok(());
+        let route = table.plan(&asked, "acme", &permit, able, &mut entropy).unwrap();
         assert_eq!(names(&route), ["west", "spare"]);
         let other = Table::new(vec![rule("+44", &["uk"])]);
-        assert!(other.plan(&asked, "acme", &permit, &mut entropy).is_err());
+        assert!(other.plan(&asked, "acme", &permit, able, &mut entropy).is_err());
+    }
+
+    #[test]
+    fn whoever_cannot_ask_it_is_left_out_and_nobody_left_is_told() {
+        let us = BTreeSet::from(["US".parse().unwrap()]);
+        let rules = Rules { voice_countries: us, ..Rules::default() };
+        let way = Way { channel: Channel::Voice, mode: Mode::Pin };
+        let asked = Request { way, ..request("+14155550132") };
+        let permit = decide(&asked, &rules).unwrap();
+        let able: Able<'_> = &|via, way| match via {
+            "a" | "b" if way.mode != Mode::Confirm => Err(format!("{via} only asks to confirm")),
+            _ => Ok(()),
+        };
+        let mut entropy = Entropy::from_number(1);
+        let table = Table::new(vec![rule("+1", &["a", "c", "b"])]);
+        let route = table.plan(&asked, "acme", &permit, able, &mut entropy).unwrap();
+        assert_eq!(names(&route), ["c"]);
+        let table = Table::new(vec![rule("+1", &["a", "b"])]);
+        let none = table.plan(&asked, "acme", &permit, able, &mut entropy).unwrap_err();
+        assert_eq!(
+            none.to_string(),
+            "no route by voice to this number: routes[0] (+1) is not for mode pin: a only asks to \
+             confirm; b only asks to confirm"
+        );
     }
 
     #[test]

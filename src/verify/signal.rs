@@ -24,7 +24,7 @@ pub enum Signal {
         /// Which attempt.
         attempt: AttemptNo,
     },
-    /// The text is on the phone.
+    /// The text is on the phone, or the code is being told.
     Delivered {
         /// Which attempt.
         attempt: AttemptNo,
@@ -95,11 +95,17 @@ impl Signal {
     /// What the ear heard on an attempt. The only way to an [`Evidence`], and so to an approval:
     /// it is called where keys are heard and nowhere else.
     #[must_use]
-    pub const fn heard(attempt: AttemptNo, said: Said, press: Press) -> Self {
+    pub fn heard(attempt: AttemptNo, said: Said, press: Press) -> Self {
+        let consent =
+            |press, mode| Answer::Consent(Evidence(Proof::Press { attempt, press, mode }));
         let answer = match said {
-            Said::Confirmed => Answer::Consent(Evidence(Proof::Press { attempt, press })),
+            Said::Confirmed => consent(press, Mode::Confirm),
+            Said::PinEntered => consent(press, Mode::Pin),
+            Said::DigitsEntered => consent(press, Mode::Match),
             Said::FraudReported => Answer::Fraud(press),
+            Said::Declined => Answer::Declined(press),
             Said::WrongKey => Answer::WrongKey(press),
+            Said::WrongPin => Answer::WrongPin(press),
         };
         Self::Heard { attempt, answer }
     }
@@ -148,10 +154,18 @@ pub enum Says {
 pub enum Said {
     /// The key that was asked for.
     Confirmed,
+    /// The person's own PIN.
+    PinEntered,
+    /// The digits that the page shows.
+    DigitsEntered,
     /// The keys that report fraud.
     FraudReported,
-    /// Other keys, once too often.
+    /// The same, and not the key that confirms the report.
+    Declined,
+    /// Other keys, once too often, or other digits than those of the page.
     WrongKey,
+    /// Other PINs, once too often.
+    WrongPin,
 }
 
 /// An answer of the person.
@@ -161,8 +175,12 @@ pub enum Answer {
     Consent(Evidence),
     /// "This was not me."
     Fraud(Press),
-    /// Another key than the one asked for, once too often.
+    /// The same, and no report of it.
+    Declined(Press),
+    /// Another key than the one asked for, once too often, or other digits than those of the page.
     WrongKey(Press),
+    /// Another PIN, once too often.
+    WrongPin(Press),
 }
 
 /// One press of a key, as it was heard: kept as proof. The key itself is not kept; its meaning is.
@@ -212,14 +230,24 @@ pub struct Evidence(Proof);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Proof {
-    /// A key was pressed.
-    Press { attempt: AttemptNo, press: Press },
+    /// A key was pressed, which answers what this mode asks.
+    Press {
+        attempt: AttemptNo,
+        press: Press,
+        #[serde(default = "confirm")]
+        mode: Mode,
+    },
     /// The code was typed.
     Code { at: Timestamp },
     /// The code was sent back, with the PIN where one was asked for.
     Reply { at: Timestamp, message: String, pin: bool },
     /// A word that stands for the code was sent back.
     Yes { at: Timestamp, message: String },
+}
+
+/// What a press answered before there were other questions.
+const fn confirm() -> Mode {
+    Mode::Confirm
 }
 
 impl Evidence {
@@ -258,6 +286,15 @@ impl Evidence {
         }
     }
 
+    /// What the press answers, where it was one.
+    #[must_use]
+    pub const fn mode(&self) -> Option<Mode> {
+        match &self.0 {
+            Proof::Press { mode, .. } => Some(*mode),
+            Proof::Code { .. } | Proof::Reply { .. } | Proof::Yes { .. } => None,
+        }
+    }
+
     /// The press, where it was one.
     #[must_use]
     pub const fn press(&self) -> Option<&Press> {
@@ -277,7 +314,7 @@ impl Evidence {
     #[must_use]
     pub const fn assurance(&self) -> Assurance {
         match &self.0 {
-            Proof::Press { .. } => Mode::Confirm.assurance(),
+            Proof::Press { mode, .. } => mode.assurance(),
             Proof::Code { .. } | Proof::Reply { pin: false, .. } => Assurance::TransferredSecret,
             Proof::Reply { pin: true, .. } => Assurance::TransferredSecretAndKnowledge,
             // Whoever holds the phone can write it.
@@ -328,6 +365,8 @@ pub enum Denial {
     FraudReported,
     /// Wrong keys.
     WrongKey,
+    /// Wrong PINs.
+    WrongPin,
     /// "No."
     Declined,
     /// Wrong codes.
@@ -364,6 +403,7 @@ impl Verdict {
             Self::Approved(evidence) => evidence.reason(),
             Self::Denied(Denial::FraudReported) => Reason::FraudReported,
             Self::Denied(Denial::WrongKey) => Reason::WrongKey,
+            Self::Denied(Denial::WrongPin) => Reason::WrongPin,
             Self::Denied(Denial::Declined) => Reason::Declined,
             Self::Denied(Denial::TooManyChecks) => Reason::TooManyChecks,
             Self::Expired(Expiry::NoInput) => Reason::NoInput,
@@ -429,8 +469,10 @@ pub enum Reason {
     Confirmed,
     /// The person reported fraud.
     FraudReported,
-    /// Wrong keys, once too often.
+    /// Wrong keys, once too often, or other digits than those of the page.
     WrongKey,
+    /// Wrong PINs, once too often.
+    WrongPin,
     /// The person was asked and pressed nothing.
     NoInput,
     /// The deadline came.
@@ -483,6 +525,7 @@ impl Reason {
             Self::Confirmed => "confirmed",
             Self::FraudReported => "fraud_reported",
             Self::WrongKey => "wrong_key",
+            Self::WrongPin => "wrong_pin",
             Self::NoInput => "no_input",
             Self::Expired => "expired",
             Self::Busy => "busy",
@@ -559,6 +602,8 @@ pub enum Farewell {
     Reported,
     /// It was not confirmed.
     Denied,
+    /// Those were not the digits of the page.
+    Mismatch,
     /// Nothing was heard.
     NoInput,
     /// Nothing at all: hang up, or stop ringing.

@@ -1,5 +1,7 @@
 //! The verification, arm by arm.
 
+mod modes;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ pub(super) fn born(request: Request, voice: &[&str], sms: &[&str]) -> Step {
     let rule = |channel, names: &[&str]| Rule::every(channel, names.iter().copied());
     let table = Table::new(vec![rule(Channel::Voice, voice), rule(Channel::Sms, sms)]);
     let mut entropy = Entropy::from_number(1);
-    let route = table.plan(&request, "acme", &permit, &mut entropy).unwrap();
+    let route = table.plan(&request, "acme", &permit, &|_, _| Ok(()), &mut entropy).unwrap();
     let id = VerificationId::new(NOW, &mut entropy);
     let binding = Binding { id: id.as_str(), to: &request.to, transaction: None };
     let secret = request
@@ -39,7 +41,8 @@ pub(super) fn born(request: Request, voice: &[&str], sms: &[&str]) -> Step {
         .any(|way| way.mode.has_code())
         .then(|| vault().secret(binding, 6, None, None));
     let tenant = "acme".to_owned();
-    Verification::begin(NOW, Birth { id, tenant, request, route, secret, seed: 7 })
+    let expected = Expected { calls: 3, ..Expected::default() };
+    Verification::begin(NOW, Birth { id, tenant, request, route, secret, expected, seed: 7 })
 }
 
 pub(super) fn vault() -> Vault {

@@ -1,10 +1,11 @@
 //! What goes into a [`Leg`](super::Leg) and what comes out of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::media::prompt::PhraseId;
-use crate::media::script::{self, Close};
+use crate::media::prompt::{Pack, PhraseId};
+use crate::media::script::{self, Close, Lines, Offer, Question};
 use crate::media::{self, Law, Packet, Protection, Srtp, Unusable};
 pub use crate::media::{Key, Path, Quality};
 use crate::sip::call;
@@ -43,8 +44,26 @@ pub struct Order {
     pub rtp: SocketAddr,
     /// Whether its media are encrypted.
     pub srtp: Protection,
-    /// The name to greet with, if there is a recording of it.
-    pub brand: Option<String>,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// A language that a call can be held in.
+#[derive(Clone, Debug)]
+pub struct Tongue<L> {
+    /// Its phrases.
+    pub pack: Arc<Pack>,
+    /// Those of the dialogue.
+    pub lines: L,
+}
+
+/// The languages of a call.
+#[derive(Clone, Debug)]
+pub struct Speech {
+    /// The one that is spoken when nobody chooses.
+    pub own: Tongue<Lines>,
+    /// Those that are offered at its start: none, or two to nine.
+    pub offers: Vec<Tongue<Offer>>,
 }
 
 /// What happens to a leg.
@@ -129,12 +148,14 @@ pub enum Event {
         /// The SIP status, 200 to 299.
         status: u16,
     },
-    /// We began to say this phrase.
+    /// We began to say this phrase; the digits of a code are not told.
     Saying(PhraseId),
     /// The question is being spoken.
     Prompting,
     /// We listen.
     Listening,
+    /// The code begins to be told.
+    Telling,
     /// A key was heard, whether it counts or not.
     Key(Key),
     /// Nothing more will be told of the press that decided: so it was.
@@ -155,10 +176,18 @@ pub enum Event {
 pub enum Said {
     /// The key that was asked for.
     Confirmed,
+    /// The person's own PIN.
+    PinEntered,
+    /// The digits that the page shows.
+    DigitsEntered,
     /// The keys that report fraud.
     FraudReported,
-    /// Wrong keys, once too often.
+    /// The same, and not the key that confirms the report.
+    Declined,
+    /// Wrong keys, once too often, or other digits than those of the page.
     WrongKey,
+    /// Wrong PINs, once too often.
+    WrongPin,
 }
 
 /// How a leg ended.

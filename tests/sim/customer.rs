@@ -156,7 +156,7 @@ fn request(person: &Person) -> gateway::Asked {
         callback_url: person.callback.then(|| CALLBACK.to_owned()),
         ..Request::new(person.number.clone(), Way { channel: Channel::Voice, mode: Mode::Confirm })
     };
-    gateway::Asked { request, code: None, pin: None, dry_run: false }
+    gateway::Asked::plainly(request)
 }
 
 fn answer(index: usize, fingerprint: u8) -> AnswerOf {

@@ -10,14 +10,14 @@ use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::gateway::hearing;
 use octothorpe::media::Protection;
 use octothorpe::media::prompt::Pack;
-use octothorpe::media::script::{Close, Lines};
+use octothorpe::media::script::{Close, Kind, Lines, Question};
 use octothorpe::sip::message::{self, Incoming};
 use octothorpe::sip::{Hop, NameAddr, Uri, Way, call};
 use octothorpe::telemetry;
 use octothorpe::verify::Verification;
 use octothorpe::verify::attempt::AttemptNo;
 use octothorpe::verify::signal::{Cause, Farewell, Reason, Signal};
-use octothorpe::voice::{self, Input, Leg, Output};
+use octothorpe::voice::{self, Input, Leg, Output, Speech, Tongue};
 
 use crate::plan::TRUNKS;
 use crate::state::{Datagram, Event, State, Try, gateway, short, trunk};
@@ -108,10 +108,11 @@ impl State {
         let port = 40_000 + u16::try_from(2 * key % 20_000).unwrap();
         let rtp = SocketAddr::new(gateway().ip(), port);
         let prompts = Arc::clone(&self.legs.prompts);
-        let lines = Lines::of(&prompts, None).unwrap();
+        let lines = Lines::of(&prompts, None, Kind::Confirm).unwrap();
+        let speech = Speech { own: Tongue { pack: prompts, lines }, offers: Vec::new() };
         let entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()) ^ salt);
         let order = order(verification, index, rtp);
-        let leg = Leg::new(order, lines, prompts, entropy, voice::Settings::default());
+        let leg = Leg::new(order, speech, entropy, voice::Settings::default());
         let handle = leg.call_id().to_owned();
         let of = (verification.id.clone(), attempt);
         self.tell(format!("node dials {attempt} of {} as {}", of.0, short(&handle)));
@@ -140,6 +141,7 @@ impl State {
             Farewell::Thanks => Input::Close(Close::Thanks),
             Farewell::Reported => Input::Close(Close::Fraud),
             Farewell::Denied => Input::Close(Close::Denied),
+            Farewell::Mismatch => Input::Close(Close::Mismatch),
             Farewell::NoInput => Input::Close(Close::Goodbye),
             Farewell::Silent => Input::Stop,
         };
@@ -231,6 +233,7 @@ impl State {
             voice::Event::Alerting { .. }
             | voice::Event::Prompting
             | voice::Event::Listening
+            | voice::Event::Telling
             | voice::Event::Heard { .. }
             | voice::Event::Proven(_) => {}
         }
@@ -267,5 +270,5 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
         ring_timeout: Duration::from_secs(45),
         is_last_resort: !verification.has_another_way(),
     };
-    voice::Order { call, rtp, srtp: Protection::Off, brand: None }
+    voice::Order { call, rtp, srtp: Protection::Off, question: Question::Confirm }
 }

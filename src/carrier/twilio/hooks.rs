@@ -191,9 +191,9 @@ const fn opened(opening: Opening) -> Phrase {
 
 const fn farewell(said: Said) -> Phrase {
     match said {
-        Said::Confirmed => Phrase::Thanks,
+        Said::Confirmed | Said::PinEntered | Said::DigitsEntered => Phrase::Thanks,
         Said::FraudReported => Phrase::Fraud,
-        Said::WrongKey => Phrase::Denied,
+        Said::Declined | Said::WrongKey | Said::WrongPin => Phrase::Denied,
     }
 }
 

@@ -182,21 +182,8 @@ impl Desk {
 
     /// Begins a verification, and finds out its code as the gateway does to send it.
     async fn begin(&self, to: &str) -> anyhow::Result<Open> {
-        let request = Request {
-            to: to.parse()?,
-            way: Way { channel: Channel::Sms, mode: Mode::Code },
-            fallback: Vec::new(),
-            transaction: None,
-            locale: "en-US".to_owned(),
-            brand: None,
-            subject: None,
-            reference: None,
-            client_ip: None,
-            expires_in: 600,
-            yes: false,
-            callback_url: None,
-        };
-        let asked = Asked { request, code: None, pin: None, dry_run: false };
+        let way = Way { channel: Channel::Sms, mode: Mode::Code };
+        let asked = Asked::plainly(Request { expires_in: 600, ..Request::new(to.parse()?, way) });
         let answer = AnswerOf { idempotency: None, render };
         let answered = self.gateway.begin(&self.tenant, asked, answer).await?;
         let Answered::Fresh { id, .. } = answered else { anyhow::bail!("{answered:?}") };

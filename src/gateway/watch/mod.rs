@@ -432,6 +432,7 @@ pub(super) fn called(event: &voice::Event) -> Option<Called> {
         voice::Event::Saying(_)
         | voice::Event::Prompting
         | voice::Event::Listening
+        | voice::Event::Telling
         | voice::Event::Key(_)
         | voice::Event::Proven(_)
         | voice::Event::Heard { .. } => None,

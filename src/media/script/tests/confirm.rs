@@ -1,67 +1,13 @@
-//! The dialogue, rule by rule.
+//! `#` confirms.
 
 use super::*;
-
-/// A dialogue and a clock.
-struct Talk {
-    script: Script,
-    lines: Lines,
-    now: Timestamp,
-}
-
-impl Talk {
-    fn new() -> Self {
-        let pack = Pack::english().expect("it is compiled in");
-        let lines = Lines::of(&pack, Some("Octothorpe")).expect("it is whole");
-        let script = Script::new(Settings::default(), lines);
-        Self { script, lines, now: Timestamp::from_secs(1_000) }
-    }
-
-    /// Answered, greeted, and two seconds into the first ask.
-    fn asking() -> Self {
-        let mut talk = Self::new();
-        talk.on(Input::Answered);
-        talk.on(Input::PhraseDone);
-        talk.pass(2_000);
-        talk
-    }
-
-    /// The first ask is over.
-    fn listening() -> Self {
-        let mut talk = Self::asking();
-        assert_eq!(talk.on(Input::PhraseDone), []);
-        talk
-    }
-
-    fn pass(&mut self, millis: u64) {
-        self.now += Duration::from_millis(millis);
-    }
-
-    fn on(&mut self, input: Input) -> Vec<Output> {
-        let mut out = Vec::new();
-        self.script.on(self.now, input, &mut out);
-        out
-    }
-
-    fn key(&mut self, name: char) -> Vec<Output> {
-        let digit = Digit::from_char(name).expect("a key");
-        self.on(Input::Key { digit, at: self.now })
-    }
-
-    /// Passes the time to the deadline and lapses.
-    fn lapse(&mut self) -> Vec<Output> {
-        let (at, _) = self.script.deadline().expect("it waits");
-        self.now = at;
-        self.on(Input::Lapsed)
-    }
-}
 
 #[test]
 fn the_answer_brings_the_greeting_the_greeting_the_ask() {
     let mut talk = Talk::new();
-    assert_eq!(talk.on(Input::Answered), [Output::Play(vec![talk.lines.greeting])]);
+    assert_eq!(talk.on(Input::Answered), [play(&[talk.lines.greeting])]);
     assert_eq!(talk.on(Input::Answered), []);
-    assert_eq!(talk.on(Input::PhraseDone), [Output::Play(vec![talk.lines.ask])]);
+    assert_eq!(talk.on(Input::PhraseDone), [play(&[talk.lines.ask])]);
     assert_eq!(talk.script.deadline(), None);
     assert_eq!(talk.on(Input::PhraseDone), []);
     let until = talk.now + Duration::from_secs(10);
@@ -71,10 +17,10 @@ fn the_answer_brings_the_greeting_the_greeting_the_ask() {
 #[test]
 fn silence_in_two_rounds_is_no_input_and_goodbye() {
     let mut talk = Talk::listening();
-    assert_eq!(talk.lapse(), [Output::Play(vec![talk.lines.again, talk.lines.ask])]);
+    assert_eq!(talk.lapse(), [play(&[talk.lines.again, talk.lines.ask])]);
     assert_eq!(talk.on(Input::PhraseDone), []);
     assert_eq!(talk.lapse(), [Output::Heard(Answer::NoInput)]);
-    assert_eq!(talk.on(Input::Conclude(Close::Goodbye)), [Output::Play(vec![talk.lines.goodbye])]);
+    assert_eq!(talk.on(Input::Conclude(Close::Goodbye)), [play(&[talk.lines.goodbye])]);
     assert_eq!(talk.script.state(), State::Farewell);
     assert_eq!(talk.on(Input::PhraseDone), [Output::Done]);
     assert_eq!(talk.on(Input::PhraseDone), []);
@@ -88,7 +34,7 @@ fn pound_while_listening_is_confirmed_and_thanked() {
     assert_eq!(talk.key('#'), [Output::Heard(Answer::Confirmed { at })]);
     let until = at + Duration::from_secs(2);
     assert_eq!(talk.script.deadline(), Some((until, Timer::Concluding)));
-    assert_eq!(talk.on(Input::Conclude(Close::Thanks)), [Output::Play(vec![talk.lines.thanks])]);
+    assert_eq!(talk.on(Input::Conclude(Close::Thanks)), [play(&[talk.lines.thanks])]);
     assert_eq!(talk.script.state(), State::Thanking);
     assert_eq!(talk.on(Input::PhraseDone), [Output::Done]);
     assert_eq!(talk.script.state(), State::Done);
@@ -138,7 +84,7 @@ fn zero_then_pound_is_a_fraud_report() {
     talk.pass(9_999);
     let at = talk.now;
     assert_eq!(talk.key('#'), [Output::Heard(Answer::FraudReported { at })]);
-    assert_eq!(talk.on(Input::Conclude(Close::Fraud)), [Output::Play(vec![talk.lines.fraud])]);
+    assert_eq!(talk.on(Input::Conclude(Close::Fraud)), [play(&[talk.lines.fraud])]);
     assert_eq!(talk.on(Input::PhraseDone), [Output::Done]);
 }
 
@@ -164,7 +110,7 @@ fn a_zero_at_the_very_end_of_the_listening_time_still_waits_for_its_pound() {
 fn zero_then_nothing_is_no_answer() {
     let mut talk = Talk::listening();
     assert_eq!(talk.key('0'), []);
-    assert_eq!(talk.lapse(), [Output::Play(vec![talk.lines.again, talk.lines.ask])]);
+    assert_eq!(talk.lapse(), [play(&[talk.lines.again, talk.lines.ask])]);
     talk.on(Input::PhraseDone);
     assert_eq!(talk.key('0'), []);
     assert_eq!(talk.lapse(), [Output::Heard(Answer::NoInput)]);
@@ -172,11 +118,11 @@ fn zero_then_nothing_is_no_answer() {
 
 #[test]
 fn zero_then_another_key_is_a_wrong_key_and_the_pound_key_still_reports_fraud() {
-    for second in ['5', '*'] {
+    for second in ['5', 'D'] {
         let mut talk = Talk::listening();
         talk.key('0');
-        let retry = vec![talk.lines.wrong_key, talk.lines.ask];
-        assert_eq!(talk.key(second), [Output::Play(retry)]);
+        let retry = [talk.lines.wrong, talk.lines.ask];
+        assert_eq!(talk.key(second), [play(&retry)]);
         let at = talk.now;
         let pound = talk.key('#');
         assert_eq!(pound, [Output::StopPlaying, Output::Heard(Answer::FraudReported { at })]);
@@ -219,10 +165,10 @@ fn a_zero_before_keys_count_keeps_its_pound_key_from_confirming() {
 
 #[test]
 fn a_wrong_key_is_told_and_asked_once_more() {
-    for key in ['1', '9', '*', 'A'] {
+    for key in ['1', '9', 'A'] {
         let mut talk = Talk::asking();
-        let retry = vec![talk.lines.wrong_key, talk.lines.ask];
-        assert_eq!(talk.key(key), [Output::StopPlaying, Output::Play(retry)]);
+        let retry = [talk.lines.wrong, talk.lines.ask];
+        assert_eq!(talk.key(key), [Output::StopPlaying, play(&retry)]);
         assert_eq!(talk.script.state(), State::Asking { round: 1 });
     }
 }
@@ -234,7 +180,7 @@ fn a_second_wrong_key_is_denied() {
     talk.on(Input::PhraseDone);
     let at = talk.now;
     assert_eq!(talk.key('2'), [Output::Heard(Answer::WrongKey { at })]);
-    assert_eq!(talk.on(Input::Conclude(Close::Denied)), [Output::Play(vec![talk.lines.denied])]);
+    assert_eq!(talk.on(Input::Conclude(Close::Denied)), [play(&[talk.lines.denied])]);
     assert_eq!(talk.on(Input::PhraseDone), [Output::Done]);
 }
 
@@ -245,7 +191,7 @@ fn when_nobody_concludes_within_two_seconds_it_says_sorry() {
     talk.pass(1_999);
     assert_eq!(talk.on(Input::Lapsed), []);
     talk.pass(1);
-    assert_eq!(talk.on(Input::Lapsed), [Output::Play(vec![talk.lines.sorry])]);
+    assert_eq!(talk.on(Input::Lapsed), [play(&[talk.lines.sorry])]);
     assert_eq!(talk.on(Input::Conclude(Close::Thanks)), []);
     assert_eq!(talk.on(Input::PhraseDone), [Output::Done]);
 }
@@ -265,8 +211,8 @@ fn an_answer_is_heard_once() {
 #[test]
 fn a_question_that_became_void_is_closed_at_once() {
     let mut talk = Talk::asking();
-    let sorry = vec![talk.lines.sorry];
-    assert_eq!(talk.on(Input::Conclude(Close::Sorry)), [Output::StopPlaying, Output::Play(sorry)]);
+    let sorry = [talk.lines.sorry];
+    assert_eq!(talk.on(Input::Conclude(Close::Sorry)), [Output::StopPlaying, play(&sorry)]);
     assert_eq!(talk.on(Input::PhraseDone), [Output::Done]);
     assert_eq!(Talk::new().on(Input::Conclude(Close::Sorry)), []);
 }
@@ -279,4 +225,50 @@ fn a_lapse_that_is_early_or_not_awaited_changes_nothing() {
     let mut talk = Talk::asking();
     assert_eq!(talk.on(Input::Lapsed), []);
     assert_eq!(talk.script.state(), State::Asking { round: 1 });
+}
+
+#[test]
+fn a_zero_outlives_a_repetition_until_the_ask_is_heard_again() {
+    let mut talk = Talk::listening();
+    talk.key('0');
+    assert_eq!(talk.key('*'), [play(&[talk.lines.ask])]);
+    let at = talk.now;
+    assert_eq!(talk.key('#'), [Output::StopPlaying, Output::Heard(Answer::FraudReported { at })]);
+}
+
+#[test]
+fn star_repeats_the_ask_three_times_and_counts_as_no_wrong_key() {
+    let mut talk = Talk::asking();
+    for _ in 0..3 {
+        assert_eq!(talk.key('*'), [Output::StopPlaying, play(&[talk.lines.ask])]);
+        assert_eq!(talk.script.state(), State::Asking { round: 1 });
+    }
+    assert_eq!(talk.key('*'), [Output::Note(Note::NoRepeatsLeft)]);
+    talk.on(Input::PhraseDone);
+    assert_eq!(talk.key('*'), [Output::Note(Note::NoRepeatsLeft)]);
+    talk.key('7');
+    let at = talk.now;
+    assert_eq!(talk.key('#'), [Output::StopPlaying, Output::Heard(Answer::Confirmed { at })]);
+}
+
+#[test]
+fn star_in_the_greeting_is_too_early() {
+    let mut talk = Talk::new();
+    talk.on(Input::Answered);
+    assert_eq!(talk.key('*'), [Output::Note(Note::KeyTooEarly)]);
+}
+
+#[test]
+fn whoever_needs_more_time_is_asked_until_somebody_ends_it() {
+    let mut talk = Talk::heard_out(Settings::default().accessible(), Question::Confirm);
+    for _ in 0..300 {
+        let until = talk.now + Duration::from_secs(20);
+        assert_eq!(talk.script.deadline(), Some((until, Timer::Listening)));
+        assert!(matches!(talk.lapse()[..], [Output::Play(_)]));
+        assert!(matches!(talk.key('*')[..], [Output::StopPlaying, Output::Play(_)]));
+        talk.on(Input::PhraseDone);
+    }
+    let slow = Duration::from_millis(720);
+    let out = talk.on(Input::Conclude(Close::Goodbye));
+    assert_eq!(out, [Output::Play(vec![Line::plain(talk.lines.goodbye, slow)])]);
 }
