@@ -73,8 +73,13 @@ mod store {
         Answer { key, fingerprint: [9; 32], bytes: bytes.to_vec(), expires: at(100) }
     }
 
-    fn counter(key: &str, window: u64, add: u64) -> Counter {
-        Counter { key: key.to_owned(), window: Duration::from_secs(window), add }
+    fn counter(key: &str, window: u64, add: i64) -> Counter {
+        Counter { key: key.to_owned(), window: Duration::from_secs(window), add, most: None }
+    }
+
+    async fn counted(store: &Store, secs: u64, counters: &[Counter]) -> Vec<u64> {
+        let tally = store.tally(at(secs), counters).await.unwrap();
+        tally.counts.iter().map(|count| count.counted).collect()
     }
 
     fn names(claimed: &Claimed) -> Vec<&str> {
@@ -138,6 +143,8 @@ mod store {
         a_foreign_cursor_is_refused,
         a_tally_counts_within_its_window,
         a_tally_of_nothing_only_reads,
+        a_tally_can_take_back_what_it_counted_and_no_more,
+        a_tally_that_would_pass_a_limit_counts_nothing,
         a_tally_is_exact_in_parallel,
     ];
 
@@ -540,28 +547,57 @@ mod store {
     }
 
     async fn a_tally_counts_within_its_window(store: Store) {
-        let count = async |secs, add| store.tally(at(secs), &[counter("k", 120, add)]).await;
-        assert_eq!(count(0, 2).await, Ok(vec![2]), "this call included");
-        assert_eq!(count(60, 1).await, Ok(vec![3]));
-        assert_eq!(count(119, 1).await, Ok(vec![4]));
-        assert_eq!(count(130, 1).await, Ok(vec![3]), "the first two have left");
-        assert_eq!(count(190, 0).await, Ok(vec![2]));
-        assert_eq!(count(260, 0).await, Ok(vec![0]));
+        let count = async |secs, add| counted(&store, secs, &[counter("k", 120, add)]).await;
+        assert_eq!(count(0, 2).await, [2], "this call included");
+        assert_eq!(count(60, 1).await, [3]);
+        assert_eq!(count(119, 1).await, [4]);
+        assert_eq!(count(130, 1).await, [3], "the first two have left");
+        assert_eq!(count(190, 0).await, [2]);
+        assert_eq!(count(260, 0).await, [0]);
         let keys = [counter("k", 60, 1), counter("j", 120, 5), counter("k", 60, 1)];
-        assert_eq!(store.tally(at(300), &keys).await, Ok(vec![1, 5, 2]), "in their order");
+        assert_eq!(counted(&store, 300, &keys).await, [1, 5, 2], "in their order");
         claim(&store, 1_000, "a").await;
-        assert_eq!(store.tally(at(1_000), &keys).await, Ok(vec![1, 5, 2]), "and pruned");
-        assert_eq!(store.tally(at(1_000), &[]).await, Ok(vec![]));
+        assert_eq!(counted(&store, 1_000, &keys).await, [1, 5, 2], "and pruned");
+        assert_eq!(counted(&store, 1_000, &[]).await, [0; 0]);
     }
 
     async fn a_tally_of_nothing_only_reads(store: Store) {
         let read = [counter("k", 60, 0)];
-        assert_eq!(store.tally(at(0), &read).await, Ok(vec![0]));
-        store.tally(at(0), &[counter("k", 60, 3)]).await.unwrap();
-        assert_eq!(store.tally(at(1), &read).await, Ok(vec![3]));
-        assert_eq!(store.tally(at(1), &read).await, Ok(vec![3]));
-        let mixed = [counter("k", 60, 0), counter("k", 60, u64::MAX)];
-        assert_eq!(store.tally(at(1), &mixed).await, Ok(vec![3, u64::MAX]), "it saturates");
+        assert_eq!(counted(&store, 0, &read).await, [0]);
+        assert_eq!(counted(&store, 0, &[counter("k", 60, 3)]).await, [3]);
+        assert_eq!(counted(&store, 1, &read).await, [3]);
+        assert_eq!(counted(&store, 1, &read).await, [3]);
+    }
+
+    async fn a_tally_can_take_back_what_it_counted_and_no_more(store: Store) {
+        assert_eq!(counted(&store, 0, &[counter("k", 60, 3)]).await, [3]);
+        assert_eq!(counted(&store, 1, &[counter("k", 60, -2)]).await, [1]);
+        assert_eq!(counted(&store, 2, &[counter("k", 60, -2)]).await, [0]);
+        assert_eq!(counted(&store, 3, &[counter("k", 60, 1)]).await, [1]);
+    }
+
+    async fn a_tally_that_would_pass_a_limit_counts_nothing(store: Store) {
+        let limited = |key, add, most| Counter { most: Some(most), ..counter(key, 120, add) };
+        let both = [limited("k", 1, 2), limited("j", 2, 9)];
+        assert_eq!(counted(&store, 0, &both).await, [1, 2]);
+        assert_eq!(counted(&store, 60, &both).await, [2, 4]);
+        let refused = store.tally(at(70), &both).await.unwrap();
+        assert!(!refused.granted);
+        let [k, j] = refused.counts[..] else { panic!("two counters") };
+        assert_eq!((k.counted, j.counted), (2, 4), "neither was counted");
+        assert_eq!((k.room_at, j.room_at), (Some(at(130)), Some(at(70))));
+        let before = store.tally(at(129), &both).await.unwrap();
+        assert!(!before.granted);
+        assert_eq!(counted(&store, 130, &both).await, [2, 4], "when it said that there is room");
+        // More than the limit can never be counted, and a counter that is full stands against others only.
+        let never = store.tally(at(131), &[limited("j", 10, 9)]).await.unwrap();
+        assert_eq!((never.granted, never.counts[0].room_at), (false, None));
+        let one = store.tally(at(131), &[limited("j", 1, 9), limited("k", 0, 1)]).await.unwrap();
+        assert!(!one.granted);
+        // The same counter twice in one call counts twice.
+        let twice = [limited("m", 1, 1), limited("m", 1, 1)];
+        assert!(!store.tally(at(131), &twice).await.unwrap().granted);
+        assert_eq!(counted(&store, 131, &[counter("m", 120, 0)]).await, [0]);
     }
 
     async fn a_tally_is_exact_in_parallel(store: Store) {
@@ -569,16 +605,27 @@ mod store {
             .map(|_| {
                 let store = store.clone();
                 tokio::spawn(async move {
-                    store.tally(at(0), &[counter("k", 60, 1), counter("j", 60, 2)]).await.unwrap()
+                    let limited = Counter { most: Some(40), ..counter("k", 60, 1) };
+                    store.tally(at(0), &[limited, counter("j", 60, 2)]).await.unwrap()
                 })
             })
             .collect();
-        let mut told = BTreeSet::new();
-        for counts in calls {
-            told.insert(counts.await.unwrap());
+        let (mut told, mut refused) = (BTreeSet::new(), 0);
+        for tally in calls {
+            let tally = tally.await.unwrap();
+            if tally.granted {
+                told.insert(tally.counts.iter().map(|count| count.counted).collect::<Vec<_>>());
+            } else {
+                refused += 1;
+            }
         }
-        let expected: BTreeSet<_> = (1..=100).map(|n| vec![n, 2 * n]).collect();
-        assert_eq!(told, expected, "every count is told once");
+        let expected: BTreeSet<_> = (1..=40).map(|n| vec![n, 2 * n]).collect();
+        assert_eq!(
+            (told, refused),
+            (expected, 60),
+            "every count is told once, and the rest refused"
+        );
+        assert_eq!(counted(&store, 0, &[counter("j", 60, 0)]).await, [80]);
     }
 
     fn open(dir: &Path) -> Store {
@@ -688,8 +735,8 @@ mod store {
     }
 
     fn some_verb() -> impl Strategy<Value = Verb> {
-        let counter =
-            (name(), 1..40_u64, 0..3_u64).prop_map(|(key, window, add)| counter(&key, window, add));
+        let counter = (name(), 1..40_u64, -2..3_i64, prop::option::of(0..9_u64))
+            .prop_map(|(key, window, add, most)| Counter { most, ..counter(&key, window, add) });
         let cursor = prop::option::of((soon(), name()))
             .prop_map(|at| at.map(|(at, id)| format!("{:x}.{id}", at.as_micros())));
         let query =

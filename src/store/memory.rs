@@ -4,13 +4,14 @@
 //! the other (`tests/store.rs` compares them under random commits).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::leases::Leases;
 use super::window::{self, Buckets};
 use super::{
     Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given, ListQuery,
-    Listed, Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored, WAKE_RETRY,
+    Listed, Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored, Tally, WAKE_RETRY,
 };
 use crate::ambient::Timestamp;
 
@@ -62,9 +63,8 @@ impl Memory {
         self.state().claim(now, owner, limit)
     }
 
-    pub(super) fn tally(&self, now: Timestamp, counters: &[Counter]) -> Vec<u64> {
-        let mut state = self.state();
-        counters.iter().map(|counter| state.count(now, counter)).collect()
+    pub(super) fn tally(&self, now: Timestamp, counters: &[Counter]) -> Tally {
+        self.state().tally(now, counters)
     }
 
     pub(super) fn find(&self, alias: &str) -> Vec<String> {
@@ -286,19 +286,16 @@ impl State {
         }
     }
 
-    fn count(&mut self, now: Timestamp, counter: &Counter) -> u64 {
-        let span = window::micros(counter.window);
-        let key = (counter.key.clone(), span);
-        if counter.add == 0 {
-            let mut buckets = self.counters.get(&key).cloned().unwrap_or_default();
-            return window::count(&mut buckets, span, now, 0);
+    fn tally(&mut self, now: Timestamp, counters: &[Counter]) -> Tally {
+        let load = |key: &str, span| {
+            Ok(self.counters.get(&(key.to_owned(), span)).cloned().unwrap_or_default())
+        };
+        let Ok((tally, rows)): Result<_, Infallible> = window::tally(now, counters, load);
+        for window::Row { key, span, former, buckets, .. } in rows {
+            self.counter_expiry.remove(&(former, key.clone(), span));
+            self.counter_expiry.insert((window::expiry(&buckets, span), key.clone(), span));
+            self.counters.insert((key, span), buckets);
         }
-        let buckets = self.counters.entry(key).or_default();
-        let former = window::expiry(buckets, span);
-        let counted = window::count(buckets, span, now, counter.add);
-        let expires = window::expiry(buckets, span);
-        self.counter_expiry.remove(&(former, counter.key.clone(), span));
-        self.counter_expiry.insert((expires, counter.key.clone(), span));
-        counted
+        tally
     }
 }

@@ -6,7 +6,7 @@
 //! | [`answered`](Store::answered) | what a request that is repeated was answered |
 //! | [`commit`](Store::commit) | a record if its version matches, its one wake-up, its effects, index rows |
 //! | [`claim`](Store::claim) | the effects and wake-ups that are due, leased to one owner |
-//! | [`tally`](Store::tally) | counts in sliding windows, reserved as they are read |
+//! | [`tally`](Store::tally) | counts in sliding windows, reserved together or not at all |
 //! | [`find`](Store::find) | which records an alias may mean |
 //! | [`list`](Store::list) | the records of a group, newest first |
 //!
@@ -136,19 +136,15 @@ impl Store {
         }
     }
 
-    /// Adds to every counter and returns, in their order, how much each has counted in its
-    /// window up to `now`, this call included. Counters that add nothing are only read.
+    /// Adds to every counter, or, where one would pass its limit, to none; and tells, in their order,
+    /// how much each has counted in its window up to `now`. Counters that add nothing are only read.
     ///
     /// A count is never too low; it is too high by what happened in at most one twelfth of a
     /// window before it. A limit may so refuse a little early, and is never passed.
     ///
     /// # Errors
     /// When the backend fails.
-    pub async fn tally(
-        &self,
-        now: Timestamp,
-        counters: &[Counter],
-    ) -> Result<Vec<u64>, StoreError> {
+    pub async fn tally(&self, now: Timestamp, counters: &[Counter]) -> Result<Tally, StoreError> {
         match &self.0 {
             Backend::Memory(memory) => Ok(memory.tally(now, counters)),
             Backend::Embedded(embedded) => embedded.tally(now, counters).await,
@@ -379,8 +375,30 @@ pub struct Counter {
     pub key: String,
     /// How far back it counts.
     pub window: Duration,
-    /// How much this call adds.
-    pub add: u64,
+    /// How much this call adds; what is below zero is taken back of what was counted last.
+    pub add: i64,
+    /// How much it may hold with this call; more stands against the whole tally.
+    pub most: Option<u64>,
+}
+
+/// What became of a tally.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Tally {
+    /// Whether all of it was counted. If not, nothing was.
+    pub granted: bool,
+    /// The counters, in their order.
+    pub counts: Vec<Count>,
+}
+
+/// What a counter holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// How much, with this call where it was granted.
+    pub counted: u64,
+    /// When there is room for what this call adds: `now` where its limit does not stand against it,
+    /// and `None` where there never is, because that is more than the limit.
+    pub room_at: Option<Timestamp>,
 }
 
 /// Which records to list.

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::{Count, Counter, Tally};
 use crate::ambient::Timestamp;
 
 /// How many sub-buckets a window is cut into: what a count may be too high by, against the
@@ -26,10 +27,21 @@ fn part(window: u64) -> u64 {
     window.div_ceil(PARTS).max(1)
 }
 
-/// Counts `add` at `now`, drops the sub-buckets that have left the window, and returns the sum.
-pub(super) fn count(buckets: &mut Buckets, window: u64, now: Timestamp, add: u64) -> u64 {
+/// What was counted in the window up to `now`.
+fn sum(buckets: &Buckets, window: u64, now: Timestamp) -> u64 {
+    let oldest = (now.as_micros() / part(window)).saturating_sub(PARTS);
+    let within = buckets.iter().filter(|(at, _)| *at >= oldest);
+    within.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
+/// Counts `add` at `now`, and drops the sub-buckets that have left the window.
+fn count(buckets: &mut Buckets, window: u64, now: Timestamp, add: i64) {
     let index = now.as_micros() / part(window);
     buckets.retain(|(at, _)| *at >= index.saturating_sub(PARTS));
+    if add < 0 {
+        return take_back(buckets, add.unsigned_abs());
+    }
+    let add = add.unsigned_abs();
     if add > 0 {
         // Not always at the end: the clocks of two nodes differ a little.
         match buckets.binary_search_by_key(&index, |(at, _)| *at) {
@@ -41,7 +53,89 @@ pub(super) fn count(buckets: &mut Buckets, window: u64, now: Timestamp, add: u64
             Err(place) => buckets.insert(place, (index, add)),
         }
     }
-    buckets.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
+/// Takes back what was counted, the latest first: the counter is then never lower than the truth
+/// for longer than the rest of its window.
+fn take_back(buckets: &mut Buckets, mut amount: u64) {
+    for (_, count) in buckets.iter_mut().rev() {
+        let taken = amount.min(*count);
+        *count -= taken;
+        amount -= taken;
+    }
+    buckets.retain(|(_, count)| *count > 0);
+}
+
+/// When `add` more would not pass `most` any longer, if nothing else is counted until then. `None`:
+/// never.
+fn room_at(
+    buckets: &Buckets,
+    window: u64,
+    now: Timestamp,
+    add: u64,
+    most: u64,
+) -> Option<Timestamp> {
+    let mut sum = sum(buckets, window, now);
+    if sum.saturating_add(add) <= most {
+        return Some(now);
+    }
+    for (index, count) in buckets {
+        sum = sum.saturating_sub(*count);
+        if sum.saturating_add(add) <= most {
+            let leaves = index.saturating_add(PARTS + 1).saturating_mul(part(window));
+            return Some(Timestamp::from_micros(leaves));
+        }
+    }
+    None
+}
+
+/// A counter that a tally has changed.
+pub(super) struct Row {
+    pub(super) key: String,
+    pub(super) span: u64,
+    /// When what was there before would have expired.
+    pub(super) former: Timestamp,
+    pub(super) buckets: Buckets,
+    changed: bool,
+}
+
+/// Counts, over rows as `load` gives them: the answer, and what must be written for it. Nothing is
+/// written where a limit stands against it.
+pub(super) fn tally<E>(
+    now: Timestamp,
+    counters: &[Counter],
+    mut load: impl FnMut(&str, u64) -> Result<Buckets, E>,
+) -> Result<(Tally, Vec<Row>), E> {
+    let mut rows: Vec<Row> = Vec::new();
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut granted = true;
+    for counter in counters {
+        let span = micros(counter.window);
+        let known = rows.iter().position(|row| row.key == counter.key && row.span == span);
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let buckets = load(&counter.key, span)?;
+                let former = expiry(&buckets, span);
+                let key = counter.key.clone();
+                rows.push(Row { key, span, former, buckets, changed: false });
+                rows.len() - 1
+            }
+        };
+        let Some(row) = rows.get_mut(place) else { continue };
+        let add = u64::try_from(counter.add).unwrap_or(0);
+        let most = counter.most.unwrap_or(u64::MAX);
+        let counted = sum(&row.buckets, span, now);
+        let room_at = room_at(&row.buckets, span, now, add, most);
+        granted &= room_at == Some(now);
+        before.push(Count { counted, room_at });
+        count(&mut row.buckets, span, now, counter.add);
+        row.changed |= counter.add != 0;
+        after.push(Count { counted: sum(&row.buckets, span, now), room_at });
+    }
+    rows.retain(|row| granted && row.changed);
+    let counts = if granted { after } else { before };
+    Ok((Tally { granted, counts }, rows))
 }
 
 /// When the last of the sub-buckets has left the window.
@@ -63,7 +157,8 @@ mod tests {
         for step in 0..5_000_u64 {
             now += step * 7_919 % 53;
             past.push(now);
-            let counted = count(&mut buckets, window, Timestamp::from_micros(now), 1);
+            count(&mut buckets, window, Timestamp::from_micros(now), 1);
+            let counted = sum(&buckets, window, Timestamp::from_micros(now));
             let within = |span: u64| past.iter().filter(|at| **at + span > now).count() as u64;
             assert!(counted >= within(window), "{counted} at {now}");
             assert!(counted <= within(window + window / PARTS), "{counted} at {now}");
@@ -78,8 +173,40 @@ mod tests {
             count(&mut buckets, window, Timestamp::from_secs(9_999), 3);
             let end = expiry(&buckets, window);
             let before = Timestamp::from_micros(end.as_micros() - 1);
-            assert_eq!(count(&mut buckets.clone(), window, before, 0), 3);
-            assert_eq!(count(&mut buckets, window, end, 0), 0);
+            assert_eq!(sum(&buckets, window, before), 3);
+            assert_eq!(sum(&buckets, window, end), 0);
         }
+    }
+
+    #[test]
+    fn there_is_room_when_it_says_and_not_a_moment_before() {
+        let (window, most) = (1_200, 20);
+        let mut buckets = Buckets::new();
+        let mut now = 1_000_000;
+        for step in 0..2_000_u64 {
+            now += step * 7_919 % 90;
+            let at = room_at(&buckets, window, Timestamp::from_micros(now), 3, most).unwrap();
+            assert!(sum(&buckets, window, at) + 3 <= most);
+            if at > Timestamp::from_micros(now) {
+                let before = Timestamp::from_micros(at.as_micros() - 1);
+                assert!(sum(&buckets, window, before) + 3 > most);
+            } else {
+                count(&mut buckets, window, Timestamp::from_micros(now), 3);
+            }
+        }
+        assert_eq!(room_at(&buckets, window, Timestamp::from_micros(now), 21, most), None);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_never_more_than_was_counted() {
+        let mut buckets = Buckets::new();
+        let at = Timestamp::from_secs;
+        count(&mut buckets, 120_000_000, at(1_000), 2);
+        count(&mut buckets, 120_000_000, at(1_060), 1);
+        count(&mut buckets, 120_000_000, at(1_061), -2);
+        assert_eq!(sum(&buckets, 120_000_000, at(1_061)), 1, "the latest first");
+        count(&mut buckets, 120_000_000, at(1_062), -9);
+        assert_eq!(sum(&buckets, 120_000_000, at(1_062)), 0);
+        assert!(buckets.is_empty());
     }
 }

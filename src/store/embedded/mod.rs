@@ -26,7 +26,7 @@ use self::tables::Tables;
 use super::leases::Leases;
 use super::{
     Claimed, Commit, Committed, Counter, Given, ListQuery, OpenError, Owner, Page, SCHEMA,
-    StoreError, Stored,
+    StoreError, Stored, Tally,
 };
 use crate::ambient::Timestamp;
 
@@ -128,7 +128,7 @@ impl Embedded {
         &self,
         now: Timestamp,
         counters: &[Counter],
-    ) -> Result<Vec<u64>, StoreError> {
+    ) -> Result<Tally, StoreError> {
         if counters.iter().all(|counter| counter.add == 0) {
             return self.0.file.read(|transaction| tables::peek(transaction, now, counters));
         }
@@ -194,7 +194,7 @@ impl OpenFile {
 enum Job {
     Commit(Box<Commit>, Slot<Committed>),
     Claim(Timestamp, Owner, usize, Slot<Claimed>),
-    Tally(Timestamp, Vec<Counter>, Slot<Vec<u64>>),
+    Tally(Timestamp, Vec<Counter>, Slot<Tally>),
 }
 
 /// Where a job's answer waits until it is durable.

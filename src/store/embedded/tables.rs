@@ -13,7 +13,7 @@ use crate::store::window::{self, Buckets};
 use crate::store::{
     Alias, Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given,
     ListQuery, Listed, Owner, PAGE_MOST, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored,
-    WAKE_RETRY,
+    Tally, WAKE_RETRY,
 };
 
 /// How many expired answers are removed for each one added.
@@ -384,26 +384,21 @@ impl<'t> Tables<'t> {
         &mut self,
         now: Timestamp,
         counters: &[Counter],
-    ) -> Result<Outcome<Vec<u64>>, Error> {
-        let answer =
-            counters.iter().map(|counter| self.count(now, counter)).collect::<Result<_, _>>()?;
-        Ok(Outcome { answer, wrote: counters.iter().any(|counter| counter.add > 0) })
-    }
-
-    fn count(&mut self, now: Timestamp, counter: &Counter) -> Result<u64, Error> {
-        let span = window::micros(counter.window);
-        let key = (counter.key.as_str(), span);
-        let mut buckets = self.counters.get(key)?.map(|row| row.value()).unwrap_or_default();
-        if counter.add == 0 {
-            return Ok(window::count(&mut buckets, span, now, 0));
+    ) -> Result<Outcome<Tally>, Error> {
+        let load = |key: &str, span| {
+            Ok::<_, Error>(
+                self.counters.get((key, span))?.map(|row| row.value()).unwrap_or_default(),
+            )
+        };
+        let (answer, rows) = window::tally(now, counters, load)?;
+        let wrote = !rows.is_empty();
+        for window::Row { key, span, former, buckets, .. } in rows {
+            let expires = window::expiry(&buckets, span);
+            self.counters.insert((key.as_str(), span), &buckets)?;
+            self.counter_expiry.remove((former.as_micros(), key.as_str(), span))?;
+            self.counter_expiry.insert((expires.as_micros(), key.as_str(), span), ())?;
         }
-        let former = window::expiry(&buckets, span);
-        let counted = window::count(&mut buckets, span, now, counter.add);
-        let expires = window::expiry(&buckets, span);
-        self.counters.insert(key, &buckets)?;
-        self.counter_expiry.remove((former.as_micros(), counter.key.as_str(), span))?;
-        self.counter_expiry.insert((expires.as_micros(), counter.key.as_str(), span), ())?;
-        Ok(counted)
+        Ok(Outcome { answer, wrote })
     }
 }
 
@@ -481,17 +476,12 @@ pub(super) fn peek(
     transaction: &ReadTransaction,
     now: Timestamp,
     counters: &[Counter],
-) -> Result<Vec<u64>, Error> {
+) -> Result<Tally, Error> {
     let table = transaction.open_table(COUNTERS)?;
-    counters
-        .iter()
-        .map(|counter| {
-            let span = window::micros(counter.window);
-            let row = table.get((counter.key.as_str(), span))?;
-            let mut buckets = row.map(|row| row.value()).unwrap_or_default();
-            Ok(window::count(&mut buckets, span, now, 0))
-        })
-        .collect()
+    let load = |key: &str, span| {
+        Ok::<_, Error>(table.get((key, span))?.map(|row| row.value()).unwrap_or_default())
+    };
+    Ok(window::tally(now, counters, load)?.0)
 }
 
 /// The answer to a claim that has nothing to write; `None` when it has.

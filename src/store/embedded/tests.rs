@@ -54,8 +54,9 @@ async fn a_reopened_file_keeps_everything() {
     };
     let all = Commit { queue: vec![queued], aliases: vec![alias], ..answered.clone() };
     assert_eq!(store.commit(all).await, Ok(Committed::Yes));
-    let counter = [Counter { key: "k".into(), window: Duration::from_secs(60), add: 3 }];
-    assert_eq!(store.tally(at(0), &counter).await, Ok(vec![3]));
+    let counter =
+        [Counter { key: "k".into(), window: Duration::from_secs(60), add: 3, most: None }];
+    assert_eq!(store.tally(at(0), &counter).await.unwrap().counts[0].counted, 3);
     drop(store);
 
     let store = open(dir.path());
@@ -63,7 +64,7 @@ async fn a_reopened_file_keeps_everything() {
     assert_eq!(store.find("alias").await.unwrap(), ["v1"]);
     let list = ListQuery { group: "acme".into(), limit: 9, ..ListQuery::default() };
     assert_eq!(store.list(&list).await.unwrap().rows.len(), 1);
-    assert_eq!(store.tally(at(1), &counter).await, Ok(vec![6]));
+    assert_eq!(store.tally(at(1), &counter).await.unwrap().counts[0].counted, 6);
     let given = Committed::Answered { fingerprint: [9; 32], bytes: b"kept".to_vec() };
     assert_eq!(store.commit(answered).await, Ok(given));
     let claimed = store.claim(at(7), &Owner::new("b"), 9).await.unwrap();
