@@ -16,6 +16,7 @@
 mod address;
 mod carriers;
 mod complaint;
+mod limits;
 mod network;
 mod pem;
 mod raw;
@@ -188,7 +189,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let secret = network::store_secret(reader, written);
     let texts = texts::texts(reader, &written.texts);
     let (tenants, keys) =
-        tenants::tenants(reader, &written.tenants, &server.api_listen, &call.calling);
+        tenants::tenants(reader, written, &server.api_listen, &call.calling);
     tenants::unreached(reader, &written.tenants, &tenants, &routes);
     let samples = texts::samples(reader, &texts, written, &tenants);
     let public_url = server.public_url.map(|url| url.value.url);

@@ -9,6 +9,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::verify::Verification;
+use crate::verify::limits::Limited;
 use crate::verify::signal::Because;
 use crate::voice;
 use crate::voice::Quality;
@@ -29,6 +30,15 @@ pub enum Event<'a> {
         verification: &'a Verification,
         /// Why.
         because: Because,
+    },
+    /// A limit stands against a start, or would if it did more than count.
+    Limited {
+        /// Whose limit.
+        tenant: &'a str,
+        /// Which.
+        limited: &'a Limited,
+        /// Whether the start was refused.
+        enforced: bool,
     },
     /// A leg saw something odd.
     Noted {
@@ -205,6 +215,12 @@ pub fn observe(event: &Event<'_>) {
             tracing::warn!(event, tries, failure, "event not delivered");
             counter!("octothorpe_webhooks_total", "outcome" => "failed").increment(1);
         }
+        Event::Limited { tenant, limited, enforced } => {
+            let (by, rate) = (limited.by.as_str(), limited.rate);
+            tracing::warn!(tenant, by, %rate, counted = limited.counted, enforced, "limit");
+            let outcome = if *enforced { "refused" } else { "recorded" };
+            counter!("octothorpe_limited_total", "by" => by, "outcome" => outcome).increment(1);
+        }
         Event::Fault { doing, error } => {
             tracing::error!(doing, %error, "fault");
             counter!("octothorpe_faults_total").increment(1);
@@ -330,6 +346,7 @@ fn describe() {
     for (name, what) in [
         ("octothorpe_verifications_started_total", "Verifications started."),
         ("octothorpe_verifications_settled_total", "Verifications settled, by verdict."),
+        ("octothorpe_limited_total", "Starts that a limit refused, or would refuse."),
         ("octothorpe_signals_ignored_total", "Signals that changed nothing."),
         ("octothorpe_notes_total", "Oddities that calls saw and coped with."),
         ("octothorpe_sip_stray_total", "SIP messages that belong to no call, by source and kind."),

@@ -24,11 +24,25 @@ pub(super) struct Raw {
     pub(super) sip: Sip,
     pub(super) call: Call,
     pub(super) log: Log,
+    pub(super) limits: Limits,
     pub(super) trunks: Vec<Spanned<Trunk>>,
     pub(super) carriers: Vec<Spanned<Carrier>>,
     pub(super) routes: Vec<Spanned<Route>>,
     pub(super) tenants: Vec<Spanned<Tenant>>,
     pub(super) texts: BTreeMap<String, BTreeMap<String, Spanned<String>>>,
+}
+
+/// Each a list of rates, as `["5/10m", "10/h"]`; an empty list is no limit.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Limits {
+    pub(super) number: Option<Vec<Spanned<String>>>,
+    pub(super) subject: Option<Vec<Spanned<String>>>,
+    pub(super) client_ip: Option<Vec<Spanned<String>>>,
+    pub(super) prefix: Option<Vec<Spanned<String>>>,
+    pub(super) country: Option<Vec<Spanned<String>>>,
+    pub(super) tenant: Option<Vec<Spanned<String>>>,
+    pub(super) record_only: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -295,6 +309,7 @@ pub(super) struct Tenant {
     pub(super) never_ask_line: bool,
     pub(super) otp_domain: Option<Spanned<String>>,
     pub(super) android_hash: Option<Spanned<String>>,
+    pub(super) limits: Limits,
     pub(super) test: bool,
 }
 

@@ -12,12 +12,14 @@ use zeroize::Zeroizing;
 
 use super::address::{is_private, shown, web};
 use super::complaint::{did_you_mean, quoted};
+use super::limits::limits;
 use super::raw;
 use super::reader::{At, Reader};
 use super::routing::{names, secret, table_of, warn_of_literal};
 use super::{KeyOrigin, LAB_KEY, SecretSource};
 use crate::gateway::settings::{ApiKey, Calling, Endpoint, Tenant, Texting, WebhookSecret};
 use crate::verify::code::{LONGEST, SHORTEST};
+use crate::verify::limits::Limits;
 use crate::verify::number::Country;
 use crate::verify::policy::Rules;
 use crate::verify::request::{Brand, Channel};
@@ -46,10 +48,11 @@ static COUNTRIES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
 
 pub(super) fn tenants(
     reader: &mut Reader<'_>,
-    written: &[Spanned<raw::Tenant>],
+    file: &raw::Raw,
     api_listen: &At<SocketAddr>,
     calling: &Calling,
 ) -> (Vec<Tenant>, Vec<KeyOrigin>) {
+    let written = &file.tenants;
     if written.is_empty() {
         let message = "there is no [[tenants]] entry, so nobody may ask: write one with name, \
                        api_keys and voice_countries (`octothorpe key new` prints the lines)";
@@ -61,9 +64,11 @@ pub(super) fn tenants(
         .iter()
         .enumerate()
         .map(|(i, tenant)| {
-            let mut one = one_tenant(reader, i, tenant, api_listen, &mut origins);
-            one.calling = calls(reader, i, tenant.get_ref(), calling);
-            one
+            let own = one_tenant(reader, i, tenant, api_listen, &mut origins);
+            let key = format!("tenants[{i}].limits");
+            let limits = limits(reader, &file.limits, Some((&key, &tenant.get_ref().limits)));
+            let calling = calls(reader, i, tenant.get_ref(), calling);
+            Tenant { limits, calling, ..own }
         })
         .collect();
     (tenants, origins)
@@ -123,6 +128,7 @@ fn one_tenant(
         name,
         keys,
         rules: Rules { voice_countries, sms_countries },
+        limits: Limits::default(),
         locale: locale(reader, i, tenant),
         brand: brand(reader, i, tenant),
         webhooks,

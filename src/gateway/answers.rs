@@ -81,7 +81,7 @@ impl Gateway {
         Ok(match self.apply(id, guess, Some(answering)).await? {
             None => None,
             Some(Applied::Moved(next)) => {
-                Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone() })
+                Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone(), left: None })
             }
             Some(Applied::Ignored(_, Because::NoCode)) => return Err(CheckError::NoCode),
             Some(Applied::Ignored(same, _)) => {
@@ -142,7 +142,7 @@ impl Gateway {
         Ok(match self.apply(id, signal, Some(answering)).await? {
             None => None,
             Some(Applied::Moved(next)) => {
-                Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone() })
+                Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone(), left: None })
             }
             Some(Applied::Ignored(same, because)) => {
                 // Another request of the same key may have been faster.

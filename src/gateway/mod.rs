@@ -16,6 +16,7 @@ mod engine;
 mod hands;
 mod hub;
 mod identity;
+mod limits;
 mod line;
 mod orders;
 mod ports;
@@ -56,10 +57,11 @@ use crate::store::{
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{AttemptNo, AttemptState};
 use crate::verify::code::{Binding, Code, Expected, Pin, Shown, Vault};
+use crate::verify::limits::{Left, Limited};
 use crate::verify::policy::{self, Refusal, Rules};
 use crate::verify::request::{Channel, Mode, Request, Way};
 use crate::verify::route::{NoRoute, Route, Table};
-use crate::verify::signal::{Because, By, Effect, Signal};
+use crate::verify::signal::{Because, By, Effect, Signal, Status};
 use crate::verify::{Birth, Step, Verification, VerificationId};
 
 /// How long a repeated request gets the answer of the first.
@@ -163,6 +165,8 @@ pub enum Answered {
         body: Vec<u8>,
         /// The verification it tells of.
         id: VerificationId,
+        /// What is left of the tightest limit, where one was counted against.
+        left: Option<Left>,
     },
     /// It was carried out before; this is the answer of then, byte for byte.
     Replayed {
@@ -189,6 +193,9 @@ pub enum BeginError {
     /// No trunk carries this number.
     #[error(transparent)]
     NoRoute(#[from] NoRoute),
+    /// It was asked too often.
+    #[error(transparent)]
+    Limited(Limited),
     /// This node takes no new verifications now.
     #[error("{0}")]
     NotReady(String),
@@ -291,6 +298,7 @@ impl Gateway {
         let able = |via: &str, way| self.able(&orders, via, way);
         let route = routes.plan(request, &tenant.name, &permit, &able, &mut draws)?;
         self.must_be_willing(tenant, request, &route).await?;
+        let left = self.count_start(now, tenant, request, dry_run).await?;
         let birth = self.birth(tenant, asked, route, id, seed);
         let (next, effects) = match Verification::begin(now, birth) {
             Step::Moved { next, effects } => (next, effects),
@@ -301,7 +309,9 @@ impl Gateway {
         }
         let row = stored_answer(&scope, &answer, &next, now);
         match self.commit(now, None, &next, effects, row).await? {
-            Committed::Yes => Ok(Answered::Fresh { body: (answer.render)(&next), id: next.id }),
+            Committed::Yes => {
+                Ok(Answered::Fresh { body: (answer.render)(&next), id: next.id, left })
+            }
             Committed::Answered { fingerprint, bytes } => Ok(replay(&answer, &fingerprint, &bytes)),
             Committed::Stale { .. } => Err(Fault::Contended(next.id).into()),
         }
@@ -374,7 +384,7 @@ impl Gateway {
         Ok(match self.apply(id, signal, Some(answering)).await? {
             None => None,
             Some(Applied::Moved(next) | Applied::Ignored(next, _)) => {
-                Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone() })
+                Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone(), left: None })
             }
             Some(Applied::Answered { fingerprint, bytes }) => {
                 Some(replay(&answer, &fingerprint, &bytes))
@@ -564,6 +574,9 @@ impl Gateway {
         let committed = self.0.store.commit(commit).await?;
         if committed == Committed::Yes {
             telemetry::observe(&Event::Moved { before, next });
+            if next.status() == Status::Approved {
+                self.count_approval(now, next).await;
+            }
             self.0.hub.announce(&next.id);
             for (effect, duty) in duties {
                 let id = EffectId { record: next.id.to_string(), effect };

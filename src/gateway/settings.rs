@@ -21,6 +21,7 @@ use crate::carrier::{Carrier, Reach, smpp};
 use crate::media::script::FraudKeys;
 use crate::sip::Hop;
 use crate::verify::code;
+use crate::verify::limits::Limits;
 use crate::verify::policy::Rules;
 use crate::verify::request::Brand;
 use crate::verify::route::Table;
@@ -148,6 +149,8 @@ pub struct Tenant {
     pub keys: Vec<ApiKey>,
     /// What it may do.
     pub rules: Rules,
+    /// How often it may start verifications.
+    pub limits: Limits,
     /// The language spoken when a request names none (BCP 47).
     pub locale: String,
     /// The name spoken when a request names none.
@@ -236,6 +239,7 @@ impl Tenant {
             name: name.to_owned(),
             keys: Vec::new(),
             rules: Rules::default(),
+            limits: Limits::default(),
             locale: "en-US".to_owned(),
             brand: None,
             webhooks: Vec::new(),

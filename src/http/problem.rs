@@ -88,6 +88,8 @@ codes! {
         "no route fits this number";
     TooManyChecks = "too_many_checks" TOO_MANY_REQUESTS "Too many wrong codes"
         "no code is compared any more; start another verification";
+    RateLimited = "rate_limited" TOO_MANY_REQUESTS "Asked too often"
+        "wait as long as Retry-After says";
     TooSoon = "too_soon" TOO_MANY_REQUESTS "Too soon for another attempt"
         "wait until next_send_at";
     Internal = "internal" INTERNAL_SERVER_ERROR "Our fault"

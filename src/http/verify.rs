@@ -22,6 +22,7 @@ use super::{App, auth, body, closes, json, query, report, start, written};
 use crate::gateway::resource::{Resource, render, render_checked, render_dry};
 use crate::gateway::settings::Tenant;
 use crate::gateway::{AnswerOf, Answered, BeginError, CheckError, Fault, Idempotency, ResendError};
+use crate::verify::limits::{Left, Limited};
 use crate::verify::policy::Refusal;
 use crate::verify::request::Channel;
 use crate::verify::signal::Reason;
@@ -35,6 +36,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The header that marks the answer of a repeat.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What is left of a limit.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Start a verification
 ///
@@ -410,18 +414,28 @@ pub(super) async fn carried_out<T: Send + 'static>(
 struct Told(VerificationId);
 
 fn answered(status: StatusCode, answered: Answered) -> Result<Response, Problem> {
-    let (body, id, replayed) = match answered {
-        Answered::Fresh { body, id } => (body, id, false),
-        Answered::Replayed { body, id } => (body, id, true),
+    let (body, id, left, replayed) = match answered {
+        Answered::Fresh { body, id, left } => (body, id, left, false),
+        Answered::Replayed { body, id } => (body, id, None, true),
         Answered::Dry { body } => return Ok(written(StatusCode::OK, "application/json", body)),
         Answered::Mismatch => return Err(Problem::new(Code::IdempotencyMismatch)),
     };
     let mut response = written(status, "application/json", body);
     response.extensions_mut().insert(Told(id));
+    if let Some(left) = left.and_then(|left| HeaderValue::try_from(rate_limit(&left)).ok()) {
+        response.headers_mut().insert(RATE_LIMIT, left);
+    }
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// What is left of the limit that is closest to its end (draft-ietf-httpapi-ratelimit-headers): its name, `q`
+/// the quota, `w` its window in seconds, `r` how many are left.
+fn rate_limit(left: &Left) -> String {
+    let Left { by, rate, more } = left;
+    format!("\"{}\";q={};w={};r={more}", by.as_str(), rate.most, rate.window.as_secs())
 }
 
 fn resource(verification: &Verification) -> Response {
@@ -439,11 +453,23 @@ impl From<Refusal> for Problem {
     }
 }
 
+impl From<Limited> for Problem {
+    fn from(limited: Limited) -> Self {
+        let problem = Self::new(Code::RateLimited).because(limited.to_string());
+        // A limit of none never gives way.
+        match limited.wait {
+            Some(wait) => problem.after(wait.as_secs().max(1)),
+            None => problem,
+        }
+    }
+}
+
 impl From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match error {
             BeginError::Refused(refusal) => refusal.into(),
             BeginError::NoRoute(no_route) => Self::new(Code::NoRoute).because(no_route.to_string()),
+            BeginError::Limited(limited) => limited.into(),
             BeginError::NotReady(why) => Self::new(Code::NotReady).because(why),
             BeginError::Fault(ours) => fault(ours),
         }

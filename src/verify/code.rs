@@ -355,6 +355,13 @@ impl Vault {
         BASE64.encode(self.mac(purpose, &[phone.expose(), sender]))
     }
 
+    /// The name of a counter of this tenant for something that nobody may read in the store: a
+    /// number, a person, an address.
+    #[must_use]
+    pub fn counted(&self, tenant: &str, kind: &str, value: &str) -> String {
+        BASE64.encode(self.mac("counted", &[tenant, kind, value]))
+    }
+
     /// What is kept of the fingerprint of a request: a body holds codes and PINs, of which a plain
     /// hash would tell too much.
     #[must_use]

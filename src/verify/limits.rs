@@ -1,0 +1,507 @@
+//! How often: limits per number, person, client address, prefix, country and tenant, in sliding
+//! windows.
+//!
+//! A limit counts either every start, or only those that were not approved: people who sign in are
+//! not slowed down, numbers that nobody answers are. Which counters a start needs is computed by
+//! [`Limits::needs`], counted by whoever keeps them, all together or none, and read by
+//! [`Limits::judge`].
+//!
+//! | by | counts | default |
+//! |---|---|---|
+//! | number | starts | 5 in 10 minutes, 10 an hour, 20 a day |
+//! | subject | unverified | 3 in 10 minutes |
+//! | client address | unverified | 5 an hour, 10 a day |
+//! | prefix (the number without its last four digits) | unverified | 5 an hour, 20 a day |
+//! | country | unverified | 3 an hour, 20 a day; more where people are verified, see [`Most::adaptive`] |
+//! | tenant | starts | 10 a second, 1,000 a day |
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::code::Vault;
+use super::request::Request;
+use crate::ambient::Timestamp;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How many days back the best day is looked for.
+const DAYS: u64 = 14;
+
+/// How many counters of approvals there are for each that adapts.
+const HISTORY: usize = 15;
+
+/// How long a day's count of approvals is kept: until it is no longer one of [`DAYS`].
+const KEPT: Duration = Duration::from_secs(16 * 86_400);
+
+/// What a limit counts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// The number.
+    Number,
+    /// The caller's name for the person.
+    Subject,
+    /// The address that the person signs in from; of IPv6 its /64.
+    ClientIp,
+    /// The number without its last four digits.
+    Prefix,
+    /// The number's country.
+    Country,
+    /// The tenant.
+    Tenant,
+}
+
+impl By {
+    /// All of them, the narrowest first.
+    pub const ALL: [Self; 6] =
+        [Self::Number, Self::Subject, Self::ClientIp, Self::Prefix, Self::Country, Self::Tenant];
+
+    /// Its word in configuration, answers and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Subject => "subject",
+            Self::ClientIp => "client_ip",
+            Self::Prefix => "prefix",
+            Self::Country => "country",
+            Self::Tenant => "tenant",
+        }
+    }
+
+    /// Whether an approval gives back what its start counted.
+    const fn counts_unverified(self) -> bool {
+        match self {
+            Self::Number | Self::Tenant => false,
+            Self::Subject | Self::ClientIp | Self::Prefix | Self::Country => true,
+        }
+    }
+
+    /// Whether more is allowed where many are verified.
+    const fn adapts(self) -> bool {
+        match self {
+            Self::ClientIp | Self::Country => true,
+            Self::Number | Self::Subject | Self::Prefix | Self::Tenant => false,
+        }
+    }
+}
+
+/// So many in so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub most: u64,
+    /// In how long.
+    pub window: Duration,
+}
+
+impl Rate {
+    /// So many in so long.
+    #[must_use]
+    pub const fn new(most: u64, window: Duration) -> Self {
+        Self { most, window }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.window.as_secs();
+        let (count, unit) = match seconds {
+            s if s % 86_400 == 0 => (s / 86_400, "d"),
+            s if s % 3_600 == 0 => (s / 3_600, "h"),
+            s if s % 60 == 0 => (s / 60, "m"),
+            s => (s, "s"),
+        };
+        if count == 1 {
+            write!(f, "{}/{unit}", self.most)
+        } else {
+            write!(f, "{}/{count}{unit}", self.most)
+        }
+    }
+}
+
+/// Why a text is no rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "write how many in how long, as \"5/10m\", \"10/h\" or \"1000/d\": s, m, h, d; at most 30 days"
+)]
+pub struct NoRate;
+
+impl FromStr for Rate {
+    type Err = NoRate;
+
+    fn from_str(text: &str) -> Result<Self, NoRate> {
+        let (most, window) = text.split_once('/').ok_or(NoRate)?;
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let unit = window.chars().last().ok_or(NoRate)?;
+        let count = window.strip_suffix(unit).ok_or(NoRate)?;
+        if !digits(most) || !(count.is_empty() || digits(count)) {
+            return Err(NoRate);
+        }
+        let seconds: u64 = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return Err(NoRate),
+        };
+        let count: u64 = if count.is_empty() { 1 } else { count.parse().map_err(|_| NoRate)? };
+        let window = seconds.checked_mul(count).filter(|it| (1..=30 * 86_400).contains(it));
+        let window = Duration::from_secs(window.ok_or(NoRate)?);
+        Ok(Self { most: most.parse().map_err(|_| NoRate)?, window })
+    }
+}
+
+/// The limits of a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The rates, each with what it counts by.
+    pub rates: Vec<(By, Rate)>,
+    /// Which of them only count, and tell what they would have refused.
+    pub record_only: Vec<By>,
+}
+
+impl Limits {
+    /// Those of the table above.
+    #[must_use]
+    pub fn standard() -> Self {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let rates = vec![
+            (By::Number, Rate::new(5, minutes(10))),
+            (By::Number, Rate::new(10, HOUR)),
+            (By::Number, Rate::new(20, DAY)),
+            (By::Subject, Rate::new(3, minutes(10))),
+            (By::ClientIp, Rate::new(5, HOUR)),
+            (By::ClientIp, Rate::new(10, DAY)),
+            (By::Prefix, Rate::new(5, HOUR)),
+            (By::Prefix, Rate::new(20, DAY)),
+            (By::Country, Rate::new(3, HOUR)),
+            (By::Country, Rate::new(20, DAY)),
+            (By::Tenant, Rate::new(10, Duration::from_secs(1))),
+            (By::Tenant, Rate::new(1_000, DAY)),
+        ];
+        Self { rates, record_only: Vec::new() }
+    }
+
+    /// The counters of approvals that [`needs`](Self::needs) wants to know first.
+    #[must_use]
+    pub fn history(&self, now: Timestamp, who: &Who) -> Vec<Counter> {
+        let adapting = By::ALL.into_iter().filter(|by| self.adapts(*by));
+        let named = adapting.filter_map(|by| Some((by, who.name(by)?)));
+        named.flat_map(|(by, name)| history(now, by, name)).collect()
+    }
+
+    fn adapts(&self, by: By) -> bool {
+        by.adapts() && self.rates.iter().any(|(other, _)| *other == by)
+    }
+
+    /// What a start must count, given how many were approved: the counts of
+    /// [`history`](Self::history), in its order.
+    #[must_use]
+    pub fn needs(&self, who: &Who, history: &[u64]) -> Vec<Need> {
+        let mut verified = history.chunks(HISTORY);
+        let mut needs = Vec::with_capacity(self.rates.len());
+        for by in By::ALL {
+            let Some(name) = who.name(by) else { continue };
+            let verified = if self.adapts(by) { verified.next() } else { None };
+            let verified = Verified::read(verified.unwrap_or(&[]));
+            for (_, rate) in self.rates.iter().filter(|(other, _)| *other == by) {
+                let most = allowed(by, *rate, self, &verified);
+                let enforced = !self.record_only.contains(&by);
+                let counter = Counter { key: counted(by, name), window: rate.window };
+                needs.push(Need { by, rate: Rate { most, ..*rate }, enforced, counter });
+            }
+        }
+        needs
+    }
+
+    /// What an approval gives back, and what it adds to the history of approvals.
+    #[must_use]
+    pub fn approval(&self, now: Timestamp, who: &Who) -> (Vec<Counter>, Vec<Counter>) {
+        let (mut back, mut add) = (Vec::new(), Vec::new());
+        for by in By::ALL {
+            let Some(name) = who.name(by) else { continue };
+            if by.counts_unverified() {
+                let rates = self.rates.iter().filter(|(other, _)| *other == by);
+                back.extend(
+                    rates.map(|(_, rate)| Counter { key: counted(by, name), window: rate.window }),
+                );
+            }
+            if self.adapts(by) {
+                add.extend(history(now, by, name).into_iter().take(2));
+            }
+        }
+        (back, add)
+    }
+}
+
+/// How many were approved.
+struct Verified {
+    /// In the last hour.
+    hour: u64,
+    /// Today and yesterday.
+    lately: u64,
+    /// On the best of the last days.
+    best: u64,
+}
+
+impl Verified {
+    /// From the counts of [`history`], in their order.
+    fn read(counts: &[u64]) -> Self {
+        let days = || counts.iter().skip(1).copied();
+        let hour = counts.first().copied().unwrap_or(0);
+        Self { hour, lately: days().take(2).sum(), best: days().max().unwrap_or(0) }
+    }
+}
+
+/// How many a rate allows where so many were approved. In a day, an address may have as many
+/// unverified as a fifth of its verified, and a country also a fifth of those of its best day; in an hour a
+/// country may have a sixth of that, or a fifth of those verified in that hour.
+fn allowed(by: By, rate: Rate, limits: &Limits, verified: &Verified) -> u64 {
+    let daily = |most: u64| match by {
+        By::ClientIp => most.max(verified.lately / 5),
+        By::Country => most.max(verified.best / 5).max(verified.lately / 5),
+        By::Number | By::Subject | By::Prefix | By::Tenant => most,
+    };
+    if rate.window >= DAY {
+        return daily(rate.most);
+    }
+    let of_day = limits.rates.iter().find(|(other, rate)| *other == by && rate.window >= DAY);
+    match (by, of_day) {
+        (By::Country, Some((_, of_day))) => {
+            rate.most.max(daily(of_day.most) / 6).max(verified.hour / 5)
+        }
+        _ => rate.most,
+    }
+}
+
+/// The counters of approvals: of the last hour, and of each of the last days, today's first.
+fn history(now: Timestamp, by: By, name: &str) -> Vec<Counter> {
+    let key = |of: &str| format!("verified/{}/{name}/{of}", by.as_str());
+    let today = now.as_micros() / 86_400_000_000;
+    let day = |back| Counter { key: key(&today.saturating_sub(back).to_string()), window: KEPT };
+    let hour = Counter { key: key("hour"), window: HOUR };
+    std::iter::once(hour).chain((0..DAYS).map(day)).collect()
+}
+
+fn counted(by: By, name: &str) -> String {
+    format!("limit/{}/{name}", by.as_str())
+}
+
+/// Names a counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// What is counted; numbers and addresses in it are keyed hashes.
+    pub key: String,
+    /// How far back.
+    pub window: Duration,
+}
+
+/// One limit that a start must keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// What it counts by.
+    pub by: By,
+    /// What it allows.
+    pub rate: Rate,
+    /// Whether it refuses, or only tells.
+    pub enforced: bool,
+    /// Its counter, to which the start adds one.
+    pub counter: Counter,
+}
+
+/// What a counter holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// How much, with this start where it was counted.
+    pub counted: u64,
+    /// When there is room for another; `None` for never.
+    pub room_at: Option<Timestamp>,
+}
+
+/// A limit that stands against a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} allows {rate} and has had {counted}", .by.as_str())]
+pub struct Limited {
+    /// What it counts by.
+    pub by: By,
+    /// What it allows.
+    pub rate: Rate,
+    /// How many there were.
+    pub counted: u64,
+    /// How long until it allows another, in whole seconds, rounded up; `None` for never.
+    pub wait: Option<Duration>,
+}
+
+/// What is left of the tightest limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// What it counts by.
+    pub by: By,
+    /// What it allows.
+    pub rate: Rate,
+    /// How many more.
+    pub more: u64,
+}
+
+/// What counting came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Judged {
+    /// What is left, or the limit that allows another start last.
+    pub outcome: Result<Option<Left>, Limited>,
+    /// Those that would have refused, if they did more than count.
+    pub recorded: Vec<Limited>,
+}
+
+impl Limits {
+    /// What the counts of these needs, in their order, mean.
+    pub fn judge(now: Timestamp, needs: &[Need], granted: bool, counts: &[Count]) -> Judged {
+        let mut judged = Judged { outcome: Ok(None), recorded: Vec::new() };
+        for (need, count) in needs.iter().zip(counts) {
+            let Need { by, rate, enforced, .. } = *need;
+            let wait = count.room_at.map(|at| whole_seconds(at.since(now)));
+            let limited = Limited { by, rate, counted: count.counted, wait };
+            if enforced && granted {
+                let more = rate.most.saturating_sub(count.counted);
+                judged.leave(Left { by, rate, more });
+            } else if enforced && count.room_at.is_none_or(|at| at > now) {
+                judged.refuse(limited);
+            } else if !enforced && count.counted > rate.most {
+                // What only records was counted all the same.
+                judged.recorded.push(limited);
+            }
+        }
+        judged
+    }
+}
+
+impl Judged {
+    /// Of several limits that stand against it, the last to give way is told: before that, asking
+    /// again is useless.
+    fn refuse(&mut self, limited: Limited) {
+        let last = |it: &Limited| it.wait.unwrap_or(Duration::MAX);
+        match &self.outcome {
+            Err(other) if last(other) >= last(&limited) => {}
+            Ok(_) | Err(_) => self.outcome = Err(limited),
+        }
+    }
+
+    fn leave(&mut self, left: Left) {
+        if let Ok(tightest) = &mut self.outcome
+            && tightest.is_none_or(|other| other.more > left.more)
+        {
+            *tightest = Some(left);
+        }
+    }
+}
+
+fn whole_seconds(span: Duration) -> Duration {
+    Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0))
+}
+
+/// Whom a start is counted for: keyed hashes of all that is somebody's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    tenant: String,
+    number: String,
+    prefix: String,
+    country: String,
+    subject: Option<String>,
+    client_ip: Option<String>,
+}
+
+impl Who {
+    /// Those of a request of this tenant.
+    #[must_use]
+    pub fn of(vault: &Vault, tenant: &str, request: &Request) -> Self {
+        let digits = request.to.expose();
+        let prefix = digits.get(..digits.len().saturating_sub(4)).unwrap_or(digits);
+        let name = |kind: &str, value: &str| vault.counted(tenant, kind, value);
+        Self {
+            tenant: tenant.to_owned(),
+            number: name("number", digits),
+            prefix: name("prefix", prefix),
+            country: format!("{tenant}/{}", request.to.country()),
+            subject: request.subject.as_deref().map(|subject| name("subject", subject)),
+            client_ip: request.client_ip.map(|ip| name("client_ip", &network(ip))),
+        }
+    }
+
+    fn name(&self, by: By) -> Option<&str> {
+        match by {
+            By::Number => Some(&self.number),
+            By::Subject => self.subject.as_deref(),
+            By::ClientIp => self.client_ip.as_deref(),
+            By::Prefix => Some(&self.prefix),
+            By::Country => Some(&self.country),
+            By::Tenant => Some(&self.tenant),
+        }
+    }
+}
+
+/// Where somebody is: whoever has an IPv6 address has the other 2^64 of its network as well.
+fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_written_as_people_say_them() {
+        for (text, most, secs) in
+            [("5/10m", 5, 600), ("10/h", 10, 3_600), ("1000/d", 1_000, 86_400), ("3/2s", 3, 2)]
+        {
+            let rate: Rate = text.parse().unwrap();
+            assert_eq!(rate, Rate::new(most, Duration::from_secs(secs)));
+            assert_eq!(rate.to_string(), text);
+        }
+        let wrong = ["", "5", "5/", "/h", "5/0s", "-1/h", "5/31d", "5/1w", "5 /h", "5/hour", "5/ä"];
+        for text in wrong {
+            assert_eq!(text.parse::<Rate>(), Err(NoRate), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_ipv6_is_its_network() {
+        let network = |ip: &str| network(ip.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2:ffff::"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_country_may_have_more_where_people_are_verified() {
+        let limits = Limits::standard();
+        let (hour, day) = (Rate::new(3, HOUR), Rate::new(20, DAY));
+        let allowed =
+            |rate, counts: &[u64]| allowed(By::Country, rate, &limits, &Verified::read(counts));
+        assert_eq!((allowed(hour, &[]), allowed(day, &[])), (3, 20));
+        // The best day had 900: a fifth of it in a day, and a sixth of that in an hour.
+        let best = [0, 0, 0, 900];
+        assert_eq!((allowed(hour, &best), allowed(day, &best)), (30, 180));
+        // Twice as many as ever: today counts with yesterday.
+        assert_eq!(allowed(day, &[0, 1_800, 900]), 540);
+        assert_eq!(allowed(hour, &[0, 10, 10]), 3, "20 / 6");
+        assert_eq!(allowed(hour, &[40, 40]), 8, "of 48, 40 are verified");
+        let who = Who {
+            tenant: "acme".into(),
+            number: "n".into(),
+            prefix: "p".into(),
+            country: "acme/US".into(),
+            subject: None,
+            client_ip: Some("i".into()),
+        };
+        assert_eq!(limits.history(Timestamp::from_secs(0), &who).len(), 2 * HISTORY);
+    }
+}
