@@ -1,6 +1,7 @@
 //! Bad configurations and what is said of them; examples; layers; canaries.
 
 mod carriers;
+mod limits;
 mod mistakes;
 mod texts;
 mod trunks;
@@ -727,6 +728,7 @@ fn the_defaults_document_every_key() {
         ("sip", "[sip]"),
         ("call", "[call]"),
         ("log", "[log]"),
+        ("limits", "[limits]"),
         ("trunks", "[[trunks]]"),
         ("carriers", "[[carriers]]"),
         ("routes", "[[routes]]"),

@@ -89,6 +89,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::InvalidRequest,
             Code::IdempotencyMismatch,
             Code::NoRoute,
+            Code::RateLimited,
             Code::Internal,
             Code::NotReady,
         ],

@@ -369,7 +369,7 @@ impl Limits {
                 judged.leave(Left { by, rate, more });
             } else if enforced && count.room_at.is_none_or(|at| at > now) {
                 judged.refuse(limited);
-            } else if !enforced && count.counted > rate.most {
+            } else if !enforced && granted && count.counted > rate.most {
                 // What only records was counted all the same.
                 judged.recorded.push(limited);
             }

@@ -38,6 +38,7 @@ mod inject;
 mod kamailio;
 mod keys;
 mod kill;
+mod limits;
 mod loss;
 mod lost;
 mod pcap;

@@ -13,6 +13,10 @@ use crate::tools::{API_KEY, NUMBER, Process, WEBHOOK_SECRET, octothorpe, ports, 
 /// How long a gateway may take to be ready, or a verification to come to rest after a restart.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
+/// Tests start more of the same than people do.
+const LIMITLESS: &str = "[limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
+    client_ip = []\ncountry = []\n";
+
 /// A gateway that runs, and the folder that it keeps across a restart.
 pub(crate) struct Gateway {
     process: Process,
@@ -48,6 +52,7 @@ impl Gateway {
     }
 
     /// Starts a gateway with these trunks, carriers and routes, and more of these about its tenant.
+    /// Limits are what the tenant has of its own.
     pub(crate) fn with(ways: &str, tenant: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rtp = ports(256);
@@ -62,6 +67,7 @@ impl Gateway {
             [sip]
             listen = ["udp:127.0.0.1:0"]
             rtp_ports = [{rtp}, {rtp_last}]
+            {LIMITLESS}
             {ways}
             [[tenants]]
             name = "e2e"

@@ -83,7 +83,7 @@ impl Customer {
         let began = at_once(gateway.begin(&self.tenant, request, answer(index, 1)));
         state.tell(format!("customer begins {index}: {}", told(&began)));
         let (id, body, fresh) = match began {
-            Ok(Answered::Fresh { id, body }) => (id, body, true),
+            Ok(Answered::Fresh { id, body, .. }) => (id, body, true),
             Ok(Answered::Replayed { id, body }) => (id, body, false),
             Ok(Answered::Mismatch | Answered::Dry { .. }) => {
                 return state.accuse("the same request is no repeat of itself");

@@ -164,6 +164,8 @@ fn configuration(records: &str, rest: &str) -> String {
          public_url = {PUBLIC:?}\n\
          [store]\nurl = {records:?}\n\
          [sip]\nlisten = [\"udp:127.0.0.1:0\"]\nrtp_ports = [10000, 31999]\nengines = 1\n\
+         [limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
+         client_ip = []\ncountry = []\n\
          [log]\nfilter = \"info\"\nformat = \"json\"\n{rest}"
     )
 }

@@ -1,0 +1,56 @@
+//! Limits: exactly as many as they allow, whoever asks at once; and what callers are told.
+
+use std::sync::{Barrier, Mutex};
+
+use serde_json::json;
+
+use crate::phone::{Manner, Phone};
+use crate::serve::Gateway;
+use crate::tools::NUMBER;
+
+#[test]
+fn a_limit_is_kept_to_the_last_start_and_says_when_to_come_back() {
+    let phone = Phone::start(Manner::Ring);
+    let trunk = format!(
+        "[[trunks]]\nname = \"phone\"\ntarget = \"sip:127.0.0.1:{};transport=udp\"\n",
+        phone.port()
+    );
+    let own = "limits = { number = [\"5/10m\"], tenant = [\"1000/d\"], prefix = [\"2/h\"], \
+               record_only = [\"prefix\"] }";
+    let gateway = Gateway::with(&trunk, own);
+    gateway.hide(NUMBER.trim_start_matches("+1"));
+    let (together, answers) = (Barrier::new(40), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| {
+                together.wait();
+                let answer = gateway.post("/v1/verifications", &json!({"to": NUMBER}));
+                answers.lock().unwrap().push(answer);
+            });
+        }
+    });
+    let answers = answers.into_inner().unwrap();
+    let (begun, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|it| it.status == 201);
+    assert_eq!((begun.len(), refused.len()), (5, 35));
+    let mut left: Vec<_> = begun.iter().map(|it| it.header("ratelimit").unwrap()).collect();
+    left.sort_unstable();
+    let expected: Vec<_> = (0..5).map(|n| format!("\"number\";q=5;w=600;r={n}")).collect();
+    assert_eq!(left, expected);
+    for answer in refused {
+        let told = answer.json();
+        assert_eq!((answer.status, &told["code"]), (429, &"rate_limited".into()), "{told}");
+        assert_eq!(told["detail"], "number allows 5/10m and has had 5");
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((500..=660).contains(&wait), "{wait}");
+    }
+    // What only records refuses nothing, and is told.
+    assert_eq!(gateway.metric("octothorpe_limited_total{by=\"prefix\",outcome=\"recorded\"}"), 3);
+    assert_eq!(gateway.metric("octothorpe_limited_total{by=\"number\",outcome=\"refused\"}"), 35);
+    // A rehearsal is refused as well, and counts for nothing.
+    let dry = gateway.post("/v1/verifications", &json!({"to": NUMBER, "dry_run": true}));
+    assert_eq!(dry.status, 429);
+    let other = json!({"to": "+12025550199", "dry_run": true});
+    for _ in 0..10 {
+        assert_eq!(gateway.post("/v1/verifications", &other).status, 200);
+    }
+}
