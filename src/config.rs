@@ -188,8 +188,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let routes = routing::routes(reader, written, &names);
     let secret = network::store_secret(reader, written);
     let texts = texts::texts(reader, &written.texts);
-    let (tenants, keys) =
-        tenants::tenants(reader, written, &server.api_listen, &call.calling);
+    let (tenants, keys) = tenants::tenants(reader, written, &server.api_listen, &call.calling);
     tenants::unreached(reader, &written.tenants, &tenants, &routes);
     let samples = texts::samples(reader, &texts, written, &tenants);
     let public_url = server.public_url.map(|url| url.value.url);
