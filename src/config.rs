@@ -201,6 +201,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         advertise: sip.advertise,
         dns: sip.dns,
         engines: sip.engines,
+        calls_per_engine: sip.calls_per_engine,
         ring_timeout: call.ring_timeout,
         call_limit: call.limit,
         trunks,

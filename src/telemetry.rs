@@ -58,6 +58,15 @@ pub enum Event<'a> {
     Remembered(usize),
     /// So many pairs of RTP and RTCP ports are bound.
     Pairs(usize),
+    /// So many datagrams came to a shared RTP port from where no call has its far end.
+    Strangers(u64),
+    /// The system gives a socket less room than was asked for, in bytes.
+    SmallBuffer {
+        /// What was asked for.
+        asked: usize,
+        /// What was given.
+        given: usize,
+    },
     /// So many tasks of the runtime have not ended.
     Tasks(usize),
     /// Something came to a SIP socket that belongs to no call.
@@ -165,6 +174,12 @@ pub fn observe(event: &Event<'_>) {
         Event::Legs(count) => gauge!("octothorpe_legs").set(size(*count)),
         Event::Remembered(count) => gauge!("octothorpe_sip_calls").set(size(*count)),
         Event::Pairs(count) => gauge!("octothorpe_rtp_pairs").set(size(*count)),
+        Event::Strangers(count) => {
+            counter!("octothorpe_rtp_anomalies_total", "anomaly" => "stranger").increment(*count);
+        }
+        Event::SmallBuffer { asked, given } => {
+            tracing::warn!(asked, given, "small receive buffer: raise net.core.rmem_max");
+        }
         Event::Tasks(count) => gauge!("octothorpe_tasks").set(size(*count)),
         Event::Stray { from, is_trunk, kind, told } => {
             if let Some(messages) = told {

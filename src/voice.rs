@@ -44,6 +44,11 @@ pub struct Leg {
     up_since: Option<Timestamp>,
     /// When the next frame is due, while it is up.
     next_frame: Option<Timestamp>,
+    /// Where in each 20 ms of the clock frames are due, if that was said.
+    place: Option<Duration>,
+    /// The deadline of the signalling: it walks through all that waits there, and media come and go
+    /// a hundred times a second without it.
+    signalling: Option<(Timestamp, sip::Timer)>,
     last_key: Option<Key>,
     /// The number of the press that decided.
     decided: Option<u32>,
@@ -71,11 +76,19 @@ impl Leg {
             player: Player::new(),
             up_since: None,
             next_frame: None,
+            place: None,
+            signalling: None,
             last_key: None,
             decided: None,
             done: false,
             told: false,
         }
+    }
+
+    /// Sends its frames at this place in each 20 ms of the clock, so that those of many legs do not
+    /// all go out at once; else they begin with the answer.
+    pub const fn pace(&mut self, place: Duration) {
+        self.place = Some(place);
     }
 
     /// The Call-ID of its signalling.
@@ -130,16 +143,28 @@ impl Leg {
         self.script.hides_keys()
     }
 
-    /// A frame as it is to be sent. To be called once for each [`Output::Rtp`], in their order.
+    /// Writes a frame as it is to be sent, in the place of what `datagram` held. To be called once for
+    /// each [`Output::Rtp`], in their order.
+    pub fn datagram(&mut self, packet: &Packet, law: Law, datagram: &mut Vec<u8>) {
+        self.media.datagram(packet, packet.payload.bytes(&self.prompts, law), datagram);
+    }
+
+    /// Where its RTP goes and that of the far end comes from.
     #[must_use]
-    pub fn datagram(&mut self, packet: &Packet, law: Law) -> Vec<u8> {
-        self.media.datagram(packet, packet.payload.bytes(&self.prompts, law))
+    pub const fn remote(&self) -> Option<SocketAddr> {
+        self.media.remote()
+    }
+
+    /// The SSRC of the stream that it listens to.
+    #[must_use]
+    pub fn source(&self) -> Option<u32> {
+        self.media.source()
     }
 
     /// When to be woken, and why.
     #[must_use]
     pub fn deadline(&self) -> Option<(Timestamp, Timer)> {
-        let signalling = self.call.deadline().map(|(at, timer)| (at, Timer::Sip(timer)));
+        let signalling = self.signalling.map(|(at, timer)| (at, Timer::Sip(timer)));
         let frame = self.next_frame.map(|at| (at, Timer::Frame));
         let up = self.up_since.into_iter().flat_map(|since| {
             let grace = self.media.first_heard().is_none();
@@ -175,6 +200,10 @@ impl Leg {
                 self.converse(now, script::Input::Conclude(close), out);
             }
             Input::Close(_) | Input::Stop => self.hang_up(now, out),
+            Input::Moved { port } => {
+                let sdp = self.media.moved(port);
+                self.signal(now, call::Input::Offer { sdp }, out);
+            }
             Input::Unreachable { hop } => self.signal(now, call::Input::Unreachable { hop }, out),
         }
         if self.done {
@@ -184,7 +213,9 @@ impl Leg {
     }
 
     fn lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        self.signal(now, call::Input::Lapsed, out);
+        if self.signalling.is_some_and(|(at, _)| now >= at) {
+            self.signal(now, call::Input::Lapsed, out);
+        }
         let Some(since) = self.up_since else { return };
         if now >= since + self.settings.call_limit {
             self.end(Ended::TooLong, out);
@@ -212,7 +243,7 @@ impl Leg {
         if late > LATE {
             out.push(Output::Note(Note::Late(late)));
         }
-        self.next_frame = Some(if late > LATE { now } else { due } + FRAME_TIME);
+        self.next_frame = Some(if late > LATE { self.next_place(now) } else { due } + FRAME_TIME);
         // While it is held, the far end would not hear what we say: the dialogue waits.
         let held = self.media.is_held();
         // But nobody waits to say goodbye to a line that is on hold.
@@ -230,10 +261,19 @@ impl Leg {
         }
     }
 
+    /// When a frame may go out, from now.
+    fn next_place(&self, now: Timestamp) -> Timestamp {
+        let Some(place) = self.place else { return now };
+        let frame = FRAME_TIME.as_micros() as u64;
+        let (place, at) = (place.as_micros() as u64 % frame, now.as_micros() % frame);
+        now + Duration::from_micros((place + frame - at) % frame)
+    }
+
     /// Gives the signalling an input and does what it says.
     fn signal(&mut self, now: Timestamp, input: call::Input<'_>, out: &mut Vec<Output>) {
         let mut said = Vec::new();
         self.call.on(now, input, &mut said);
+        self.signalling = self.call.deadline();
         for output in said {
             match output {
                 call::Output::Send { to, bytes } => out.push(Output::Sip { to, bytes }),
@@ -296,7 +336,7 @@ impl Leg {
         self.media.rearm();
         self.media.wait_for(self.script.awaits());
         self.up_since = Some(now);
-        self.next_frame = Some(now);
+        self.next_frame = Some(self.next_place(now));
         self.converse(now, script::Input::Answered, out);
     }
 

@@ -42,6 +42,7 @@ pub(super) struct Sip {
     pub(super) advertise: Option<IpAddr>,
     pub(super) dns: Option<SocketAddr>,
     pub(super) engines: Option<usize>,
+    pub(super) calls_per_engine: usize,
 }
 
 /// `[call]`.
@@ -219,6 +220,8 @@ pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip
     }
     let engines =
         reader.number("sip.engines", raw.engines.as_ref(), default.engines.as_ref(), 0, 256);
+    let (key, default_calls) = ("sip.calls_per_engine", default.calls_per_engine.as_ref());
+    let calls = reader.number(key, raw.calls_per_engine.as_ref(), default_calls, 1, 100_000);
     let advertise =
         reader.text("sip.advertise", raw.advertise.as_ref(), default.advertise.as_ref());
     let advertise = advertise.filter(|it| !it.value.is_empty()).and_then(|it| {
@@ -246,6 +249,7 @@ pub(super) fn sip(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Sip
         identity: identity(reader, written, defaults, &listen),
         listen: listen.into_iter().map(|address| address.value).collect(),
         rtp_ports: rtp.value,
+        calls_per_engine: calls.and_then(|n| usize::try_from(n).ok()).unwrap_or_default(),
         engines: engines.filter(|&n| n != 0).and_then(|n| usize::try_from(n).ok()),
     }
 }

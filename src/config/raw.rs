@@ -68,6 +68,7 @@ pub(super) struct Sip {
     pub(super) advertise: Option<Spanned<String>>,
     pub(super) dns: Option<Spanned<String>>,
     pub(super) engines: Option<Spanned<i64>>,
+    pub(super) calls_per_engine: Option<Spanned<i64>>,
     pub(super) tls_certificate: Option<Spanned<String>>,
     pub(super) tls_key: Option<Spanned<String>>,
 }
@@ -106,6 +107,7 @@ pub(super) struct Trunk {
     pub(super) tls_name: Option<Spanned<String>>,
     pub(super) srtp: Option<Spanned<String>>,
     pub(super) srtp_in_clear: bool,
+    pub(super) rtp_port: Option<Spanned<String>>,
     pub(super) caller_id: Option<Spanned<String>>,
     pub(super) from_domain: Option<Spanned<String>>,
     pub(super) contact_host: Option<Spanned<String>>,

@@ -13,12 +13,15 @@ use super::complaint::quoted;
 use super::raw::{self, Either};
 use super::reader::Reader;
 use super::routing::{names, table_of};
-use crate::gateway::settings::{Capacity, Registration, Target, Trunk, TrunkCredentials};
+use crate::gateway::settings::{Capacity, Registration, RtpPort, Target, Trunk, TrunkCredentials};
 use crate::sip::Transport;
 
 /// How long a registration is asked to last: short enough that a NAT's binding is renewed and a
 /// registrar that was replaced soon knows us again.
 const REGISTRATION: u32 = 600;
+
+/// What is written for the ports of calls.
+const PORTS: [(&str, RtpPort); 2] = [("per-call", RtpPort::PerCall), ("shared", RtpPort::Shared)];
 
 pub(super) fn trunks(reader: &mut Reader<'_>, written: &[Spanned<raw::Trunk>]) -> Vec<Trunk> {
     names(reader, "trunks", written.iter().map(|it| (table_of(it), it.get_ref().name.as_ref())));
@@ -52,6 +55,7 @@ fn one_trunk(reader: &mut Reader<'_>, i: usize, trunk: &Spanned<raw::Trunk>) -> 
         tls: security::tls(&mut entry, raw, transport),
         srtp: security::srtp(&mut entry, raw, transport),
         srtp_in_clear: raw.srtp_in_clear,
+        rtp_port: entry.word("rtp_port", raw.rtp_port.as_ref(), &PORTS).unwrap_or_default(),
         identity: identity::identity(&mut entry, raw),
         capacity: Capacity {
             calls: entry.number("max_calls", raw.max_calls.as_ref(), 1, 100_000),

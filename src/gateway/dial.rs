@@ -1,6 +1,6 @@
 //! Places a call of our own by a trunk.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::hands::Trunks;
 use super::identity::{Introduction, introduce};
 use super::line::Unconnected;
 use super::orders::Orders;
-use super::settings::{Calling, Trunk, TrunkCredentials};
+use super::ports::Berth;
+use super::settings::{Calling, RtpPort, Trunk, TrunkCredentials};
 use super::watch::{self, Place};
 use crate::ambient::{Entropy, Timestamp, secret};
 use crate::media::script::{self, Digits, Kind, Lines, Offer, Question};
@@ -80,9 +81,11 @@ impl Trunks {
                 return Err(cause);
             }
         };
+        let (engine, occupant) = occupant;
         let handle = occupant.leg.call_id().to_owned();
         self.watch.begun(&attempt.route);
-        self.calls.seat(&handle, key, |seat| Command::Begin { leg: seat.leg, seat: occupant });
+        self.calls
+            .seat(&handle, key, engine, |seat| Command::Begin { leg: seat.leg, seat: occupant });
         telemetry::observe(&Event::Legs(self.calls.count()));
         telemetry::observe(&Event::Remembered(self.calls.remembered()));
         telemetry::observe(&Event::Pairs(self.shared.ports.bound()));
@@ -95,7 +98,7 @@ impl Trunks {
         verification: &Verification,
         attempt: AttemptNo,
         trunk: &str,
-    ) -> Result<Box<Occupant>, Cause> {
+    ) -> Result<(usize, Box<Occupant>), Cause> {
         let trunk = orders.trunks.iter().find(|it| it.name == trunk).ok_or_else(|| {
             Cause::because(Reason::CarrierError, format!("there is no trunk {trunk} any more"))
         })?;
@@ -109,28 +112,49 @@ impl Trunks {
             Cause::because(Reason::CarrierError, format!("{} has no address", trunk.name))
         })?;
         let srtp = protection(trunk, &ways)?;
-        let pair = self.shared.ports.take(bound, self.shared.clock.now()).map_err(|error| {
-            report("take RTP ports", &error);
-            Cause::because(Reason::Congested, "no RTP port is free")
-        })?;
+        let (engine, berth) = self.berth(trunk, bound, orders.calls_per_engine)?;
         let question = question(&orders.vault, verification, attempt)?;
         let speech = self.speech(verification, question.kind())?;
         let settings = manner(orders, verification, self.shared.clock.now());
         let advertise = orders.advertise;
         let ways: Vec<Way> = ways.into_iter().map(|way| watch::seen(way, advertise)).collect();
-        let local = ways.first().map_or(pair.address, |way| way.local);
-        let rtp = SocketAddr::new(local.ip(), pair.address.port());
+        let address = berth.address();
+        let local = ways.first().map_or(address, |way| way.local);
+        let rtp = SocketAddr::new(local.ip(), address.port());
         let call = order(verification, trunk, ways, place.service_route, orders);
         let order = voice::Order { call, rtp, srtp, question };
-        Ok(Box::new(Occupant {
+        let occupant = Box::new(Occupant {
             leg: Leg::new(order, speech, entropy, settings),
             verification: verification.id.clone(),
             attempt,
             trunk: trunk.name.clone(),
             exit: place.exit,
             local,
-            pair,
-        }))
+            berth,
+        });
+        Ok((engine, occupant))
+    }
+
+    /// A media thread that takes another call, and ports at this address. No INVITE is sent for a call
+    /// that nobody could serve.
+    fn berth(&self, trunk: &Trunk, ip: IpAddr, most: usize) -> Result<(usize, Berth), Cause> {
+        let engine = self.calls.roomiest(most).ok_or_else(|| {
+            let why = "the media threads are full: sip.calls_per_engine, or their time";
+            Cause::because(Reason::Congested, why)
+        })?;
+        let (ports, now) = (&self.shared.ports, self.shared.clock.now());
+        let berth = match trunk.rtp_port {
+            RtpPort::Shared if !ports.is_crowded(&trunk.name) => {
+                let hand = |pair| self.calls.tell_engine(engine, Command::Share { pair });
+                ports.share(engine, ip, now, hand).map(Berth::Common)
+            }
+            RtpPort::PerCall | RtpPort::Shared => ports.take(ip, now).map(Berth::Own),
+        };
+        let berth = berth.map_err(|error| {
+            report("take RTP ports", &error);
+            Cause::because(Reason::Congested, "no RTP port is free")
+        })?;
+        Ok((engine, berth))
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Orders {
     pub(super) routes: Table,
     /// The address that trunks reach this machine by, where it is not the machine's own.
     pub(super) advertise: Option<IpAddr>,
+    /// The most calls that one media thread is given.
+    pub(super) calls_per_engine: usize,
     /// The sessions of carriers that speak SMPP, by name.
     pub(super) smscs: HashMap<String, Smsc>,
     /// The carriers.
@@ -97,6 +99,7 @@ impl Orders {
             trunks: settings.trunks.clone(),
             routes: settings.routes.clone(),
             advertise: settings.advertise,
+            calls_per_engine: settings.calls_per_engine,
             smscs,
             carriers: settings.carriers.clone(),
             public_url: settings.public_url.clone(),

@@ -1,19 +1,27 @@
 //! RTP port pairs: random, even for RTP and the next for RTCP (RFC 3550 section 11), and left
 //! alone for a while after use, because the far end may still be talking to them.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::socket::sockopt::RcvBuf;
+use nix::sys::socket::{getsockopt, setsockopt};
+
 use crate::ambient::{Entropy, Timestamp};
+use crate::telemetry::{self, Event};
 
 /// How long a freed pair rests.
-const REST: Duration = Duration::from_secs(30);
+pub(super) const REST: Duration = Duration::from_secs(30);
 
 /// How many pairs are tried before none is to be had.
 const TRIES: usize = 64;
+
+/// What waits to be read from a shared port may be so much, in bytes: at 3,000 calls that is 30 ms
+/// of them, as the kernel counts.
+const BUFFER: usize = 2 * 1_024 * 1_024;
 
 /// The pairs of this node.
 #[derive(Debug)]
@@ -28,6 +36,29 @@ struct State {
     entropy: Entropy,
     taken: HashSet<u16>,
     resting: VecDeque<(Timestamp, u16)>,
+    /// The pairs that calls share, by engine and address: where RTP is taken.
+    shared: HashMap<(usize, IpAddr), SocketAddr>,
+    /// The trunks whose calls cannot be told apart on a shared pair.
+    crowded: HashSet<String>,
+}
+
+/// The ports that a call has.
+#[derive(Debug)]
+pub(super) enum Berth {
+    /// A pair of its own.
+    Own(Pair),
+    /// The pair that it shares with other calls of its engine, by the address of RTP.
+    Common(SocketAddr),
+}
+
+impl Berth {
+    /// Where RTP is taken.
+    pub(super) const fn address(&self) -> SocketAddr {
+        match self {
+            Self::Own(pair) => pair.address,
+            Self::Common(address) => *address,
+        }
+    }
 }
 
 /// Two bound sockets.
@@ -47,7 +78,13 @@ impl Ports {
         let first = first + first % 2;
         let pairs = (u32::from(last) + 1).saturating_sub(u32::from(first)) / 2;
         let pairs = u16::try_from(pairs).unwrap_or(u16::MAX);
-        let state = State { entropy, taken: HashSet::new(), resting: VecDeque::new() };
+        let state = State {
+            entropy,
+            taken: HashSet::new(),
+            resting: VecDeque::new(),
+            shared: HashMap::new(),
+            crowded: HashSet::new(),
+        };
         Self { first, pairs, state: Mutex::new(state) }
     }
 
@@ -71,26 +108,68 @@ impl Ports {
         Err(io::Error::new(io::ErrorKind::AddrInUse, "no RTP port is free"))
     }
 
+    /// The pair at `ip` that calls of an engine share; it is bound for the first of them, and given
+    /// to the engine by `hand` before anybody is told of it.
+    ///
+    /// # Errors
+    /// As those of [`take`](Self::take).
+    pub(super) fn share(
+        &self,
+        engine: usize,
+        ip: IpAddr,
+        now: Timestamp,
+        hand: impl FnOnce(Pair),
+    ) -> io::Result<SocketAddr> {
+        if let Some(address) = self.state().shared.get(&(engine, ip)) {
+            return Ok(*address);
+        }
+        let pair = self.take(ip, now)?;
+        let mut state = self.state();
+        if let Some(address) = state.shared.get(&(engine, ip)).copied() {
+            // Somebody else was quicker.
+            state.taken.remove(&pair.address.port());
+            return Ok(address);
+        }
+        let address = pair.address;
+        state.shared.insert((engine, ip), address);
+        widen(&pair);
+        hand(pair);
+        Ok(address)
+    }
+
+    /// Two calls by this trunk had one far end at a shared pair.
+    pub(super) fn crowd(&self, trunk: &str) {
+        self.state().crowded.insert(trunk.to_owned());
+    }
+
+    /// Whether calls by this trunk need pairs of their own.
+    pub(super) fn is_crowded(&self, trunk: &str) -> bool {
+        self.state().crowded.contains(trunk)
+    }
+
     /// Gives a pair back, to rest.
     pub(super) fn give_back(&self, port: u16, now: Timestamp) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.resting.push_back((now + REST, port));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many pairs are bound.
     pub(super) fn bound(&self) -> usize {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         state.taken.len().saturating_sub(state.resting.len())
     }
 
     fn forget(&self, port: u16) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.taken.remove(&port);
+        self.state().taken.remove(&port);
     }
 
     /// A free even port, marked as taken.
     fn draw(&self, now: Timestamp) -> Option<u16> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         while let Some((_, port)) = state.resting.front().copied().filter(|(at, _)| *at <= now) {
             state.resting.pop_front();
             state.taken.remove(&port);
@@ -115,6 +194,17 @@ fn bind(ip: IpAddr, port: u16) -> io::Result<Pair> {
     rtp.set_nonblocking(true)?;
     rtcp.set_nonblocking(true)?;
     Ok(Pair { rtp, rtcp, address })
+}
+
+/// Asks for room for what waits to be read, and tells where there is less than that.
+fn widen(pair: &Pair) {
+    // A system that refuses leaves the buffer as it was, which is told like any other that is small.
+    let _ = setsockopt(&pair.rtp, RcvBuf, &BUFFER);
+    // The kernel doubles what was asked for, for its own book-keeping.
+    let given = getsockopt(&pair.rtp, RcvBuf).unwrap_or(0) / 2;
+    if given < BUFFER {
+        telemetry::observe(&Event::SmallBuffer { asked: BUFFER, given });
+    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 pub use trunk::{
-    Asserted, Capacity, Identity, NumberFormat, Registration, Target, Tls, TlsIdentity, Trunk,
-    TrunkCredentials,
+    Asserted, Capacity, Identity, NumberFormat, Registration, RtpPort, Target, Tls, TlsIdentity,
+    Trunk, TrunkCredentials,
 };
 
 use crate::carrier::{Carrier, Reach, smpp};
@@ -46,6 +46,8 @@ pub struct Settings {
     pub dns: Option<SocketAddr>,
     /// Media threads; `None` is one per core.
     pub engines: Option<usize>,
+    /// The most calls that one media thread is given.
+    pub calls_per_engine: usize,
     /// How long a phone may ring.
     pub ring_timeout: Duration,
     /// How long a call may last from its answer.
@@ -77,6 +79,7 @@ impl Settings {
             advertise: None,
             dns: None,
             engines: Some(1),
+            calls_per_engine: 3_000,
             ring_timeout: Duration::from_secs(45),
             call_limit: Duration::from_secs(90),
             trunks: Vec::new(),

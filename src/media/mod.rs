@@ -347,6 +347,15 @@ impl MediaSession {
         Ok(text)
     }
 
+    /// Receives RTP at another port from now on, and RTCP at the one after it: gives the offer that
+    /// says so.
+    #[must_use]
+    pub fn moved(&mut self, port: u16) -> Vec<u8> {
+        self.origin.local.set_port(port);
+        self.origin.version += 1;
+        sdp::offer(self.origin, self.secured.protection())
+    }
+
     /// Listens to a new source: the next one that sends from the negotiated address.
     ///
     /// Happens by itself when that address changes.
@@ -376,6 +385,12 @@ impl MediaSession {
     #[must_use]
     pub const fn remote(&self) -> Option<SocketAddr> {
         self.remote
+    }
+
+    /// The SSRC of the stream that is listened to.
+    #[must_use]
+    pub fn source(&self) -> Option<u32> {
+        self.source.as_ref().map(|source| source.ssrc)
     }
 
     /// Who sent RTP here from another address or port than the negotiated one: the first, if any.
@@ -551,16 +566,15 @@ impl MediaSession {
         Some(Packet { to, header, payload: Payload::Event(step) })
     }
 
-    /// A packet as it is to be sent: its header, `payload` behind it, and sealed where that was
-    /// agreed on. To be called once for each packet, in their order.
-    #[must_use]
-    pub fn datagram(&mut self, packet: &Packet, payload: &[u8]) -> Vec<u8> {
-        let mut datagram =
-            Vec::with_capacity(packet.header.len() + payload.len() + srtp::LONGEST_TAG);
-        datagram.extend(packet.header);
-        datagram.extend(payload);
-        self.secured.seal_rtp(&mut datagram);
-        datagram
+    /// Writes a packet as it is to be sent, in the place of what `datagram` held: its header,
+    /// `payload` behind it, and sealed where that was agreed on. To be called once for each packet,
+    /// in their order.
+    pub fn datagram(&mut self, packet: &Packet, payload: &[u8], datagram: &mut Vec<u8>) {
+        datagram.clear();
+        datagram.reserve(packet.header.len() + payload.len() + srtp::LONGEST_TAG);
+        datagram.extend_from_slice(&packet.header);
+        datagram.extend_from_slice(payload);
+        self.secured.seal_rtp(datagram);
     }
 
     /// Leaves: says so by RTCP, sends and wants nothing more.

@@ -427,7 +427,9 @@ impl Pair {
     fn phone_sends(&mut self, payload: Payload, octets: &[u8]) -> Vec<u8> {
         self.now += FRAME_TIME;
         let packet = self.phone.frame(self.now, payload).expect("a packet");
-        self.phone.datagram(&packet, octets)
+        let mut datagram = Vec::new();
+        self.phone.datagram(&packet, octets, &mut datagram);
+        datagram
     }
 
     fn gateway_hears(&mut self, datagram: &[u8]) -> Vec<Output> {
@@ -577,7 +579,8 @@ fn a_new_key_is_taken_and_what_was_under_way_with_the_old_one_is_heard() {
     assert_eq!(pair.gateway_hears(&first), odd(Anomaly::Unauthentic, FROM), "the old one is gone");
     // Ours stays, and its stream goes on.
     let packet = pair.gateway.frame(pair.now, Payload::Silence).expect("a packet");
-    let wire = pair.gateway.datagram(&packet, &[0xff; 160]);
+    let mut wire = Vec::new();
+    pair.gateway.datagram(&packet, &[0xff; 160], &mut wire);
     let mut out = Vec::new();
     pair.phone.on_rtp(pair.now, address(GATEWAY), &wire, &mut out);
     assert_eq!((out, pair.phone.report().packets_received), (vec![], 1));

@@ -97,6 +97,11 @@ pub enum Input<'a> {
     Close(Close),
     /// Hang up at once; a phone that still rings stops ringing.
     Stop,
+    /// RTP is taken at this port from now on, and RTCP at the one above it: the far end is told.
+    Moved {
+        /// The port.
+        port: u16,
+    },
     /// The network says that what we sent there did not arrive, or cannot.
     Unreachable {
         /// Where.

@@ -216,7 +216,8 @@ impl Voice {
         out: &mut Vec<Output>,
     ) {
         if let Some(packet) = packet(&mut self.session) {
-            let datagram = self.session.datagram(&packet, payload);
+            let mut datagram = Vec::new();
+            self.session.datagram(&packet, payload, &mut datagram);
             out.push(Output::Rtp { to: packet.to, datagram });
         }
     }

@@ -146,7 +146,8 @@ impl Caller {
                 if let Some(at) = self.frame.filter(|at| *at <= self.clock.now()) {
                     self.frame = Some(at + FRAME_TIME);
                     if let Some(frame) = self.media.frame(at, Payload::Silence) {
-                        let datagram = self.media.datagram(&frame, &[self.sends; 160]);
+                        let mut datagram = Vec::new();
+                        self.media.datagram(&frame, &[self.sends; 160], &mut datagram);
                         self.pair.rtp.send_to(&datagram, frame.to).await.unwrap();
                     }
                 }

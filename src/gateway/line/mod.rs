@@ -34,6 +34,7 @@ use tokio::task::JoinSet;
 pub(super) use self::guard::{Guard, Known};
 use self::pool::{Job, Party, Pool};
 use self::udp::Line;
+pub(super) use self::udp::address;
 pub use self::unconnected::Unconnected;
 use super::engine::{Command, EngineHandle};
 use super::settings::{Tls, TlsIdentity};
@@ -336,18 +337,32 @@ impl Calls {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_call_id.len()
     }
 
+    /// The engine with the fewest calls, of those that take another where each may have so many.
+    pub(super) fn roomiest(&self, most: usize) -> Option<usize> {
+        let gauges = self.engines.iter().map(EngineHandle::gauge).enumerate();
+        let roomy = gauges.filter(|(_, gauge)| gauge.has_room(most));
+        roomy.min_by_key(|(_, gauge)| gauge.legs()).map(|(engine, _)| engine)
+    }
+
+    /// Tells an engine.
+    pub(super) fn tell_engine(&self, engine: usize, command: Command) {
+        if let Some(engine) = self.engines.get(engine) {
+            engine.send(command);
+        }
+    }
+
     /// Gives a leg a seat and its engine the command that begins it, in one: whoever finds the
     /// seat finds the leg.
     pub(super) fn seat(
         &self,
         call_id: &str,
         attempt: (VerificationId, AttemptNo),
+        engine: usize,
         begin: impl FnOnce(Seat) -> Command,
     ) {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         seats.next += 1;
         let leg = seats.next;
-        let engine = usize::try_from(leg).unwrap_or(0) % self.engines.len().max(1);
         let seat = Seat { engine, leg };
         seats.by_call_id.insert(call_id.to_owned(), Owner::Leg(seat));
         seats.by_attempt.insert(attempt, seat);
@@ -373,9 +388,7 @@ impl Calls {
 
     /// Tells a leg's engine.
     pub(super) fn command(&self, seat: Seat, command: Command) {
-        if let Some(engine) = self.engines.get(seat.engine) {
-            engine.send(command);
-        }
+        self.tell_engine(seat.engine, command);
     }
 
     /// Tells every engine.

@@ -125,7 +125,8 @@ fn is_unreachable(error: &libc::sock_extended_err) -> bool {
     by_network && is_of_the_network(&io::Error::from_raw_os_error(errno))
 }
 
-fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+/// An address as the system's calls give it.
+pub(in crate::gateway) fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = storage.as_sockaddr_in().map(|it| SocketAddr::from((it.ip(), it.port())));
     v4.or_else(|| storage.as_sockaddr_in6().map(|it| SocketAddr::from((it.ip(), it.port()))))
 }

@@ -29,6 +29,8 @@ pub struct Trunk {
     pub srtp: Srtp,
     /// Whether the keys of media may be written where signalling is not encrypted.
     pub srtp_in_clear: bool,
+    /// Which ports its calls have.
+    pub rtp_port: RtpPort,
     /// Who calls, and how numbers are written.
     pub identity: Identity,
     /// Hosts, besides the target's own, that a 3xx may send us to.
@@ -53,6 +55,7 @@ impl Trunk {
             tls: Tls::default(),
             srtp: Srtp::Off,
             srtp_in_clear: false,
+            rtp_port: RtpPort::PerCall,
             identity: Identity::default(),
             redirects: Vec::new(),
             health: Some(Duration::from_secs(10)),
@@ -173,6 +176,17 @@ impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TlsIdentity(•)")
     }
+}
+
+/// Which ports a call's media have at our side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RtpPort {
+    /// A pair for each call.
+    #[default]
+    PerCall,
+    /// One pair for all calls of a media thread, which are told apart by where their packets come
+    /// from: it takes less of the machine, and a trunk that sends each call from a port of its own.
+    Shared,
 }
 
 /// Who calls, and how numbers are written.

@@ -85,6 +85,14 @@ impl Errand {
             (Purpose::Prack { .. } | Purpose::Update | Purpose::Reinvite, _) => false,
         }
     }
+
+    /// Whether it is a re-INVITE that awaits its answer.
+    pub(super) fn is_open_reinvite(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(machine) => machine.deadline().is_some() && self.ack.is_none(),
+            Machine::Other(_) => false,
+        }
+    }
 }
 
 impl Call {

@@ -49,6 +49,8 @@ pub struct Call {
     order: Order,
     /// Our session description, as it was last sent.
     description: Vec<u8>,
+    /// When it is to be offered again, because it is another.
+    reoffer: Option<Timestamp>,
     settings: Settings,
     entropy: Entropy,
     authentication: Authentication,
@@ -151,6 +153,7 @@ impl Call {
             authentication: Authentication::new(order.credentials.clone()),
             order,
             description: offer,
+            reoffer: None,
             settings,
             entropy,
             call_id,
@@ -209,6 +212,7 @@ impl Call {
             Input::Stop => self.stop(now, out),
             Input::Accept { sdp } => self.accept(now, &sdp, out),
             Input::Refuse { status } => self.refuse(now, status, out),
+            Input::Offer { sdp } => self.offer_anew(now, sdp, out),
             Input::Unreachable { hop } => self.unreachable(now, hop, out),
         }
     }
@@ -219,7 +223,9 @@ impl Call {
         let attempts = self.attempts.iter().filter_map(Attempt::deadline);
         let cancels = self.cancels.iter().filter_map(Cancel::deadline);
         let errands = self.errands.iter().filter_map(Errand::deadline);
-        let session = self.session.deadline().filter(|_| self.state == State::Up);
+        let reoffer = self.reoffer.map(|at| (at, Timer::Refresh));
+        let session = self.session.deadline().into_iter().chain(reoffer);
+        let session = session.filter(|_| self.state == State::Up);
         let served = self.served.iter().filter_map(Served::deadline);
         let unacknowledged = self.unacknowledged.iter().map(Unacknowledged::deadline);
         attempts
@@ -276,6 +282,7 @@ impl Call {
         self.cancels_lapsed(now, out);
         self.errands_lapsed(now, out);
         self.session_lapsed(now, out);
+        self.offer_lapsed(now, out);
         self.serving_lapsed(now, out);
         match self.state {
             State::Inviting { ring_until, .. } | State::Early { ring_until }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::asking::Errand;
 use super::{Call, Ended, Output, Purpose, Role, State};
 use crate::ambient::Timestamp;
 use crate::sip::Timer;
@@ -169,11 +170,34 @@ impl Call {
         }
     }
 
+    /// Offers another description, once the call is up and nobody else offers anything.
+    pub(super) fn offer_anew(&mut self, now: Timestamp, sdp: Vec<u8>, out: &mut Vec<Output>) {
+        self.description = sdp;
+        self.reoffer = Some(now);
+        self.offer_lapsed(now, out);
+    }
+
+    pub(super) fn offer_lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let is_due = self.state == State::Up && self.reoffer.is_some_and(|at| now >= at);
+        let Some(index) = self.peer_with(Role::Chosen).filter(|_| is_due) else { return };
+        let is_busy = self.offered.is_some() || self.unacknowledged.is_some();
+        if is_busy || self.errands.iter().any(Errand::is_open_reinvite) {
+            self.reoffer = Some(now + self.pause());
+        } else {
+            self.reoffer = None;
+            self.ask(now, index, Purpose::Reinvite, out);
+        }
+    }
+
     /// RFC 3261 § 14.1: "If the UAC is the owner of the Call-ID of the dialog ID (meaning it
     /// generated the value), T has a randomly chosen value between 2.1 and 4 seconds in units of 10
     /// ms."
+    fn pause(&mut self) -> Duration {
+        Duration::from_millis(2_100 + 10 * self.entropy.below(191))
+    }
+
     fn refresh_later(&mut self, now: Timestamp) {
-        let pause = Duration::from_millis(2_100 + 10 * self.entropy.below(191));
+        let pause = self.pause();
         if let Some(agreed) = &mut self.session.agreed {
             agreed.refresh = Some(now + pause);
         }
@@ -206,7 +230,9 @@ impl Call {
             // or 481 response, then the UAC sends a BYE request as per Section 12.2.1.2 of RFC 3261".
             408 | 481 => self.expire(now, out),
             422 if self.session.raise(message) => self.refresh(now, out),
-            491 => self.refresh_later(now),
+            491 if is_update => self.refresh_later(now),
+            // What a re-INVITE offers may be new.
+            491 => self.reoffer = Some(now + self.pause()),
             // It said that it takes UPDATE, and does not.
             405 | 501 if is_update => {
                 known.takes_update = false;

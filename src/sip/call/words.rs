@@ -217,6 +217,11 @@ pub enum Input<'a> {
         /// 400 to 699; 488 when the description does not suit.
         status: u16,
     },
+    /// Offer this description within the call, as soon as that may be (RFC 3261 § 14.1).
+    Offer {
+        /// Our offer.
+        sdp: Vec<u8>,
+    },
     /// The network says that what we sent there did not arrive, or cannot.
     Unreachable {
         /// Where.

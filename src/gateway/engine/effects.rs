@@ -1,0 +1,143 @@
+//! What a leg says must happen, done: packets sent, what was learned told.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::common::Common;
+use super::{Media, Shared, Slot, Socket};
+use crate::ambient::Timestamp;
+use crate::gateway::hearing;
+use crate::gateway::tap::{Act, Packet, Protocol, Scene};
+use crate::gateway::watch::{self, Heard};
+use crate::media::{self, Law};
+use crate::sip::Hop;
+use crate::telemetry;
+use crate::verify::VerificationId;
+use crate::voice::{Event, Output};
+
+/// What legs act through.
+pub(super) struct Effects<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) commons: &'a mut [Common],
+    /// For a datagram that is sent at once.
+    pub(super) buffer: &'a mut Vec<u8>,
+}
+
+impl Effects<'_> {
+    /// Does what a leg says; where the system refuses to send its signalling to.
+    pub(super) fn carry_out(
+        &mut self,
+        slot: &mut Slot,
+        now: Timestamp,
+        output: Output,
+    ) -> Option<Hop> {
+        match output {
+            Output::Sip { to, bytes } => return self.signal(slot, now, to, bytes),
+            Output::Rtp { packet, law } => self.speak(slot, now, &packet, law),
+            Output::Rtcp { to, packet } => {
+                // One that does not fit into the socket's buffer now is lost, as it would be anywhere
+                // on its way.
+                let _ = match &slot.media {
+                    Some(Media::Own { rtcp, .. }) => rtcp.send_to(&packet, to),
+                    Some(Media::Common { at, .. }) => {
+                        self.commons.get(*at).map_or(Ok(0), |common| common.report(to, &packet))
+                    }
+                    None => return None,
+                };
+                self.show_sent(slot, now, Socket::Rtcp, to, &packet);
+            }
+            Output::Event(event) => self.learned(slot, now, &event),
+            Output::Note(note) => {
+                let verification = slot.verification.as_str();
+                telemetry::observe(&telemetry::Event::Noted { verification, note: &note });
+            }
+        }
+        None
+    }
+
+    fn signal(&self, slot: &Slot, now: Timestamp, to: Hop, bytes: Vec<u8>) -> Option<Hop> {
+        if let Err(error) = slot.exit.send(to, &bytes) {
+            telemetry::observe(&telemetry::Event::Fault { doing: "send SIP", error: &error });
+            // A full buffer is a lost datagram, which its transaction sends again.
+            return (error.kind() != io::ErrorKind::WouldBlock).then_some(to);
+        }
+        let (protocol, from, to) = (Protocol::Sip(to.transport), slot.local, to.address);
+        show(self.shared, now, &slot.verification, || {
+            Act::Packet(Packet { protocol, from, to, sent: true, bytes })
+        });
+        None
+    }
+
+    /// Sends a frame: at once from a socket of the call's own, with others from a shared one.
+    fn speak(&mut self, slot: &mut Slot, now: Timestamp, packet: &media::Packet, law: Law) {
+        match &slot.media {
+            Some(Media::Own { rtp, .. }) => {
+                slot.leg.datagram(packet, law, self.buffer);
+                let _ = rtp.send_to(self.buffer, packet.to);
+                self.show_sent(slot, now, Socket::Rtp, packet.to, self.buffer);
+            }
+            Some(Media::Common { at, .. }) => {
+                let Some(common) = self.commons.get_mut(*at) else { return };
+                common.post(packet.to, |buffer| slot.leg.datagram(packet, law, buffer));
+                let common = self.commons.get(*at);
+                let posted = common.map(Common::posted).unwrap_or_default();
+                self.show_sent(slot, now, Socket::Rtp, packet.to, posted);
+            }
+            None => return,
+        }
+        show(self.shared, now, &slot.verification, || {
+            let codes = packet.payload.bytes(slot.leg.prompts(), law).to_vec();
+            Act::Spoken { timestamp: packet.timestamp(), law, codes }
+        });
+    }
+
+    fn show_sent(&self, slot: &Slot, now: Timestamp, socket: Socket, to: SocketAddr, bytes: &[u8]) {
+        show(self.shared, now, &slot.verification, || {
+            let (protocol, from) = slot.port(socket);
+            Act::Packet(Packet { protocol, from, to, sent: true, bytes: bytes.to_vec() })
+        });
+    }
+
+    /// Tells the verification what its leg learned.
+    fn learned(&self, slot: &Slot, now: Timestamp, event: &Event) {
+        let shared = self.shared;
+        match event {
+            Event::Saying(phrase) => {
+                let text = slot.leg.prompts().phrase(*phrase).map(|phrase| phrase.text.as_str().into());
+                let text: Arc<str> = text.unwrap_or_default();
+                show(shared, now, &slot.verification, || Act::Saying(text));
+            }
+            Event::Key(key) => show(shared, now, &slot.verification, || Act::Key {
+                digit: if slot.leg.hides_keys() { '•' } else { key.digit.expose() },
+                path: hearing::path(key),
+            }),
+            Event::Alerting { .. }
+            | Event::Answered { .. }
+            | Event::Prompting
+            | Event::Listening
+            | Event::Telling
+            | Event::Heard { .. }
+            | Event::Ended(_) => {}
+        }
+        if let (Some(called), Some(calls)) = (watch::called(event), shared.calls.get()) {
+            calls.tell(Heard::Called(slot.trunk.clone(), called));
+        }
+        if let Some(signal) = hearing::signal(slot.attempt, &slot.trunk, event) {
+            // When nobody takes signals any more, the process is on its way out.
+            let _ = shared.signals.send((slot.verification.clone(), signal));
+        }
+    }
+}
+
+/// Shows whoever looks on.
+pub(super) fn show(
+    shared: &Shared,
+    at: Timestamp,
+    verification: &VerificationId,
+    act: impl FnOnce() -> Act,
+) {
+    if let Some(tap) = &shared.tap {
+        tap.show(Scene { at, verification: verification.clone(), act: act() });
+    }
+}
