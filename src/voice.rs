@@ -7,6 +7,7 @@
 
 mod words;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::media::script::{self, Answer, Script};
 use crate::media::{
     self, Anomaly, Digit, FRAME_TIME, Law, MediaSession, Packet, Payload, Srtp, Unusable,
 };
+use crate::sip::Timer as SipTimer;
 use crate::sip::call::{self, Call};
 
 /// A frame this much later than planned starts a new schedule: the thread was away, and a burst
@@ -48,7 +50,7 @@ pub struct Leg {
     place: Option<Duration>,
     /// The deadline of the signalling: it walks through all that waits there, and media come and go
     /// a hundred times a second without it.
-    signalling: Option<(Timestamp, sip::Timer)>,
+    signalling: Option<(Timestamp, SipTimer)>,
     last_key: Option<Key>,
     /// The number of the press that decided.
     decided: Option<u32>,

@@ -12,6 +12,7 @@ mod hooks;
 mod load;
 mod machine;
 mod manner;
+mod media;
 mod mixed;
 mod phone;
 mod sip;
@@ -22,6 +23,7 @@ mod web;
 use std::process::ExitCode;
 
 use self::figures::Figure;
+use crate::telemetry::Metrics;
 
 /// Measure this build on this machine, against the limits it was built for.
 #[derive(Debug, clap::Args)]
@@ -40,6 +42,8 @@ enum What {
     Codes(codes::Args),
     /// Idle trunks: what asking each of them whether it lives costs, and being registered there.
     Trunks(trunks::Args),
+    /// The media engine: how many calls one core carries, beside the usual way.
+    Media(media::Args),
     /// SIP in memory: what a message costs, the worst that is let in, and calls a second.
     Sip(sip::Args),
 }
@@ -53,6 +57,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Mixed(args) => runtime.block_on(mixed::run(args)),
         What::Codes(args) => runtime.block_on(codes::run(args)),
         What::Trunks(args) => runtime.block_on(trunks::run(args)),
+        What::Media(args) => {
+            let metrics = Metrics::install()?;
+            // Sockets of SIP want a runtime, which has nothing to do.
+            let _within = runtime.enter();
+            media::run(&args, &metrics)
+        }
         What::Sip(args) => sip::run(&args),
     }
 }

@@ -38,6 +38,7 @@ use tokio::sync::mpsc;
 pub use self::answers::{CheckError, ResendError};
 pub use self::dispatch::Hands;
 use self::dispatch::{Job, Work};
+pub(crate) use self::engine::lab;
 use self::hub::Hub;
 pub use self::line::{Unconnected, stream};
 use self::orders::{Orders, Present};

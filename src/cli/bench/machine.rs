@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::figures::{Spread, micros};
 use crate::ambient::Clock;
@@ -222,6 +223,45 @@ impl Canary {
         self.stop.store(true, Ordering::Relaxed);
         Spread::of(self.thread.join().unwrap_or_default())
     }
+}
+
+/// Lets this process have so many files open.
+pub(super) fn open_files(wanted: u64) -> anyhow::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    anyhow::ensure!(
+        wanted <= hard,
+        "this needs {wanted} open files, and {hard} are allowed: raise the hard limit (ulimit -Hn)"
+    );
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
+    }
+    Ok(())
+}
+
+/// A thread of this process, by its name.
+pub(super) fn thread(name: &str) -> Option<u32> {
+    let threads = fs::read_dir("/proc/self/task").ok()?.flatten();
+    let mut named = threads.filter(|thread| {
+        // A thread may have ended since.
+        fs::read_to_string(thread.path().join("comm")).is_ok_and(|it| it.trim() == name)
+    });
+    named.next()?.file_name().to_str()?.parse().ok()
+}
+
+/// Gives a thread a core.
+pub(super) fn pin(thread: u32, core: Core) -> anyhow::Result<()> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "-p", &core.to_string(), &thread.to_string()]);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    anyhow::ensure!(status?.success(), "taskset cannot give a thread its core");
+    Ok(())
+}
+
+/// How long a thread of this process has run on a core.
+pub(super) fn ran(thread: u32) -> anyhow::Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat"))?;
+    let nanos = text.split_whitespace().next().context("/proc tells no times of threads")?;
+    Ok(Duration::from_nanos(nanos.parse()?))
 }
 
 /// Datagrams that this machine dropped because a socket's buffer was full.

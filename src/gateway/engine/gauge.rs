@@ -140,34 +140,34 @@ impl Gauge {
 }
 
 /// The engine's own side of its [`Gauge`].
-pub(super) struct Meter {
+pub(crate) struct Meter {
     gauge: Arc<Gauge>,
     account: Account,
     since: Timestamp,
 }
 
 impl Meter {
-    pub(super) fn new(gauge: Arc<Gauge>, now: Timestamp) -> Self {
+    pub(crate) fn new(gauge: Arc<Gauge>, now: Timestamp) -> Self {
         Self { gauge, account: Account::default(), since: now }
     }
 
     /// A frame goes out so late.
-    pub(super) fn sent(&mut self, late: Duration) {
+    pub(crate) fn sent(&mut self, late: Duration) {
         self.account.late.note(late);
     }
 
     /// So many datagrams were read.
-    pub(super) fn received(&mut self, datagrams: usize) {
+    pub(crate) fn received(&mut self, datagrams: usize) {
         self.account.received += datagrams as u64;
     }
 
     /// A leg has fallen silent.
-    pub(super) fn left(&self) {
+    pub(crate) fn left(&self) {
         self.gauge.leave();
     }
 
     /// It worked from then until now.
-    pub(super) fn worked(&mut self, from: Timestamp, now: Timestamp) {
+    pub(crate) fn worked(&mut self, from: Timestamp, now: Timestamp) {
         self.account.worked += now.since(from);
         self.account.span = now.since(self.since);
         if self.account.span >= PERIOD {

@@ -13,10 +13,12 @@
 //! | `wire` | datagrams by the dozen |
 //! | `common`, `origins` | ports that calls share, and whose a packet is that comes there |
 //! | `gauge` | how the thread does, and whether it takes another call |
+//! | `lab` | a thread by itself, to be measured |
 
 mod common;
 mod effects;
 mod gauge;
+pub(crate) mod lab;
 mod origins;
 mod slots;
 mod wheel;
@@ -35,8 +37,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use self::common::Common;
 use self::effects::{Effects, show};
-use self::gauge::Meter;
-pub(crate) use self::gauge::{Account, Gauge, Lateness};
+use self::gauge::{Gauge, Meter};
 use self::slots::Slots;
 use self::wheel::{Place, Places, Wheel};
 use self::wire::{FEW, Inbox, MANY};

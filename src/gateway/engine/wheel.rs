@@ -137,6 +137,8 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_secs(1_000);
 
+    const NOBODY: [usize; 0] = [];
+
     fn after(micros: u64) -> Timestamp {
         START + Duration::from_micros(micros)
     }
@@ -152,17 +154,17 @@ mod tests {
         let mut wheel = Wheel::new(START);
         wheel.set(3, after(1_500));
         assert_eq!(wheel.patience(START), Duration::from_millis(2));
-        assert_eq!(woken(&mut wheel, after(1_999)), []);
+        assert_eq!(woken(&mut wheel, after(1_999)), NOBODY);
         assert_eq!(woken(&mut wheel, after(2_000)), [3]);
-        assert_eq!(woken(&mut wheel, after(900_000)), []);
+        assert_eq!(woken(&mut wheel, after(900_000)), NOBODY);
     }
 
     #[test]
     fn what_is_past_wakes_at_the_next_tick() {
         let mut wheel = Wheel::new(START);
-        assert_eq!(woken(&mut wheel, after(5_000)), []);
+        assert_eq!(woken(&mut wheel, after(5_000)), NOBODY);
         wheel.set(0, after(1_000));
-        assert_eq!(woken(&mut wheel, after(5_999)), []);
+        assert_eq!(woken(&mut wheel, after(5_999)), NOBODY);
         assert_eq!(woken(&mut wheel, after(6_000)), [0]);
     }
 
@@ -175,7 +177,7 @@ mod tests {
         assert_eq!(woken(&mut wheel, after(2_000)), [0]);
         wheel.set(0, after(30_000));
         // The trace at 9 ms wakes nobody.
-        assert_eq!(woken(&mut wheel, after(29_000)), []);
+        assert_eq!(woken(&mut wheel, after(29_000)), NOBODY);
         assert_eq!(woken(&mut wheel, after(30_000)), [0]);
     }
 
@@ -185,7 +187,7 @@ mod tests {
         wheel.set(0, Timestamp::MAX);
         wheel.set(1, after(50_000));
         wheel.forget(1);
-        assert_eq!(woken(&mut wheel, after((SPAN - 2) * TICK)), []);
+        assert_eq!(woken(&mut wheel, after((SPAN - 2) * TICK)), NOBODY);
         assert_eq!(woken(&mut wheel, after((SPAN - 1) * TICK)), [0]);
         assert_eq!(wheel.patience(after(SPAN * TICK)), Duration::from_micros(SPAN * TICK));
     }

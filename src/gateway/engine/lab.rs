@@ -1,0 +1,180 @@
+//! An engine by itself: real legs on real sockets, and no gateway around it. What `bench media`
+//! measures.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub(crate) use super::gauge::{Account, Gauge, Meter};
+use super::{Command, EngineHandle, Occupant, Shared, start};
+use crate::ambient::{Clock, Entropy};
+use crate::gateway::line::{Exit, Net};
+use crate::gateway::ports::{Berth, Ports};
+use crate::gateway::settings::{RtpPort, Tls};
+use crate::media::prompt::{Pack, PackError};
+use crate::media::script::Lines;
+use crate::media::{Protection, script};
+use crate::sip::message::{self, Incoming};
+use crate::sip::{Hop, NameAddr, Uri, Way, call};
+use crate::verify::VerificationId;
+use crate::verify::attempt::AttemptNo;
+use crate::verify::signal::Signal;
+use crate::voice::{self, Leg};
+
+/// Nothing in a lab ends by itself.
+const FOREVER: Duration = Duration::from_secs(3_600);
+
+/// The engine, and what reaches it.
+pub(crate) struct Lab {
+    shared: Arc<Shared>,
+    handle: EngineHandle,
+    thread: Option<JoinHandle<()>>,
+    exit: Exit,
+    trunk: Hop,
+    local: SocketAddr,
+    entropy: Entropy,
+    /// The legs, by their Call-ID.
+    legs: HashMap<String, u64>,
+    /// What legs learn is of no use here.
+    _signals: tokio::sync::mpsc::UnboundedReceiver<(VerificationId, Signal)>,
+}
+
+impl Lab {
+    /// Starts an engine whose calls go to this trunk, within a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses a socket or a thread.
+    pub(crate) fn start(
+        clock: Clock,
+        prompts: Arc<Pack>,
+        ports: (u16, u16),
+        trunk: SocketAddr,
+    ) -> io::Result<Self> {
+        let mut entropy = Entropy::system();
+        let listen = Hop::udp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let bound = Net::bind(&[listen], None, clock.clone());
+        let (net, _) = bound.map_err(|(_, error)| error)?;
+        let local = net.bound().first().map_or(listen.address, |hop| hop.address);
+        let exit = net.exit(&Tls::default(), "bench");
+        let (signals, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            clock,
+            prompts,
+            ports: Ports::new(ports, entropy.fork()),
+            calls: OnceLock::new(),
+            signals,
+            tap: None,
+        });
+        let (handle, thread) = start(0, Arc::clone(&shared))?;
+        Ok(Self {
+            shared,
+            handle,
+            thread: Some(thread),
+            exit,
+            trunk: Hop::udp(trunk),
+            local,
+            entropy,
+            legs: HashMap::new(),
+            _signals: receiver,
+        })
+    }
+
+    /// Begins a call that talks until it is stopped: its INVITE goes to the trunk.
+    ///
+    /// # Errors
+    /// When no port is free, or the prompts lack a phrase.
+    pub(crate) fn call(&mut self, port: RtpPort, srtp: Protection) -> anyhow::Result<()> {
+        let (ip, now) = (IpAddr::V4(Ipv4Addr::LOCALHOST), self.shared.clock.now());
+        let (ports, handle) = (&self.shared.ports, &self.handle);
+        let berth = match port {
+            RtpPort::PerCall => Berth::Own(ports.take(ip, now)?),
+            RtpPort::Shared => {
+                Berth::Common(ports.share(0, ip, now, |pair| handle.send(Command::Share { pair }))?)
+            }
+        };
+        let leg = self.leg(berth.address(), srtp)?;
+        let name = u64::try_from(self.legs.len()).unwrap_or_default() + 1;
+        self.legs.insert(leg.call_id().to_owned(), name);
+        let seat = Box::new(Occupant {
+            leg,
+            verification: VerificationId::new(now, &mut self.entropy),
+            attempt: AttemptNo::FIRST,
+            trunk: "bench".to_owned(),
+            exit: self.exit.clone(),
+            local: self.local,
+            berth,
+        });
+        self.handle.send(Command::Begin { leg: name, seat });
+        Ok(())
+    }
+
+    fn leg(&mut self, rtp: SocketAddr, srtp: Protection) -> Result<Leg, PackError> {
+        let call = call::Order {
+            target: call::Target {
+                user: "+12025550123".to_owned(),
+                host: "trunk.example".to_owned(),
+                port: None,
+                is_phone: true,
+            },
+            ways: vec![Way { hop: self.trunk, local: self.local }],
+            from: NameAddr::new(Uri::sip("+12025550100", "trunk.example", None)),
+            routes: Vec::new(),
+            headers: Vec::new(),
+            redirects: Vec::new(),
+            credentials: None,
+            ring_timeout: FOREVER,
+            is_last_resort: true,
+        };
+        let order = voice::Order { call, rtp, srtp, brand: None };
+        let script = script::Settings {
+            listen: Duration::from_secs(1),
+            rounds: u8::MAX,
+            ..script::Settings::default()
+        };
+        let settings = voice::Settings {
+            script,
+            call_limit: FOREVER,
+            media_grace: FOREVER,
+            ..voice::Settings::default()
+        };
+        let prompts = Arc::clone(&self.shared.prompts);
+        let lines = Lines::of(&prompts, None)?;
+        Ok(Leg::new(order, lines, prompts, self.entropy.fork(), settings))
+    }
+
+    /// Hands a leg what its trunk answers.
+    pub(crate) fn answer(&self, datagram: Vec<u8>) {
+        let Ok(Incoming::Message(message)) = message::read(&datagram) else { return };
+        if let Some(leg) = self.legs.get(message.call_id()) {
+            let leg = *leg;
+            self.handle.send(Command::Sip { leg, from: self.trunk, datagram, message });
+        }
+    }
+
+    /// What the engine did since the last time this was asked.
+    pub(crate) fn account(&self) -> Account {
+        self.handle.gauge().take()
+    }
+
+    /// How many legs have media.
+    pub(crate) fn legs(&self) -> usize {
+        self.handle.gauge().legs()
+    }
+
+    /// Hangs up every call.
+    pub(crate) fn hang_up(&self) {
+        self.handle.send(Command::StopAll);
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.handle.send(Command::Exit);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
