@@ -4,6 +4,7 @@
 //! line and no label ever holds a number, a key or a code: the types mask themselves.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -67,6 +68,17 @@ pub enum Event<'a> {
         /// What was given.
         given: usize,
     },
+    /// How a media thread did since the last time.
+    Engine {
+        /// Its number, from 0.
+        engine: usize,
+        /// Of a hundred frames, 99 were not later than this.
+        late: Duration,
+        /// How much of the time it worked, from 0 to 1.
+        busy: f64,
+    },
+    /// So many datagrams were dropped by the kernel since it began, because a buffer was full.
+    Dropped(u64),
     /// So many tasks of the runtime have not ended.
     Tasks(usize),
     /// Something came to a SIP socket that belongs to no call.
@@ -180,6 +192,13 @@ pub fn observe(event: &Event<'_>) {
         Event::SmallBuffer { asked, given } => {
             tracing::warn!(asked, given, "small receive buffer: raise net.core.rmem_max");
         }
+        Event::Engine { engine, late, busy } => {
+            let engine = engine.to_string();
+            gauge!("octothorpe_rtp_late_seconds", "engine" => engine.clone())
+                .set(late.as_secs_f64());
+            gauge!("octothorpe_engine_busy", "engine" => engine).set(*busy);
+        }
+        Event::Dropped(count) => counter!("octothorpe_udp_dropped_total").absolute(*count),
         Event::Tasks(count) => gauge!("octothorpe_tasks").set(size(*count)),
         Event::Stray { from, is_trunk, kind, told } => {
             if let Some(messages) = told {
@@ -369,6 +388,11 @@ fn describe() {
         ("octothorpe_rtp_anomalies_total", "RTP and RTCP packets dropped or odd."),
         ("octothorpe_rtp_sent_total", "RTP packets sent."),
         ("octothorpe_rtp_received_total", "RTP packets accepted."),
+        (
+            "octothorpe_udp_dropped_total",
+            "Datagrams that the kernel dropped because a socket's receive buffer was full: of all \
+             programs that share this network.",
+        ),
         ("octothorpe_hooks_forged_total", "Requests in a carrier's name that were not believed."),
         ("octothorpe_replies_total", "Texts that people sent, by what they meant."),
         ("octothorpe_webhooks_total", "Tries to deliver an event."),
@@ -388,6 +412,11 @@ fn describe() {
         "Calls whose signalling is remembered: those, and the ones that owe the far end an answer."
     );
     describe_gauge!("octothorpe_rtp_pairs", "Pairs of RTP and RTCP ports that are bound.");
+    describe_gauge!(
+        "octothorpe_rtp_late_seconds",
+        "What 99 of 100 frames of a media thread were not later than, in the last seconds."
+    );
+    describe_gauge!("octothorpe_engine_busy", "How much of its time a media thread works, 0 to 1.");
     describe_gauge!("octothorpe_tasks", "Tasks of the runtime that have not ended.");
     describe_histogram!("octothorpe_verification_seconds", "From the start to the verdict.");
     describe_histogram!("octothorpe_http_request_seconds", "From an HTTP request to its answer.");

@@ -25,6 +25,7 @@ mod reload;
 mod replies;
 mod resolver;
 mod start;
+pub(crate) mod vitals;
 mod watch;
 mod webhook;
 

@@ -24,7 +24,7 @@ use super::smsc::Events;
 use super::tap::Tap;
 use super::watch::{Heard, Links, Watch};
 use super::webhook::Courier;
-use super::{Fault, Gateway, Inner};
+use super::{Fault, Gateway, Inner, vitals};
 use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::carrier::smpp::link::State;
 use crate::carrier::{About, News};
@@ -194,6 +194,7 @@ impl Gateway {
         tasks.spawn(listen(gateway.clone(), learned));
         tasks.spawn(hear(gateway.clone(), told));
         tasks.spawn(turns.run());
+        tasks.spawn(vitals::tell(Arc::clone(&calls)));
         let running = Running { gateway: gateway.clone(), calls, sip, tasks, engines };
         Ok((gateway, running))
     }

@@ -351,6 +351,8 @@ impl MediaSession {
     /// says so.
     #[must_use]
     pub fn moved(&mut self, port: u16) -> Vec<u8> {
+        // Who was heard at the other port need not be who is meant.
+        self.rearm();
         self.origin.local.set_port(port);
         self.origin.version += 1;
         sdp::offer(self.origin, self.secured.protection())

@@ -16,6 +16,7 @@ use super::load::{Done, Load};
 use super::machine::{self, Cores, Used};
 use super::phone::Heard;
 use crate::ambient::{self, Clock, Entropy};
+use crate::gateway::vitals;
 
 /// A call that is up may take so much memory, in KiB.
 const MEMORY: f64 = 64.0;
@@ -126,7 +127,7 @@ impl Bench {
         self.say(&format!("{} calls at once", load.calls));
         let process = self.gateway.id();
         let (idle, before) = (machine::resident(process)?, Used::now(process)?);
-        let dropped = machine::dropped()?;
+        let dropped = vitals::dropped()?;
         let look = load.ramp() + Duration::from_secs(4);
         let peak = tokio::spawn(async move {
             tokio::time::sleep(look).await;
@@ -143,7 +144,7 @@ impl Bench {
             self.figure(
                 "dropped",
                 "datagrams the kernel dropped",
-                machine::dropped()? - dropped,
+                number(usize::try_from(vitals::dropped()? - dropped)?),
                 "",
             ),
             self.figure("late_p50", "send lateness p50", lateness.percent(50), "ms"),

@@ -264,16 +264,6 @@ pub(super) fn ran(thread: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_nanos(nanos.parse()?))
 }
 
-/// Datagrams that this machine dropped because a socket's buffer was full.
-pub(super) fn dropped() -> io::Result<f64> {
-    let text = fs::read_to_string("/proc/net/snmp")?;
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
-    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-    let mut columns = names.split_whitespace().zip(values.split_whitespace());
-    let found = columns.find(|(name, _)| *name == "RcvbufErrors");
-    Ok(found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,6 +280,5 @@ mod tests {
         assert!(resident(own).unwrap() > 500.0);
         let used = Used::now(own).unwrap();
         assert!(used.all > 0.0 && used.engine == 0.0);
-        assert!(dropped().unwrap() >= 0.0);
     }
 }

@@ -249,7 +249,7 @@ impl Bench<'_> {
         let trunk = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         trunk.set_read_timeout(Some(PATIENCE))?;
         let (clock, prompts) = (self.clock.clone(), Arc::clone(&self.prompts));
-        let mut lab = Lab::start(clock, prompts, PORTS, trunk.local_addr()?)?;
+        let mut lab = Lab::start(clock, prompts, PORTS, trunk.local_addr()?, None)?;
         let (mut port_of_phones, mut entropy) = (0, Entropy::system());
         let before = self.counted();
         for round in 0..calls.div_ceil(ROUND) {
@@ -313,6 +313,8 @@ impl Bench<'_> {
         peer: &Peer,
         account: impl Fn() -> Account,
     ) -> anyhow::Result<Figures> {
+        // A thread gives itself its name.
+        std::thread::sleep(LINGER);
         let id = machine::thread(thread).context("the thread is gone")?;
         if let Cores::Apart { gateway, .. } = self.cores {
             machine::pin(id, gateway)?;

@@ -14,6 +14,7 @@ use crate::ambient::{Clock, Entropy};
 use crate::gateway::line::{Exit, Net};
 use crate::gateway::ports::{Berth, Ports};
 use crate::gateway::settings::{RtpPort, Tls};
+use crate::gateway::tap::Tap;
 use crate::media::prompt::{Pack, PackError};
 use crate::media::script::Lines;
 use crate::media::{Protection, script};
@@ -52,6 +53,7 @@ impl Lab {
         prompts: Arc<Pack>,
         ports: (u16, u16),
         trunk: SocketAddr,
+        tap: Option<Tap>,
     ) -> io::Result<Self> {
         let mut entropy = Entropy::system();
         let listen = Hop::udp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -66,7 +68,7 @@ impl Lab {
             ports: Ports::new(ports, entropy.fork()),
             calls: OnceLock::new(),
             signals,
-            tap: None,
+            tap,
         });
         let (handle, thread) = start(0, Arc::clone(&shared))?;
         Ok(Self {

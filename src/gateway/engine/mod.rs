@@ -21,6 +21,8 @@ mod gauge;
 pub(crate) mod lab;
 mod origins;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod wheel;
 mod wire;
 
@@ -37,7 +39,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use self::common::Common;
 use self::effects::{Effects, show};
-use self::gauge::{Gauge, Meter};
+pub(super) use self::gauge::Gauge;
+use self::gauge::Meter;
+use self::origins::Clash;
 use self::slots::Slots;
 use self::wheel::{Place, Places, Wheel};
 use self::wire::{FEW, Inbox, MANY};
@@ -582,7 +586,9 @@ impl Engine {
         }
         match wanted.map(|wanted| common.origins.claim(wanted, at)) {
             Some(Ok(())) => *remote = wanted,
-            Some(Err(origins::Clash)) => self.move_out(at, now),
+            Some(Err(Clash { other })) => {
+                other.into_iter().chain([at]).for_each(|leg| self.move_out(leg, now));
+            }
             None => {}
         }
     }
@@ -618,8 +624,8 @@ impl Engine {
         self.shared.forget(slot.leg.call_id());
     }
 
-    /// Two calls have one far end at a shared port, and nobody could tell whose a packet is: the later
-    /// one gets ports of its own, and the far end is told.
+    /// Two calls have one far end at a shared port, and nobody could tell whose a packet is: each gets
+    /// ports of its own, and the far end is told.
     fn move_out(&mut self, at: usize, now: Timestamp) {
         let Some(ip) = self.slots.get(at).map(|slot| slot.address.ip()) else { return };
         let moved = self.shared.ports.take(ip, now).and_then(|pair| {

@@ -10,25 +10,30 @@ use crate::gateway::ports::REST;
 /// The addresses that a shared port is sent packets from. A leg is a small number.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    by_remote: HashMap<SocketAddr, usize>,
+    /// Whose far end is there; nobody's where two calls had theirs.
+    by_remote: HashMap<SocketAddr, Option<usize>>,
     /// The streams of calls that are over: their last packets may still be on their way, and must not
     /// be heard by the next call with that address.
     resting: HashSet<(SocketAddr, u32)>,
     until: VecDeque<(Timestamp, (SocketAddr, u32))>,
 }
 
-/// Another call has this address already: nobody could tell whose a packet is.
+/// Another call has, or had, its far end there, too: nobody could tell whose a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Clash;
+pub(super) struct Clash {
+    /// The leg of that call, if it is still here.
+    pub(super) other: Option<usize>,
+}
 
 impl Origins {
     /// What comes from this address is for this leg from now on.
     ///
     /// # Errors
-    /// When it is another's; nothing has changed then.
+    /// When it is another's: what comes from there is then nobody's, for good, and both calls need
+    /// ports of their own.
     pub(super) fn claim(&mut self, remote: SocketAddr, leg: usize) -> Result<(), Clash> {
-        let owner = *self.by_remote.entry(remote).or_insert(leg);
-        if owner == leg { Ok(()) } else { Err(Clash) }
+        let owner = self.by_remote.entry(remote).or_insert(Some(leg));
+        if *owner == Some(leg) { Ok(()) } else { Err(Clash { other: owner.take() }) }
     }
 
     /// This address is no longer this leg's; the stream that it heard from there, if any, rests.
@@ -40,7 +45,7 @@ impl Origins {
         ssrc: Option<u32>,
     ) {
         self.wake(now);
-        if self.by_remote.get(&remote) != Some(&leg) {
+        if self.by_remote.get(&remote) != Some(&Some(leg)) {
             return;
         }
         self.by_remote.remove(&remote);
@@ -54,7 +59,7 @@ impl Origins {
     /// Whose a packet from there is, with this source.
     pub(super) fn find(&self, from: SocketAddr, ssrc: Option<u32>) -> Option<usize> {
         let rests = |ssrc| !self.resting.is_empty() && self.resting.contains(&(from, ssrc));
-        let leg = self.by_remote.get(&from).copied();
+        let leg = self.by_remote.get(&from).copied().flatten();
         leg.filter(|_| !ssrc.is_some_and(rests))
     }
 
@@ -90,13 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn two_calls_with_one_address_clash_and_the_first_keeps_it() {
+    fn what_two_calls_could_be_meant_by_is_for_neither() {
         let mut origins = Origins::default();
         assert_eq!(origins.claim(at(4_000), 1), Ok(()));
         assert_eq!(origins.claim(at(4_000), 1), Ok(()));
-        assert_eq!(origins.claim(at(4_000), 2), Err(Clash));
-        origins.leave(NOW, at(4_000), 2, Some(7));
-        assert_eq!(origins.find(at(4_000), Some(7)), Some(1));
+        assert_eq!(origins.claim(at(4_000), 2), Err(Clash { other: Some(1) }));
+        assert_eq!(origins.find(at(4_000), Some(7)), None);
+        origins.leave(NOW, at(4_000), 1, Some(7));
+        assert_eq!(origins.claim(at(4_000), 3), Err(Clash { other: None }));
+        assert_eq!(origins.find(at(4_000), Some(8)), None);
     }
 
     #[test]

@@ -36,7 +36,7 @@ use self::pool::{Job, Party, Pool};
 use self::udp::Line;
 pub(super) use self::udp::address;
 pub use self::unconnected::Unconnected;
-use super::engine::{Command, EngineHandle};
+use super::engine::{Command, EngineHandle, Gauge};
 use super::settings::{Tls, TlsIdentity};
 use super::watch::Heard;
 use crate::ambient::{Clock, Entropy};
@@ -337,10 +337,14 @@ impl Calls {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).by_call_id.len()
     }
 
+    /// How each engine does.
+    pub(super) fn gauges(&self) -> impl Iterator<Item = &Gauge> {
+        self.engines.iter().map(EngineHandle::gauge)
+    }
+
     /// The engine with the fewest calls, of those that take another where each may have so many.
     pub(super) fn roomiest(&self, most: usize) -> Option<usize> {
-        let gauges = self.engines.iter().map(EngineHandle::gauge).enumerate();
-        let roomy = gauges.filter(|(_, gauge)| gauge.has_room(most));
+        let roomy = self.gauges().enumerate().filter(|(_, gauge)| gauge.has_room(most));
         roomy.min_by_key(|(_, gauge)| gauge.legs()).map(|(engine, _)| engine)
     }
 
