@@ -14,7 +14,7 @@ use crate::media::{self, Law};
 use crate::sip::Hop;
 use crate::telemetry;
 use crate::verify::VerificationId;
-use crate::voice::{Event, Output};
+use crate::voice::{Event, Output, Path};
 
 /// What legs act through.
 pub(super) struct Effects<'a> {
@@ -110,7 +110,7 @@ impl Effects<'_> {
             }
             Event::Key(key) => show(shared, now, &slot.verification, || Act::Key {
                 digit: if slot.leg.hides_keys() { '•' } else { key.digit.expose() },
-                path: hearing::path(key),
+                path: key.paths.iter().next().map_or("", Path::as_str),
             }),
             Event::Alerting { .. }
             | Event::Answered { .. }
@@ -118,6 +118,7 @@ impl Effects<'_> {
             | Event::Listening
             | Event::Telling
             | Event::Heard { .. }
+            | Event::Proven(_)
             | Event::Ended(_) => {}
         }
         if let (Some(called), Some(calls)) = (watch::called(event), shared.calls.get()) {

@@ -125,6 +125,7 @@ impl Lab {
             from: NameAddr::new(Uri::sip("+12025550100", "trunk.example", None)),
             routes: Vec::new(),
             headers: Vec::new(),
+            contact_host: None,
             redirects: Vec::new(),
             credentials: None,
             ring_timeout: FOREVER,
