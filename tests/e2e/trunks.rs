@@ -213,6 +213,31 @@ fn a_trunk_that_answers_after_it_was_left_is_told_goodbye_and_one_call_stays() {
 }
 
 #[test]
+fn a_call_that_no_media_thread_could_serve_is_never_sent() {
+    let carrier = Carrier::start();
+    // It rings until it is canceled.
+    carrier.always("INVITE", "180 Ringing");
+    let full = "engines = 1\ncalls_per_engine = 1\n";
+    let ways = trunk("carrier", &at(carrier.port())) + &route("+", &["carrier"]);
+    let gateway = Gateway::by_carriers(&(full.to_owned() + &ways));
+    let first = gateway.begin(&json!({"to": "+12025550161"}));
+    gateway.reaches(&first, "ringing");
+    let settled = call(&gateway, "+12025550162");
+    assert_eq!(settled["attempts"][0]["reason"], "congested", "{settled}");
+    let why = settled["attempts"][0]["detail"].as_str().unwrap();
+    assert!(why.contains("calls_per_engine"), "{why}");
+    let invites = carrier.seen("INVITE");
+    assert!(invites.iter().all(|it| it.text.contains("+12025550161")), "{invites:?}");
+    // Who leaves makes room.
+    carrier.always("CANCEL", "481 Gone");
+    gateway.post(&format!("/v1/verifications/{first}/cancel"), &json!({}));
+    gateway.settles(&first, SOON);
+    std::thread::sleep(Duration::from_millis(500));
+    let next = gateway.begin(&json!({"to": "+12025550163"}));
+    gateway.reaches(&next, "ringing");
+}
+
+#[test]
 fn a_trunk_that_does_not_answer_options_is_skipped_and_comes_back() {
     let (sick, spare) = (Carrier::start(), Carrier::start());
     sick.ignore("OPTIONS");

@@ -16,7 +16,7 @@ use self::baseline::Baseline;
 use self::peer::{Peer, Phone};
 use super::figures::{Figure, Spread, number};
 use super::machine::{self, Cores};
-use crate::ambient::{Clock, Entropy, secret};
+use crate::ambient::{Clock, secret};
 use crate::gateway::lab::{Account, Lab};
 use crate::gateway::settings::RtpPort;
 use crate::media::Srtp;
@@ -188,7 +188,7 @@ impl Row {
 pub(super) fn run(args: &Args, metrics: &Metrics) -> anyhow::Result<ExitCode> {
     super::warn_of_debug();
     let most = args.calls.iter().copied().max().unwrap_or(0);
-    machine::open_files(3 * u64::from(most) + 100)?;
+    machine::open_files(2 * u64::from(most) + 100)?;
     let cores = machine::divide();
     let bench = Bench {
         clock: Clock::system(),
@@ -245,12 +245,11 @@ impl Bench<'_> {
 
     /// Our engine.
     fn engine(&self, way: Way, port: RtpPort, calls: usize) -> anyhow::Result<Row> {
-        let peer = Peer::start(self.clock.clone(), Arc::clone(&self.prompts))?;
+        let mut peer = Peer::start(self.clock.clone(), Arc::clone(&self.prompts))?;
         let trunk = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         trunk.set_read_timeout(Some(PATIENCE))?;
         let (clock, prompts) = (self.clock.clone(), Arc::clone(&self.prompts));
         let mut lab = Lab::start(clock, prompts, PORTS, trunk.local_addr()?, None)?;
-        let (mut port_of_phones, mut entropy) = (0, Entropy::system());
         let before = self.counted();
         for round in 0..calls.div_ceil(ROUND) {
             let round = (calls - round * ROUND).min(ROUND);
@@ -258,8 +257,7 @@ impl Bench<'_> {
                 lab.call(port, way.srtp().with(secret))?;
             }
             for _ in 0..round {
-                let mut phone =
-                    Phone::new(&mut port_of_phones, way.srtp().with(secret), &mut entropy)?;
+                let mut phone = peer.phone(way.srtp().with(secret))?;
                 let invite = receive(&trunk)?;
                 lab.answer(self.answer(&mut phone, &invite)?);
                 peer.add(phone);
@@ -280,13 +278,13 @@ impl Bench<'_> {
 
     /// The usual way.
     fn tokio(&self, calls: usize) -> anyhow::Result<Row> {
-        let peer = Peer::start(self.clock.clone(), Arc::clone(&self.prompts))?;
-        let (mut port, mut entropy, mut pairs) = (0, Entropy::system(), Vec::new());
+        let mut peer = Peer::start(self.clock.clone(), Arc::clone(&self.prompts))?;
+        let mut pairs = Vec::new();
         for _ in 0..calls {
-            let mut phone = Phone::new(&mut port, Srtp::Off.with(secret), &mut entropy)?;
+            let mut phone = peer.phone(Srtp::Off.with(secret))?;
             let socket = Baseline::socket()?;
             phone.speak_to(self.clock.now(), socket.local_addr()?)?;
-            pairs.push((socket, phone.address()?));
+            pairs.push((socket, phone.address()));
             peer.add(phone);
         }
         let baseline = Baseline::start(&self.clock, pairs)?;

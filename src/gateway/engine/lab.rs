@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(crate) use super::gauge::{Account, Gauge, Meter};
+pub(crate) use super::wire::{Inbox, MANY};
 use super::{Command, EngineHandle, Occupant, Shared, start};
 use crate::ambient::{Clock, Entropy};
 use crate::gateway::line::{Exit, Net};

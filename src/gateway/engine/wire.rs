@@ -14,21 +14,21 @@ use crate::gateway::line;
 const DATAGRAM: usize = 2_048;
 
 /// The most datagrams that one call carries.
-pub(super) const MANY: usize = 64;
+pub(crate) const MANY: usize = 64;
 
 /// What is read at once from a socket of one call: one packet is usual, and asking for more tells
 /// without another call that there are none.
 pub(super) const FEW: usize = 4;
 
 /// What was read last.
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     buffer: Vec<u8>,
     headers: MultiHeaders<SockaddrStorage>,
     arrived: Vec<(SocketAddr, usize)>,
 }
 
 impl Inbox {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             buffer: vec![0; MANY * DATAGRAM],
             headers: MultiHeaders::preallocate(MANY, None),
@@ -37,7 +37,7 @@ impl Inbox {
     }
 
     /// Reads up to `N` datagrams; fewer are all there were.
-    pub(super) fn read<const N: usize>(&mut self, socket: RawFd) -> usize {
+    pub(crate) fn read<const N: usize>(&mut self, socket: RawFd) -> usize {
         self.arrived.clear();
         let mut pieces = self.buffer.chunks_exact_mut(DATAGRAM);
         let mut slices: [[IoSliceMut<'_>; 1]; N] =
@@ -55,7 +55,7 @@ impl Inbox {
     }
 
     /// What was read last, and where it came from.
-    pub(super) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let pieces = self.buffer.chunks_exact(DATAGRAM);
         self.arrived.iter().zip(pieces).map(|((from, length), piece)| {
             // The length of one that was cut is that of what is left of it.
