@@ -112,9 +112,10 @@ impl Trunks {
             Cause::because(Reason::CarrierError, format!("{} has no address", trunk.name))
         })?;
         let srtp = protection(trunk, &ways)?;
-        let (engine, berth) = self.berth(trunk, bound, orders.calls_per_engine)?;
         let question = question(&orders.vault, verification, attempt)?;
         let speech = self.speech(verification, question.kind())?;
+        // The last thing that can fail: what is taken here is given back by the engine.
+        let (engine, berth) = self.berth(trunk, bound, orders.calls_per_engine)?;
         let settings = manner(orders, verification, self.shared.clock.now());
         let advertise = orders.advertise;
         let ways: Vec<Way> = ways.into_iter().map(|way| watch::seen(way, advertise)).collect();

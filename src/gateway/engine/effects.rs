@@ -104,7 +104,8 @@ impl Effects<'_> {
         let shared = self.shared;
         match event {
             Event::Saying(phrase) => {
-                let text = slot.leg.prompts().phrase(*phrase).map(|phrase| phrase.text.as_str().into());
+                let text =
+                    slot.leg.prompts().phrase(*phrase).map(|phrase| phrase.text.as_str().into());
                 let text: Arc<str> = text.unwrap_or_default();
                 show(shared, now, &slot.verification, || Act::Saying(text));
             }

@@ -17,14 +17,14 @@ use crate::gateway::ports::{Berth, Ports};
 use crate::gateway::settings::{RtpPort, Tls};
 use crate::gateway::tap::Tap;
 use crate::media::prompt::{Pack, PackError};
-use crate::media::script::Lines;
+use crate::media::script::{Kind, Lines, Question};
 use crate::media::{Protection, script};
 use crate::sip::message::{self, Incoming};
 use crate::sip::{Hop, NameAddr, Uri, Way, call};
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
 use crate::verify::signal::Signal;
-use crate::voice::{self, Leg};
+use crate::voice::{self, Leg, Speech, Tongue};
 
 /// Nothing in a lab ends by itself.
 const FOREVER: Duration = Duration::from_secs(3_600);
@@ -132,10 +132,10 @@ impl Lab {
             ring_timeout: FOREVER,
             is_last_resort: true,
         };
-        let order = voice::Order { call, rtp, srtp, brand: None };
+        let order = voice::Order { call, rtp, srtp, question: Question::Confirm };
         let script = script::Settings {
             listen: Duration::from_secs(1),
-            rounds: u8::MAX,
+            rounds: None,
             ..script::Settings::default()
         };
         let settings = voice::Settings {
@@ -144,9 +144,10 @@ impl Lab {
             media_grace: FOREVER,
             ..voice::Settings::default()
         };
-        let prompts = Arc::clone(&self.shared.prompts);
-        let lines = Lines::of(&prompts, None)?;
-        Ok(Leg::new(order, lines, prompts, self.entropy.fork(), settings))
+        let pack = Arc::clone(&self.shared.prompts);
+        let lines = Lines::of(&pack, None, Kind::Confirm)?;
+        let speech = Speech { own: Tongue { pack, lines }, offers: Vec::new() };
+        Ok(Leg::new(order, speech, self.entropy.fork(), settings))
     }
 
     /// Hands a leg what its trunk answers.
