@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::gateway::settings::StoreSettings;
+use crate::gateway::settings::{Calling, StoreSettings};
+use crate::media::script::FraudKeys;
 use crate::verify::number::NumberKind;
 use crate::verify::request::Channel;
 use crate::verify::route::Via;
@@ -174,6 +175,17 @@ const MISTAKES: &[(&str, &[&str])] = &[
             "o.toml:10: call.limit_secs = -1: write a whole number from 1 to 300",
         ],
     ),
+    (
+        "[call]\nfraud_keys = \"#\"\npin_digits = 3\npin_tries = 0\nmatch_digits = 7",
+        &[
+            "o.toml:9: call.fraud_keys = \"#\": write one to three digits and #, as \"0#\"",
+            "o.toml:10: call.pin_digits = 3: write a whole number from 4 to 16",
+            "o.toml:11: call.pin_tries = 0: write a whole number from 1 to 5",
+            "o.toml:12: call.match_digits = 7: write a whole number from 2 to 6",
+        ],
+    ),
+    ("[call]\nfraud_keys = \"4821#\"", &["o.toml:9: call.fraud_keys = \"4821#\": write one to"]),
+    ("[call]\nfraud_keys = \"*#\"", &["o.toml:9: call.fraud_keys = \"*#\": write one to"]),
     (
         "[call]\nlimit_secs = 99999999999999999999",
         &["o.toml:9: call.limit_secs = 99999999999999999999: the number is too large"],
@@ -376,6 +388,14 @@ const MISTAKES: &[(&str, &[&str])] = &[
         "locale = 'English'",
         &["o.toml:8: tenants[0].locale = \"English\": write a language and a region"],
     ),
+    (
+        "languages = ['en-US', 'english', 'en-US']",
+        &[
+            "o.toml:8: tenants[0].languages[1] = \"english\": write a language and a region",
+            "o.toml:8: tenants[0].languages[2] = \"en-US\": this language is there already",
+        ],
+    ),
+    ("languages = ['en-US']", &["o.toml:8: tenants[0].languages = 1: write two to nine languages"]),
     ("code_digits = 5", &["o.toml:8: tenants[0].code_digits = 5: write 6 to 10"]),
     ("code_digits = 11", &["o.toml:8: tenants[0].code_digits = 11: write 6 to 10"]),
     (
@@ -547,6 +567,33 @@ fn later_layers_win_key_by_key() {
     ] {
         assert!(spoken.contains(part), "{spoken}");
     }
+}
+
+#[test]
+fn what_is_written_of_calls_holds_for_each_tenant() {
+    let text = format!(
+        "{}languages = ['en-US', 'es-MX']\naccessible = true\nconfirm_fraud = true\n\
+         [call]\nfraud_keys = '99#'\npin_digits = 6\npin_tries = 3\nmatch_digits = 2\n",
+        good()
+    );
+    let loaded = parsed(&text).unwrap();
+    let languages = vec!["en-US".to_owned(), "es-MX".to_owned()];
+    let expected = Calling {
+        pin_digits: 6,
+        pin_tries: 3,
+        match_digits: 2,
+        match_calls: 3,
+        fraud_keys: FraudKeys::parse("99#").unwrap(),
+        confirm_fraud: true,
+        languages,
+        accessible: true,
+    };
+    assert_eq!(loaded.config.gateway.tenants[0].calling, expected);
+    let warned = loaded.warnings.iter().map(ToString::to_string);
+    let record = |it: &String| it.contains("call.fraud_keys = \"99#\": the prompts that come with");
+    assert_eq!(warned.filter(record).count(), 1, "{:?}", loaded.warnings);
+    let plain = parsed(&good()).unwrap();
+    assert_eq!(plain.config.gateway.tenants[0].calling, Calling::default());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::ports::Berth;
 use super::settings::{Calling, RtpPort, Trunk, TrunkCredentials};
 use super::watch::{self, Place};
 use crate::ambient::{Entropy, Timestamp, secret};
+use crate::media::prompt::Pack;
 use crate::media::script::{self, Digits, Kind, Lines, Offer, Question};
 use crate::media::{Protection, Srtp};
 use crate::sip::{Route, Transport, Way, call};
@@ -206,8 +207,16 @@ fn order(
     }
 }
 
+/// Whether these prompts can ask what is to be asked, or what they lack.
+pub(super) fn can_ask(pack: &Pack, way: verify::request::Way) -> Result<(), String> {
+    let Some(kind) = kind(way) else { return Ok(()) };
+    Lines::of(pack, None, kind)
+        .map(|_| ())
+        .map_err(|lack| format!("the prompts {}/{} cannot ask it: {lack}", pack.locale, pack.voice))
+}
+
 /// The kind of question that a way asks; `None` where it asks nothing by voice.
-pub(super) const fn kind(way: verify::request::Way) -> Option<Kind> {
+const fn kind(way: verify::request::Way) -> Option<Kind> {
     match (way.channel, way.mode) {
         (Channel::Voice, Mode::Confirm) => Some(Kind::Confirm),
         (Channel::Voice, Mode::Pin) => Some(Kind::Pin),
@@ -287,6 +296,33 @@ mod tests {
     use super::*;
     use crate::gateway::settings::Target;
     use crate::sip::Hop;
+    use crate::verify::request::Way as How;
+
+    #[test]
+    fn prompts_that_lack_a_phrase_are_named_with_it() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/prompts/en-US/hibari/");
+        let manifest = std::fs::read_to_string(format!("{folder}manifest.toml")).unwrap();
+        let without = |name: &str| {
+            let head = format!("name = \"{name}\"\n");
+            let rows: Vec<&str> =
+                manifest.split("[[prompt]]\n").filter(|row| !row.starts_with(&head)).collect();
+            let file = |name: &str| std::fs::read(format!("{folder}{name}")).ok();
+            Pack::load(&rows.join("[[prompt]]\n"), file).unwrap()
+        };
+        let ask = |mode| How { channel: Channel::Voice, mode };
+        let pack = without("ask_pin");
+        assert_eq!(
+            can_ask(&pack, ask(Mode::Pin)),
+            Err("the prompts en-US/hibari cannot ask it: the pack has no phrase `ask_pin`".into())
+        );
+        for mode in [Mode::Confirm, Mode::Match, Mode::Code] {
+            assert_eq!(can_ask(&pack, ask(mode)), Ok(()));
+        }
+        assert!(can_ask(&without("code_again"), ask(Mode::Code)).is_err());
+        // The form of a digit at the end of a code can be wanting.
+        assert_eq!(can_ask(&without("digit_3_f"), ask(Mode::Code)), Ok(()));
+        assert!(can_ask(&without("digit_3"), ask(Mode::Code)).is_err());
+    }
 
     #[test]
     fn keys_are_told_where_nobody_else_reads_them() {

@@ -51,7 +51,6 @@ pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
 pub use self::webhook::Failure;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::media::prompt::Pack;
-use crate::media::script::Lines;
 use crate::store::record::{self, Delivery, Duty, RecordError};
 use crate::store::{
     Alias, Answer, Commit, Committed, EffectId, Owner, Queued, RecordWrite, Store, StoreError,
@@ -359,10 +358,7 @@ impl Gateway {
         if asks_more && orders.carrier(via).is_some() {
             return Err(format!("{via} only asks to confirm, as all carriers: a trunk asks it"));
         }
-        let (Some(pack), Some(kind)) = (&self.0.prompts, dial::kind(way)) else { return Ok(()) };
-        Lines::of(pack, None, kind).map(|_| ()).map_err(|lack| {
-            format!("the prompts {}/{} cannot ask it, {lack}", pack.locale, pack.voice)
-        })
+        self.0.prompts.as_ref().map_or(Ok(()), |pack| dial::can_ask(pack, way))
     }
 
     /// Takes a verification back. One that is settled stays as it is, and is told as it is.

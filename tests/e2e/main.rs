@@ -41,6 +41,7 @@ mod kill;
 mod limits;
 mod loss;
 mod lost;
+mod modes;
 mod pcap;
 mod peers;
 mod phone;
