@@ -318,7 +318,7 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
     if in_time && next.attempts.last().is_some_and(nameless) {
         state.accuse(format!("{id} was answered on a call without a Call-ID"));
     }
-    if next.settled_at().is_some_and(|at| at != state.now()) {
+    if before.verdict().is_none() && next.settled_at().is_some_and(|at| at != state.now()) {
         state.accuse(format!("{id} was settled at another time"));
     }
     if let Some(Verdict::Approved(evidence)) = next.verdict()
