@@ -48,6 +48,11 @@ pub enum Event<'a> {
         /// What.
         note: &'a voice::Note,
     },
+    /// More is known of who answered a call.
+    Labelled {
+        /// Who.
+        label: &'a voice::Label,
+    },
     /// A leg is gone.
     LegOver {
         /// How its media went.
@@ -181,6 +186,10 @@ pub fn observe(event: &Event<'_>) {
         Event::Noted { verification, note } => {
             tracing::debug!(verification, ?note, "oddity");
             counter!("octothorpe_notes_total", "kind" => note_kind(note)).increment(1);
+        }
+        Event::Labelled { label } => {
+            let (is, cue) = (label.is.as_str(), label.cue.as_str());
+            counter!("octothorpe_labels_total", "is" => is, "cue" => cue).increment(1);
         }
         Event::LegOver { quality } => leg_over(quality),
         Event::Legs(count) => gauge!("octothorpe_legs").set(size(*count)),
@@ -383,6 +392,7 @@ fn describe() {
         ("octothorpe_limited_total", "Starts that a limit refused, or would refuse."),
         ("octothorpe_signals_ignored_total", "Signals that changed nothing."),
         ("octothorpe_notes_total", "Oddities that calls saw and coped with."),
+        ("octothorpe_labels_total", "Who answered calls, and what showed it."),
         ("octothorpe_sip_stray_total", "SIP messages that belong to no call, by source and kind."),
         ("octothorpe_sip_disconnected_total", "SIP connections that ended, or could not be had."),
         ("octothorpe_rtp_anomalies_total", "RTP and RTCP packets dropped or odd."),

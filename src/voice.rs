@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::words::{
-    Ended, Event, Input, Key, Note, Order, Output, Path, Quality, Said, Settings, Speech, Timer,
-    Tongue,
+    Cue, Ended, Event, Input, Is, Key, Label, Note, Order, Output, Path, Quality, Said, Settings,
+    Speech, Timer, Tongue,
 };
 use crate::ambient::{Entropy, Timestamp};
 use crate::media::player::Player;
@@ -54,6 +54,8 @@ pub struct Leg {
     last_key: Option<Key>,
     /// The number of the press that decided.
     decided: Option<u32>,
+    /// Who is there, as far as is known.
+    label: Option<Label>,
     /// The dialogue wants to hang up.
     done: bool,
     told: bool,
@@ -82,6 +84,7 @@ impl Leg {
             signalling: None,
             last_key: None,
             decided: None,
+            label: None,
             done: false,
             told: false,
         }
@@ -370,9 +373,42 @@ impl Leg {
                         out.push(Output::Event(Event::Proven(key)));
                     }
                 }
+                // Before the answer it is the network that is heard.
+                media::Output::Label(label) if self.up_since.is_some() => {
+                    out.push(Output::Event(Event::Label(label)));
+                    self.labelled(now, label, out);
+                }
+                media::Output::Label(_) => {}
                 media::Output::Rtcp { to, packet } => out.push(Output::Rtcp { to, packet }),
                 media::Output::Note(note) => out.push(Output::Note(Note::Media(note))),
             }
+        }
+    }
+
+    /// Somebody, or something, is known to be there; to what cannot answer there is nothing to say.
+    fn labelled(&mut self, now: Timestamp, label: Label, out: &mut Vec<Output>) {
+        self.label = Some(label);
+        let is_over = match label.is {
+            Is::Fax | Is::Sit | Is::Busy | Is::Echo => true,
+            // Rather than speak to the tape. Who has pressed a key is there, whatever beeps.
+            Is::Machine => label.cue == Cue::Beep && self.last_key.is_none(),
+            Is::Human | Is::Silence | Is::Screening | Is::Ringback => false,
+        };
+        if is_over && self.decided.is_none() {
+            self.end(Ended::Nobody(label), out);
+            self.hang_up(now, out);
+        }
+    }
+
+    /// Nobody answered the question.
+    fn unanswered(&mut self, out: &mut Vec<Output>) {
+        let nobody = self.label.filter(|it| matches!(it.is, Is::Machine | Is::Screening));
+        match nobody.filter(|_| self.last_key.is_none()) {
+            Some(label) => {
+                self.end(Ended::Nobody(label), out);
+                self.done = true;
+            }
+            None => self.end(Ended::NoInput, out),
         }
     }
 
@@ -395,7 +431,13 @@ impl Leg {
                 script::Output::Telling => out.push(Output::Event(Event::Telling)),
                 script::Output::StopPlaying => self.player.stop(),
                 script::Output::Heard(answer) => self.conclude(answer, out),
-                script::Output::Note(note) => out.push(Output::Note(Note::Script(note))),
+                script::Output::Note(note) => {
+                    if note == script::Note::KeyTooEarly {
+                        // What sends keys before it was asked is no person who answers.
+                        self.last_key = None;
+                    }
+                    out.push(Output::Note(Note::Script(note)));
+                }
                 script::Output::Done => self.done = true,
             }
         }
@@ -415,7 +457,7 @@ impl Leg {
             Answer::Declined => Said::Declined,
             Answer::WrongKey { .. } => Said::WrongKey,
             Answer::WrongPin { .. } => Said::WrongPin,
-            Answer::NoInput => return self.end(Ended::NoInput, out),
+            Answer::NoInput => return self.unanswered(out),
         };
         if let Some(key) = self.last_key {
             self.decided = Some(key.no);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::phone::{Answer, Behaviour, Phone, Press};
+use super::phone::{Answer, Behaviour, Phone, Press, beeping};
 use super::watch::{Keep, Watch};
 use super::{FAULT, text, verdict_code};
 use crate::ambient::{self, Clock, Entropy};
@@ -183,13 +183,14 @@ fn behaviour(scenario: Scenario, prompts: &Pack) -> Behaviour {
     }
 }
 
-/// A mailbox's greeting, in the only voice at hand.
+/// A mailbox's greeting, in the only voice at hand, and its beep.
 fn mailbox(prompts: &Pack) -> Vec<i16> {
     let say = |name| {
         let phrase = prompts.find(name).ok().and_then(|id| prompts.phrase(id));
         phrase.map(|phrase| phrase.ulaw.iter().map(|&octet| Law::Ulaw.decode(octet)).collect())
     };
-    ["sorry", "goodbye"].into_iter().filter_map(say).collect::<Vec<Vec<i16>>>().concat()
+    let greeting = ["sorry", "goodbye"].into_iter().filter_map(say);
+    beeping(greeting.collect::<Vec<Vec<i16>>>().concat())
 }
 
 fn settings(phone: SocketAddr, key: &str, scenario: Scenario) -> anyhow::Result<Settings> {

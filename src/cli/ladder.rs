@@ -25,6 +25,10 @@ impl Ladder {
             Act::Packet(packet) => self.packet(packet),
             Act::Spoken { .. } => None,
             Act::Saying(text) => Some(format!("  ♪        says \"{text}\"")),
+            Act::Label(label) => {
+                let (is, cue) = (label.is.as_str(), label.cue.as_str());
+                Some(format!("  ?        {is} ({cue}, {} %)", label.score))
+            }
             Act::Key { digit, path } => Some(format!("  #        heard key {digit} by {path}")),
         };
         text.map(|text| format!("{} {text}", self.time(scene.at))).into_iter().collect()

@@ -24,6 +24,7 @@ mod tests;
 mod words;
 
 pub use line::Phone;
+pub(super) use sound::beeping;
 pub use words::{
     Answer, Behaviour, By, Outcome, PhoneEvent, Press, Reflection, Side, Summary, Under, What,
 };
@@ -278,7 +279,7 @@ impl Args {
             early_media: self.early_media,
             press,
             hang_up_after: self.hang_up_after,
-            play: self.voicemail.as_deref().map(read_wav).transpose()?.map(beeping),
+            play: self.voicemail.as_deref().map(read_wav).transpose()?.map(sound::beeping),
             under: self.tone.map(|Tone::Dial| Under::Dial),
             reflect: self.reflect.map(|delay| Reflection {
                 delay: Duration::from_millis(delay.into()),
@@ -406,16 +407,6 @@ fn read_wav(path: &Path) -> Result<Vec<i16>, String> {
     }
     let samples: Result<Vec<i16>, _> = reader.into_samples().collect();
     samples.map_err(|error| wrong(error.to_string()))
-}
-
-/// With the beep of a mailbox: half a second of 1,000 Hz, after as much silence.
-fn beeping(mut samples: Vec<i16>) -> Vec<i16> {
-    let half = RATE / 2;
-    samples.resize(samples.len() + half as usize, 0);
-    let beep = (0..half).map(|n| (f64::from(n) * std::f64::consts::TAU / 8.0).sin());
-    let amplitude = sound::amplitude(-12.0);
-    samples.extend(beep.map(|sample| (amplitude * sample) as i16));
-    samples
 }
 
 fn write_wav(path: &Path, samples: &[i16]) -> Result<(), hound::Error> {

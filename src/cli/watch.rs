@@ -73,7 +73,15 @@ impl Watch {
                     heard.take(*timestamp, *law, codes);
                 }
                 (Act::Packet(packet), _, Some(capture)) => capture.write(scene.at, packet)?,
-                (Act::Packet(_) | Act::Spoken { .. } | Act::Saying(_) | Act::Key { .. }, _, _) => {}
+                (
+                    Act::Packet(_)
+                    | Act::Spoken { .. }
+                    | Act::Saying(_)
+                    | Act::Key { .. }
+                    | Act::Label(_),
+                    _,
+                    _,
+                ) => {}
             }
         }
         if let Some((path, heard)) = &self.heard {

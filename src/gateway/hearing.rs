@@ -10,9 +10,9 @@ use crate::ambient::Timestamp;
 use crate::carrier::News;
 use crate::media::Srtp;
 use crate::sip::call;
-use crate::verify::attempt::AttemptNo;
+use crate::verify::attempt::{self as verify, AttemptNo};
 use crate::verify::signal::{Cause, Press, Reason, RtpMark, Said, Signal};
-use crate::voice::{self, Ended, Event, Key};
+use crate::voice::{self, Cue, Ended, Event, Is, Key, Label};
 
 /// The signal that an event of an attempt's call is; `None` for what concerns nobody but those who
 /// look on. `trunk` is named to people.
@@ -26,6 +26,7 @@ pub fn signal(attempt: AttemptNo, trunk: &str, event: &Event) -> Option<Signal> 
         Event::Telling => Signal::Delivered { attempt },
         Event::Heard { said, key } => Signal::heard(attempt, meaning(*said), press(key)),
         Event::Proven(key) => Signal::Proven { attempt, press: press(key) },
+        Event::Label(label) => Signal::Labelled { attempt, label: heard(*label) },
         Event::Ended(end) => Signal::Ended { attempt, cause: cause(*end, trunk) },
         Event::Saying(_) | Event::Key(_) => return None,
     })
@@ -57,6 +58,14 @@ fn press(key: &Key) -> Press {
             packets: stream.packets,
         }),
         event: None,
+    }
+}
+
+fn heard(label: Label) -> verify::Label {
+    verify::Label {
+        is: label.is.as_str().to_owned(),
+        percent: label.score,
+        cue: label.cue.as_str().to_owned(),
     }
 }
 
@@ -92,6 +101,7 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
     let carrier = |why: String| Cause::because(Reason::CarrierError, why);
     match ended {
         Ended::NoInput => Cause::plain(Reason::NoInput),
+        Ended::Nobody(label) => nobody(label, trunk),
         Ended::MediaLost { unauthentic: true, .. } => Cause::because(
             Reason::MediaLost,
             format!(
@@ -129,6 +139,28 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
             carrier(format!("{trunk} did not keep the session alive"))
         }
         Ended::Call(call::Ended::Protocol(_)) => carrier(format!("{trunk} broke the protocol")),
+    }
+}
+
+/// Who answered is no person who could be asked.
+fn nobody(label: Label, trunk: &str) -> Cause {
+    let tones = |reason| {
+        let why = "the network answered the call, and played the tones of an announcement";
+        Cause::because(reason, why)
+    };
+    match (label.is, label.cue) {
+        (Is::Fax, _) => Cause::plain(Reason::Fax),
+        (Is::Busy, _) => Cause::because(Reason::Busy, "a busy tone was played after the answer"),
+        (Is::Sit, Cue::Vacant) => tones(Reason::InvalidNumber),
+        (Is::Sit, _) => tones(Reason::Unreachable),
+        (Is::Echo, _) => Cause::because(
+            Reason::Echo,
+            format!("the line of {trunk} sends back what it is sent, so no key can be believed"),
+        ),
+        (Is::Screening, _) => Cause::plain(Reason::CallScreened),
+        (Is::Machine, _) => Cause::plain(Reason::Voicemail),
+        // None of these ends a call.
+        (Is::Human | Is::Silence | Is::Ringback, _) => Cause::plain(Reason::NoInput),
     }
 }
 

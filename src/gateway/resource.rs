@@ -11,7 +11,7 @@ use crate::verify::request::{Assurance, Channel, Mode};
 use crate::verify::signal::{Press, Reason, Status, Verdict};
 
 /// One question about one phone, and how it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Verification)]
 pub struct Resource {
     /// Its name: `vf_` and 26 characters that sort by time of birth.
@@ -74,7 +74,7 @@ pub struct Resource {
 }
 
 /// One try to reach the person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Attempt)]
 pub struct AttemptResource {
     /// Its number, from 1.
@@ -118,6 +118,27 @@ pub struct AttemptResource {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = PressResource)]
     pub press: Option<PressResource>,
+    /// Who answered, as far as was heard; left out until something is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = LabelResource)]
+    pub label: Option<LabelResource>,
+}
+
+/// Who answered a call, as far as was heard.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Label)]
+pub struct LabelResource {
+    /// `human`, `machine` (a mailbox), `silence`, `fax`, `screening` (a service that asks the caller
+    /// something), `sit` (an announcement of the network), `busy` and `ringback` (such a tone after
+    /// the answer), or `echo` (the line sends back what it is sent). More words may be added.
+    #[schema(example = "machine")]
+    pub is: String,
+    /// How sure that is, from 0 to 1.
+    #[schema(example = 0.95)]
+    pub score: f64,
+    /// What showed it. More words may be added.
+    #[schema(example = "beep")]
+    pub cue: String,
 }
 
 /// One press of a key, as it was heard: kept as proof.
@@ -197,6 +218,11 @@ impl From<&Attempt> for AttemptResource {
             answered_at: attempt.answered_at.map(Timestamp::to_rfc3339),
             ended_at: attempt.ended_at.map(Timestamp::to_rfc3339),
             press: attempt.press.as_ref().map(PressResource::from),
+            label: attempt.label.as_ref().map(|label| LabelResource {
+                is: label.is.clone(),
+                score: f64::from(label.percent) / 100.0,
+                cue: label.cue.clone(),
+            }),
         }
     }
 }
@@ -255,7 +281,7 @@ const STATUSES: [Status; 6] = [
 ];
 
 /// Every word of a reason.
-const REASONS: [Reason; 25] = [
+const REASONS: [Reason; 27] = [
     Reason::Confirmed,
     Reason::FraudReported,
     Reason::WrongKey,
@@ -281,6 +307,8 @@ const REASONS: [Reason; 25] = [
     Reason::Voicemail,
     Reason::Fax,
     Reason::OptedOut,
+    Reason::CallScreened,
+    Reason::Echo,
 ];
 
 /// Every word of an attempt's state.
@@ -398,6 +426,8 @@ mod tests {
                 Reason::Voicemail => 22,
                 Reason::Fax => 23,
                 Reason::OptedOut => 24,
+                Reason::CallScreened => 25,
+                Reason::Echo => 26,
             };
             assert_eq!(place, listed);
         }

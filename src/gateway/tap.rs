@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::ambient::Timestamp;
-use crate::media::{Law, sdes};
+use crate::media::{Label, Law, sdes};
 use crate::sip::Transport;
 use crate::verify::VerificationId;
 
@@ -67,6 +67,8 @@ pub enum Act {
         /// By which way it came first.
         path: &'static str,
     },
+    /// More is known of who is there.
+    Label(Label),
 }
 
 /// A packet as it was on the wire.

@@ -286,6 +286,7 @@ mod tests {
                 "Fallback",
                 "FieldError",
                 "Health",
+                "Label",
                 "Payment",
                 "Press",
                 "Problem",

@@ -34,6 +34,7 @@ pub mod tones;
 pub use events::Digit;
 pub use g711::Law;
 pub use keys::{Key, Path, Paths};
+pub use listening::{Cue, Is, Label};
 pub use sdp::Unusable;
 pub use srtp::{Keys, Protection, Srtp};
 
@@ -117,6 +118,8 @@ pub enum Output {
     Key(Key),
     /// Nothing more will be told of this press: so it was.
     KeyOver(Key),
+    /// More is known of who is there.
+    Label(Label),
     /// An RTCP packet to be sent from the RTCP port.
     Rtcp {
         /// Where to.
@@ -535,6 +538,7 @@ impl MediaSession {
         let sendable = self.agreed.as_ref().filter(|a| a.direction.sends() && !self.closed);
         let Some((agreed, to)) = sendable.and_then(|agreed| Some((agreed, agreed.remote?))) else {
             sending.broken_off = true;
+            self.listening.sent(Law::Ulaw, &[]);
             return None;
         };
         let (marker, payload_type, timestamp) = match payload {
@@ -572,6 +576,8 @@ impl MediaSession {
     /// `payload` behind it, and sealed where that was agreed on. To be called once for each packet,
     /// in their order.
     pub fn datagram(&mut self, packet: &Packet, payload: &[u8], datagram: &mut Vec<u8>) {
+        let spoken = matches!(packet.payload, Payload::Prompt { .. });
+        self.listening.sent(self.law(), if spoken { payload } else { &[] });
         datagram.clear();
         datagram.reserve(packet.header.len() + payload.len() + srtp::LONGEST_TAG);
         datagram.extend_from_slice(&packet.header);
@@ -725,6 +731,7 @@ impl MediaSession {
                     listening::Heard::Up { digit, held } => {
                         keys.up(now, Path::Inband, digit, held);
                     }
+                    listening::Heard::Label(label) => out.push(Output::Label(label)),
                 });
             }
             Format::Events => {
@@ -732,6 +739,7 @@ impl MediaSession {
                 let Some(event) = Event::read(payload) else { return };
                 let arrival = Arrival { at: now, ssrc, timestamp, marker, event };
                 let (keys, tones) = (&mut self.keys, &mut self.tones);
+                let listening = &mut self.listening;
                 self.events.arrived(arrival, |heard| match heard {
                     Heard::Down(digit) => {
                         let (first, last, packets) = (sequence, sequence, 1);
@@ -751,6 +759,10 @@ impl MediaSession {
                     Heard::Tone(code) => {
                         if tones.insert(code) {
                             out.push(Output::Note(Note::Tone(code)));
+                        }
+                        // RFC 4734: ANS, /ANS, ANSam, /ANSam, and CNG.
+                        if (32..=36).contains(&code) {
+                            out.extend(listening.fax().map(Output::Label));
                         }
                     }
                 });

@@ -219,7 +219,9 @@ fn a_leap_of_the_sequence_is_counted_and_its_key_is_heard() {
 #[test]
 fn tones_are_noted_once_each() {
     let mut call = Call::up();
-    assert_eq!(call.rtp(101, 9, &[36, 10, 0, 160]), [Output::Note(Note::Tone(36))]);
+    let fax = Label { is: Is::Fax, score: 95, cue: Cue::Event };
+    let wanted = [Output::Note(Note::Tone(36)), Output::Label(fax)];
+    assert_eq!(call.rtp(101, 9, &[36, 10, 0, 160]), wanted);
     assert_eq!(call.rtp(101, 9, &[36, 10, 1, 64]), []);
 }
 

@@ -113,12 +113,26 @@ pub struct Attempt {
     pub may_have_arrived: bool,
     /// The press that decided.
     pub press: Option<Press>,
+    /// Who answered, as far as was heard.
+    #[serde(default)]
+    pub label: Option<Label>,
     /// When it was begun.
     pub started_at: Timestamp,
     /// When it was answered.
     pub answered_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+/// Who answered a call, as far as was heard: it decides nothing that a key decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// Who: `human`, `machine`, and the like.
+    pub is: String,
+    /// How sure that is, in percent.
+    pub percent: u8,
+    /// What showed it.
+    pub cue: String,
 }
 
 impl Attempt {
@@ -138,6 +152,7 @@ impl Attempt {
             call_id: None,
             may_have_arrived: false,
             press: None,
+            label: None,
             started_at: now,
             answered_at: None,
             ended_at: None,

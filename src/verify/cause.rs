@@ -73,9 +73,12 @@ impl Cause {
             | Reason::TooManyChecks
             | Reason::Voicemail
             | Reason::Fax
+            | Reason::CallScreened
             | Reason::OptedOut => Blame::Callee,
             Reason::InvalidNumber | Reason::CanceledByCaller => Blame::Caller,
-            Reason::CarrierError | Reason::MediaLost | Reason::Undelivered => Blame::Carrier,
+            Reason::CarrierError | Reason::MediaLost | Reason::Undelivered | Reason::Echo => {
+                Blame::Carrier
+            }
             // With a status it is the network that has no free line, without one it is us.
             Reason::Congested if self.sip_status.is_some() => Blame::Carrier,
             Reason::NodeLost | Reason::Congested => Blame::Us,

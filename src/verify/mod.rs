@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::attempt::{Attempt, AttemptNo, AttemptState};
+use self::attempt::{Attempt, AttemptNo, AttemptState, Label};
 use self::code::{Expected, Secret};
 use self::request::{Assurance, Channel, Mode, Request, Way};
 use self::route::Route;
@@ -264,6 +264,7 @@ impl Verification {
             }
             Signal::Heard { attempt, answer } => self.answered(now, attempt, answer),
             Signal::Proven { attempt, press } => self.proven(attempt, press),
+            Signal::Labelled { attempt, label } => self.labelled(attempt, label),
             Signal::Ended { attempt, cause } => self.ended(now, attempt, cause),
             Signal::Guess(code) => self.guessed(now, &code),
             Signal::Replied(reply) => self.replied(now, &reply),
@@ -493,6 +494,20 @@ impl Verification {
         }
     }
 
+    /// More is known of who answered the running attempt.
+    fn labelled(mut self, no: AttemptNo, label: Label) -> Step {
+        match self.attempts.last_mut().filter(|running| running.no == no) {
+            Some(running) if running.label.as_ref() == Some(&label) => {
+                self.ignored(Because::Duplicate)
+            }
+            Some(running) if running.state != AttemptState::Ended => {
+                running.label = Some(label);
+                self.moved(Vec::new())
+            }
+            Some(_) | None => self.ignored(Because::Late),
+        }
+    }
+
     fn ended(mut self, now: Timestamp, no: AttemptNo, cause: Cause) -> Step {
         let Phase::Attempting { step } = self.phase else {
             return self.ignored(Because::AlreadySettled);
@@ -612,6 +627,8 @@ const fn moves_on(reason: Reason, channel: Channel) -> bool {
         | Reason::Undelivered
         | Reason::Voicemail
         | Reason::Fax
+        | Reason::CallScreened
+        | Reason::Echo
         | Reason::OptedOut => true,
         // Where no text arrives a call may; a number that cannot be called is none.
         Reason::InvalidNumber => matches!(channel, Channel::Sms),

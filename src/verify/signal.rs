@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attempt::AttemptNo;
+use super::attempt::{AttemptNo, Label};
 pub use super::cause::{Blame, Cause};
 use super::code::{Digest, Secret};
 use super::request::{Assurance, Mode};
@@ -71,6 +71,13 @@ pub enum Signal {
         attempt: AttemptNo,
         /// The press, with all its evidence.
         press: Press,
+    },
+    /// More is known of who answered.
+    Labelled {
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// Who.
+        label: Label,
     },
     /// The attempt is over.
     Ended {
@@ -513,6 +520,10 @@ pub enum Reason {
     Voicemail,
     /// A fax machine took the call.
     Fax,
+    /// A service that screens calls took the call.
+    CallScreened,
+    /// The line sends back what it is sent.
+    Echo,
     /// The person wants no texts from this sender.
     OptedOut,
 }
@@ -546,6 +557,8 @@ impl Reason {
             Self::Undelivered => "undelivered",
             Self::Voicemail => "voicemail",
             Self::Fax => "fax",
+            Self::CallScreened => "call_screened",
+            Self::Echo => "echo",
             Self::OptedOut => "opted_out",
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::media::prompt::{Pack, PhraseId};
 use crate::media::script::{self, Close, Lines, Offer, Question};
 use crate::media::{self, Law, Packet, Protection, Srtp, Unusable};
-pub use crate::media::{Key, Path, Quality};
+pub use crate::media::{Cue, Is, Key, Label, Path, Quality};
 use crate::sip::call;
 use crate::sip::{self, Hop, Message};
 
@@ -165,6 +165,8 @@ pub enum Event {
     Key(Key),
     /// Nothing more will be told of the press that decided: so it was.
     Proven(Key),
+    /// More is known of who is there.
+    Label(Label),
     /// The person answered; `key` decided.
     Heard {
         /// What it means.
@@ -202,6 +204,8 @@ pub enum Ended {
     Call(call::Ended),
     /// The person was asked, and pressed nothing. The call is still up, to be closed.
     NoInput,
+    /// It is no person who can be asked. With a machine, a screening service, nobody pressed a key.
+    Nobody(Label),
     /// No media ever came from where it was to come from.
     MediaLost {
         /// The address the answer names.

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `OCTOTHORPE_BIN` | test this binary instead of the one that Cargo has just built |
 //! | `OCTOTHORPE_LOSS_CALLS` | how many calls go over a line that loses datagrams; 60 unless said |
+//! | `OCTOTHORPE_ECHO_CALLS` | how many calls go to a line that sends back what it is sent; 12 unless said |
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
 //! | `OCTOTHORPE_NOISE_SECONDS` | how long calls go on in the midst of noise; 10 unless said |
 //!
@@ -27,6 +28,7 @@
     reason = "a test fails by panicking, and lives in real time"
 )]
 
+mod answering;
 mod api;
 mod baresip;
 mod call;

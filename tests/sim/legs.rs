@@ -235,7 +235,8 @@ impl State {
             | voice::Event::Listening
             | voice::Event::Telling
             | voice::Event::Heard { .. }
-            | voice::Event::Proven(_) => {}
+            | voice::Event::Proven(_)
+            | voice::Event::Label(_) => {}
         }
         let Some(signal) = hearing::signal(attempt, seat.trunk, &event) else { return };
         self.signal(&seat.of, signal);

@@ -124,8 +124,18 @@ impl Sounds {
 }
 
 /// The amplitude of a sine of that level.
-pub(super) fn amplitude(dbm0: f64) -> f64 {
+fn amplitude(dbm0: f64) -> f64 {
     f64::from(i16::MAX) * 10_f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0)
+}
+
+/// With the beep of a mailbox: half a second of 1,000 Hz, after as much silence.
+pub(crate) fn beeping(mut samples: Vec<i16>) -> Vec<i16> {
+    let half = RATE / 2;
+    samples.resize(samples.len() + half as usize, 0);
+    let beep = (0..half).map(|n| (f64::from(n) * TAU / 8.0).sin());
+    let amplitude = amplitude(-12.0);
+    samples.extend(beep.map(|sample| (amplitude * sample) as i16));
+    samples
 }
 
 pub(super) fn samples(span: Duration) -> usize {

@@ -121,6 +121,10 @@ impl Effects<'_> {
             | Event::Heard { .. }
             | Event::Proven(_)
             | Event::Ended(_) => {}
+            Event::Label(label) => {
+                telemetry::observe(&telemetry::Event::Labelled { label });
+                show(shared, now, &slot.verification, || Act::Label(*label));
+            }
         }
         if let (Some(called), Some(calls)) = (watch::called(event), shared.calls.get()) {
             calls.tell(Heard::Called(slot.trunk.clone(), called));

@@ -425,6 +425,7 @@ pub(super) fn called(event: &voice::Event) -> Option<Called> {
         voice::Event::Ended(voice::Ended::Refused { .. }) => Some(Called::Carried),
         voice::Event::Ended(
             voice::Ended::NoInput
+            | voice::Ended::Nobody(_)
             | voice::Ended::MediaLost { .. }
             | voice::Ended::Unusable(_)
             | voice::Ended::TooLong,
@@ -435,6 +436,7 @@ pub(super) fn called(event: &voice::Event) -> Option<Called> {
         | voice::Event::Telling
         | voice::Event::Key(_)
         | voice::Event::Proven(_)
+        | voice::Event::Label(_)
         | voice::Event::Heard { .. } => None,
     }
 }

@@ -1,17 +1,28 @@
 //! What is heard in the audio of the far end.
 //!
 //! [`Listening`] is given each packet as it comes, puts them in order, expands them, and has each
-//! listener hear them: keys as tones.
+//! listener hear them: keys as tones ([`tones`]), who is there ([`line`]), and whether the line
+//! sends back what it is sent ([`echo`]).
 
 use std::time::Duration;
 
+use self::echo::Echo;
+use self::line::Line;
+use self::sound::Frame;
 use crate::ambient::Timestamp;
 use crate::media::events::Digit;
-use crate::media::g711::{Law, RATE};
+use crate::media::g711::{FRAME, Law, RATE};
 use crate::media::keys::{Path, Sign};
 use crate::media::reorder::{Piece, Reorder};
 use crate::media::rtp::Packet;
 use crate::media::tones::{self, Keys};
+
+pub mod echo;
+pub mod label;
+pub mod line;
+pub mod sound;
+
+pub use self::label::{Cue, Is, Label};
 
 /// What was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +36,8 @@ pub enum Heard {
         /// How long it was down.
         held: Duration,
     },
+    /// More is known of who is there.
+    Label(Label),
 }
 
 /// The ears of one call.
@@ -37,7 +50,42 @@ pub struct Listening {
     /// For which keys the call waits.
     waited: Keys,
     told: Vec<tones::Heard>,
+    frames: Frames,
+    line: Line,
+    echo: Echo,
+    labels: Vec<Label>,
 }
+
+/// Cuts audio into frames of 20 ms.
+#[derive(Clone, Debug)]
+struct Frames {
+    samples: [i16; FRAME],
+    filled: usize,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self { samples: [0; FRAME], filled: 0 }
+    }
+}
+
+impl Frames {
+    fn push(&mut self, samples: impl Iterator<Item = i16>, mut each: impl FnMut(&[i16; FRAME])) {
+        for sample in samples {
+            if let Some(slot) = self.samples.get_mut(self.filled) {
+                *slot = sample;
+            }
+            self.filled += 1;
+            if self.filled >= FRAME {
+                self.filled = 0;
+                each(&self.samples);
+            }
+        }
+    }
+}
+
+/// The longest pause that is listened to, in frames: who has been silent for 10 s has been.
+const LONGEST_PAUSE: usize = 500;
 
 impl Listening {
     /// Says for which keys the call waits from now on.
@@ -53,6 +101,21 @@ impl Listening {
         self.order = Reorder::default();
         self.tones = None;
         self.is_deaf = false;
+        self.frames = Frames::default();
+        self.line = Line::default();
+        self.echo = Echo::default();
+    }
+
+    /// Takes note of a frame that is sent; without octets it is silence.
+    pub fn sent(&mut self, law: Law, codes: &[u8]) {
+        let mut samples = [0; FRAME];
+        samples.iter_mut().zip(codes).for_each(|(it, code)| *it = law.decode(*code));
+        self.echo.sent(if codes.is_empty() { Frame::QUIET.level } else { sound::level(&samples) });
+    }
+
+    /// Takes note that a telephone-event told of a fax machine.
+    pub fn fax(&mut self) -> Option<Label> {
+        self.line.fax()
     }
 
     /// Keys come in another way: they are heard as tones no longer.
@@ -70,8 +133,23 @@ impl Listening {
         law: Option<Law>,
         mut tell: impl FnMut(Heard),
     ) {
-        let Self { order, tones, is_deaf, waited, told } = self;
+        let Self { order, tones, is_deaf, waited, told, frames, line, echo, labels } = self;
+        let mut frame = |frame: Frame| {
+            labels.extend(echo.heard(frame.level));
+            labels.extend(line.heard(frame, echo.resembles()));
+        };
         order.push(packet, law, |piece| {
+            match piece {
+                Piece::Audio(law, codes) => {
+                    let samples = codes.iter().map(|code| law.decode(*code));
+                    frames.push(samples, |samples| frame(Frame::of(samples)));
+                }
+                // What was lost is not known to be silent; but time has passed.
+                Piece::Lost(samples) | Piece::Pause(samples) => {
+                    let count = usize::try_from(samples).unwrap_or(usize::MAX) / FRAME;
+                    (0..count.min(LONGEST_PAUSE)).for_each(|_| frame(Frame::QUIET));
+                }
+            }
             if *is_deaf {
                 return;
             }
@@ -86,6 +164,7 @@ impl Listening {
                 Piece::Pause(_) => tones.end(told),
             }
         });
+        labels.drain(..).for_each(|label| tell(Heard::Label(label)));
         for heard in told.drain(..) {
             tell(match heard {
                 tones::Heard::Down(press) => Heard::Down(sign(now, &press)),

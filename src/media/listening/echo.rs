@@ -1,0 +1,229 @@
+//! A line that sends back what it is sent, told by its loudness: what comes is as loud as what was
+//! sent some time ago, frame by frame, whatever was lost on the way.
+
+use crate::media::listening::label::{Cue, Is, Label};
+
+/// How many frames are compared: 2 s.
+const SPAN: usize = 100;
+
+/// The longest delay, in frames: a second, and some for what jitter does to the count.
+const DELAYS: usize = 55;
+
+/// How often they are compared, in frames.
+const EVERY: u32 = 10;
+
+/// How alike they are where the line reflects.
+const ALIKE: f32 = 0.8;
+
+/// How alike they are where what comes may well be our own voice, among other things.
+const RESEMBLING: f32 = 0.6;
+
+/// How often in a row, at one delay: 2 s, and a second more. Two people who begin to speak one after
+/// the other look alike once, and not for long.
+const TIMES: u8 = 6;
+
+/// How much the loudness must vary for anything to be told by it: mean square, in dB².
+const VARIED: f32 = 20.0;
+
+/// What counts as silence, in dBm0: the bottom of the scale on which loudness is kept.
+const BOTTOM: i16 = -63;
+
+/// How many frames of what was sent are kept; a power of two.
+const KEPT: usize = 256;
+
+/// Compares what comes with what was sent.
+#[derive(Clone, Debug)]
+pub struct Echo {
+    /// The loudness of the frames that were sent, in dB above [`BOTTOM`], around and around.
+    sent: [u8; KEPT],
+    sent_count: u32,
+    /// The same of those that came.
+    heard: [u8; SPAN],
+    heard_count: u32,
+    /// How many were sent when the first one came.
+    base: u32,
+    /// At which delay they were alike, and how often in a row.
+    alike: (usize, u8),
+    resembles: bool,
+}
+
+impl Default for Echo {
+    fn default() -> Self {
+        Self {
+            sent: [0; KEPT],
+            sent_count: 0,
+            heard: [0; SPAN],
+            heard_count: 0,
+            base: 0,
+            alike: (0, 0),
+            resembles: false,
+        }
+    }
+}
+
+impl Echo {
+    /// Takes the level of a frame that is sent, in dBm0.
+    pub fn sent(&mut self, level: i16) {
+        if let Some(slot) = self.sent.get_mut(self.sent_count as usize % KEPT) {
+            *slot = loudness(level);
+        }
+        self.sent_count = self.sent_count.wrapping_add(1);
+    }
+
+    /// Whether what comes may well be our own voice.
+    #[must_use]
+    pub const fn resembles(&self) -> bool {
+        self.resembles
+    }
+
+    /// Takes the level of a frame that came; tells when the line reflects.
+    pub fn heard(&mut self, level: i16) -> Option<Label> {
+        if self.heard_count == 0 {
+            self.base = self.sent_count;
+        }
+        if let Some(slot) = self.heard.get_mut(self.heard_count as usize % SPAN) {
+            *slot = loudness(level);
+        }
+        self.heard_count = self.heard_count.wrapping_add(1);
+        if (self.heard_count as usize) < SPAN || !self.heard_count.is_multiple_of(EVERY) {
+            return None;
+        }
+        let (delay, likeness) = self.compare();
+        self.resembles = likeness >= RESEMBLING;
+        let (before, times) = self.alike;
+        let again = likeness >= ALIKE && (times == 0 || before.abs_diff(delay) <= 1);
+        self.alike = (delay, if again { times.saturating_add(1) } else { 0 });
+        (again && self.alike.1 == TIMES).then(|| {
+            let score = (likeness * 100.0).round().min(100.0) as u8;
+            Label { is: Is::Echo, score, cue: Cue::Reflection }
+        })
+    }
+
+    /// The delay at which both are most alike, and how much: Pearson's coefficient.
+    fn compare(&self) -> (usize, f32) {
+        let mut heard = [0_u8; SPAN];
+        let oldest = self.heard_count as usize % SPAN;
+        let in_turn = self.heard.iter().cycle().skip(oldest);
+        heard.iter_mut().zip(in_turn).for_each(|(slot, level)| *slot = *level);
+        if variance(&heard) < VARIED {
+            return (0, 0.0);
+        }
+        // The last frame that was sent when the last of these came, as the clocks run.
+        let end = self.base.wrapping_add(self.heard_count) as usize;
+        let begin = end.wrapping_sub(SPAN + DELAYS);
+        let mut sent = [0_u8; SPAN + DELAYS];
+        for (n, slot) in sent.iter_mut().enumerate() {
+            *slot = self.sent.get(begin.wrapping_add(n) % KEPT).copied().unwrap_or(0);
+        }
+        let at_delay = |delay: usize| {
+            let window = sent.get(DELAYS - delay..)?.first_chunk::<SPAN>()?;
+            Some((delay, likeness(window, &heard)))
+        };
+        let all = (0..=DELAYS).filter_map(at_delay);
+        all.max_by(|(_, one), (_, other)| one.total_cmp(other)).unwrap_or((0, 0.0))
+    }
+}
+
+fn loudness(level: i16) -> u8 {
+    u8::try_from(level.saturating_sub(BOTTOM).clamp(0, 63)).unwrap_or(0)
+}
+
+/// Sum, and sum of squares.
+fn sums(levels: &[u8; SPAN]) -> (f32, f32) {
+    let sum: u32 = levels.iter().map(|level| u32::from(*level)).sum();
+    let squares: u32 = levels.iter().map(|level| u32::from(*level).pow(2)).sum();
+    (sum as f32, squares as f32)
+}
+
+fn variance(levels: &[u8; SPAN]) -> f32 {
+    let (sum, squares) = sums(levels);
+    squares / SPAN as f32 - (sum / SPAN as f32).powi(2)
+}
+
+fn likeness(sent: &[u8; SPAN], heard: &[u8; SPAN]) -> f32 {
+    let (sent_varies, heard_varies) = (variance(sent), variance(heard));
+    if sent_varies < VARIED {
+        return 0.0;
+    }
+    let products: u32 =
+        sent.iter().zip(heard).map(|(one, other)| u32::from(*one) * u32::from(*other)).sum();
+    let means = sums(sent).0 * sums(heard).0 / (SPAN * SPAN) as f32;
+    (products as f32 / SPAN as f32 - means) / (sent_varies * heard_varies).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::g711::{FRAME, Law};
+    use crate::media::listening::sound::Frame;
+    use crate::media::prompt::Pack;
+
+    /// The levels of phrases, frame by frame, with this gain.
+    fn levels(phrases: &[&str], gain: i16) -> Vec<i16> {
+        let pack = Pack::english().unwrap();
+        let mut levels = Vec::new();
+        for name in phrases {
+            let phrase = pack.find(name).unwrap();
+            let frames = (0..).map_while(|n| pack.frame(phrase, Law::Ulaw, n));
+            levels.extend(frames.map(|codes| {
+                let mut samples = [0; FRAME];
+                samples.iter_mut().zip(codes).for_each(|(it, code)| *it = Law::Ulaw.decode(*code));
+                Frame::of(&samples).level + gain
+            }));
+        }
+        levels
+    }
+
+    /// What is heard while this is sent.
+    fn listen(sent: &[i16], heard: &[i16]) -> (Option<Label>, bool) {
+        let mut echo = Echo::default();
+        let mut resembled = false;
+        let mut label = None;
+        for n in 0..sent.len() {
+            echo.sent(sent[n]);
+            label = label.or(echo.heard(heard.get(n).copied().unwrap_or(-70)));
+            resembled |= echo.resembles();
+        }
+        (label, resembled)
+    }
+
+    #[test]
+    fn a_reflecting_line_is_told_at_each_delay_and_loss() {
+        let sent = levels(&["greeting", "ask"], 0);
+        for delay in (1..=50).step_by(7) {
+            for loss in [0, -6, -12] {
+                let mut heard = vec![-70; delay];
+                heard.extend(levels(&["greeting", "ask"], loss));
+                let (label, _) = listen(&sent, &heard);
+                assert_eq!(label.map(|it| it.is), Some(Is::Echo), "{delay} frames, {loss} dB");
+            }
+        }
+    }
+
+    #[test]
+    fn who_speaks_over_the_prompt_is_no_echo() {
+        let sent = levels(&["greeting", "ask", "again", "ask"], 0);
+        for said in [
+            &["thanks", "denied", "sorry", "goodbye", "fraud"][..],
+            &["wrong_key", "goodbye", "thanks", "sorry", "denied"],
+            &["sorry", "fraud", "denied", "thanks"],
+        ] {
+            let speech = levels(said, -3);
+            for delay in 0..120 {
+                let mut heard = vec![-70; delay];
+                heard.extend(&speech);
+                let (label, _) = listen(&sent, &heard);
+                assert_eq!(label, None, "{said:?} after {delay} frames");
+            }
+        }
+    }
+
+    #[test]
+    fn silence_and_steady_noise_are_no_echo() {
+        let sent = levels(&["greeting", "ask"], 0);
+        assert_eq!(listen(&sent, &[]), (None, false));
+        assert_eq!(listen(&sent, &vec![-30; sent.len()]), (None, false));
+        let speech = levels(&["ask", "ask"], 0);
+        assert_eq!(listen(&vec![-70; speech.len()], &speech), (None, false), "nothing was sent");
+    }
+}
