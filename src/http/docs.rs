@@ -313,7 +313,7 @@ mod tests {
                 let required = schemas["Attempt"]["required"].as_array().unwrap();
                 !required.iter().any(|one| one.as_str() == Some(field))
             });
-        assert_eq!(optional.collect::<Vec<_>>(), ["press"]);
+        assert_eq!(optional.collect::<Vec<_>>(), ["label", "press"]);
         let all = schemas["Verification"]["properties"].as_object().unwrap().len();
         assert_eq!(schemas["Verification"]["required"].as_array().unwrap().len(), all);
     }

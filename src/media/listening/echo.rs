@@ -179,8 +179,8 @@ mod tests {
         let mut echo = Echo::default();
         let mut resembled = false;
         let mut label = None;
-        for n in 0..sent.len() {
-            echo.sent(sent[n]);
+        for (n, level) in sent.iter().enumerate() {
+            echo.sent(*level);
             label = label.or(echo.heard(heard.get(n).copied().unwrap_or(-70)));
             resembled |= echo.resembles();
         }
