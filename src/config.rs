@@ -2,7 +2,7 @@
 //!
 //! Three layers, the later ones winning key by key: `config/default.toml`, compiled in; the file
 //! given by `--config`; the environment. The environment reaches the plain keys of `[server]`,
-//! `[store]`, `[sip]`, `[call]` and `[log]`: `OCTOTHORPE_`, the section, two underscores, the key,
+//! `[store]`, `[sip]`, `[call]`, `[prompts]` and `[log]`: `OCTOTHORPE_`, the section, two underscores, the key,
 //! all in capitals, as `OCTOTHORPE_SERVER__API_LISTEN`. A variable that is empty counts as not set.
 //! Lists, trunks, carriers, routes, texts and tenants are written in the file only.
 //!
@@ -19,6 +19,7 @@ mod complaint;
 mod limits;
 mod network;
 mod pem;
+mod prompts;
 mod raw;
 mod reader;
 mod routing;
@@ -38,6 +39,7 @@ pub use self::address::{Target, sip_listener, sip_target};
 pub use self::carriers::CarrierBrief;
 pub use self::complaint::{Complaint, Complaints};
 pub use self::pem::{Certificates, certificates};
+pub use self::prompts::recordings;
 use self::raw::Raw;
 use self::reader::Reader;
 pub use self::secret::read as read_secret;
@@ -188,7 +190,9 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let routes = routing::routes(reader, written, &names);
     let secret = network::store_secret(reader, written);
     let texts = texts::texts(reader, &written.texts);
+    let mut prompts = prompts::prompts(reader, written);
     let (tenants, keys) = tenants::tenants(reader, written, &server.api_listen, &call.calling);
+    prompts::of_tenants(reader, &mut prompts, &written.tenants);
     tenants::unreached(reader, &written.tenants, &tenants, &routes);
     let samples = texts::samples(reader, &texts, written, &tenants);
     let public_url = server.public_url.map(|url| url.value.url);
@@ -208,6 +212,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         carriers: carriers.providers,
         public_url: public_url.clone(),
         texts: Arc::new(texts),
+        prompts: Arc::new(prompts),
         routes: Table::new(routes.clone()),
         tenants,
     };
@@ -227,6 +232,18 @@ pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+/// Whether this can be a BCP 47 tag of language, script and region (RFC 5646 § 2.1).
+#[must_use]
+pub fn is_tag(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let language = parts.next().unwrap_or_default();
+    (2..=3).contains(&language.len())
+        && language.bytes().all(|b| b.is_ascii_lowercase())
+        && parts.all(|part| {
+            (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
 }
 
 /// What `serve` says when it is started without a configuration.

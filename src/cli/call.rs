@@ -19,7 +19,6 @@ use crate::gateway::settings::{
 };
 use crate::gateway::tap::Tap;
 use crate::gateway::{AnswerOf, Answered, Asked, BeginError, CheckError, Gateway};
-use crate::media::prompt::Pack;
 use crate::sip::Hop;
 use crate::verify::code::{Pin, Shown};
 use crate::verify::number::PhoneNumber;
@@ -140,8 +139,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
     let (tap, scenes) = Tap::new();
     let watching = tokio::spawn(Watch::open(clock.now(), &args.keep)?.run(scenes));
-    let prompts = Arc::new(Pack::english()?);
-    let started = Gateway::start(settings, clock, Entropy::system(), prompts, Some(tap));
+    let started = Gateway::start(settings, clock, Entropy::system(), Some(tap));
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
     let tenant = Arc::new(tenant(&asked.request.to));
     let settled = ask(&gateway, &tenant, asked).await;

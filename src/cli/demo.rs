@@ -3,7 +3,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -73,7 +72,7 @@ enum Scenario {
 /// Carries the command out.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
-    let prompts = Arc::new(Pack::english()?);
+    let prompts = Pack::english()?;
     let phone = Phone::start(
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         behaviour(args.scenario, &prompts),
@@ -86,7 +85,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let (tap, scenes) = Tap::new();
     let entropy = Entropy::system();
-    let (gateway, running) = Gateway::start(settings, clock.clone(), entropy, prompts, Some(tap))?;
+    let (gateway, running) = Gateway::start(settings, clock.clone(), entropy, Some(tap))?;
     let listen = http::Settings {
         api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         admin_listen: None,

@@ -15,6 +15,7 @@ pub mod key;
 mod ladder;
 mod online;
 pub mod phone;
+mod prompts;
 mod serve;
 mod sms;
 mod trunk;
@@ -61,6 +62,8 @@ enum Command {
     Check(check::Args),
     /// The SIP peers of a configuration.
     Trunk(trunk::Args),
+    /// Make and judge recordings of what calls say.
+    Prompts(prompts::Args),
     /// Make, list and revoke API keys.
     Key(key::Args),
     /// Measure this build on this machine, against the limits it was built for.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Key(args) => key::run(args),
+        Command::Prompts(args) => prompts::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Phone(args) => in_runtime(phone::run(args)),

@@ -2,7 +2,6 @@
 //! by a gateway that keeps nothing and calls nobody.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +9,6 @@ use serde_json::{Value, json};
 use crate::ambient::{Clock, Entropy};
 use crate::gateway::settings::{Settings, StoreSettings, Trunk};
 use crate::gateway::{Gateway, How, TrunkView};
-use crate::media::prompt::Pack;
 use crate::sip::Hop;
 
 /// How long what takes longest may take: a question to the DNS, a connection, REGISTER to a server that
@@ -29,13 +27,8 @@ pub(super) async fn look(
     // A trunk that is not to be asked by OPTIONS is asked all the same, for only then it is connected to.
     let asked = |trunk: &Trunk| Trunk { health: trunk.health.or(Some(PATIENCE)), ..trunk.clone() };
     let trunks: Vec<Trunk> = settings.trunks.iter().filter(wanted).map(asked).collect();
-    let (gateway, running) = Gateway::start(
-        alone(settings, trunks),
-        Clock::system(),
-        Entropy::system(),
-        Arc::new(Pack::english()?),
-        None,
-    )?;
+    let (gateway, running) =
+        Gateway::start(alone(settings, trunks), Clock::system(), Entropy::system(), None)?;
     let known = async {
         while gateway.trunks().iter().any(is_waiting) {
             tokio::time::sleep(LOOK).await;

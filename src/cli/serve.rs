@@ -15,7 +15,6 @@ use crate::config::{self, Complaint, Complaints, Config, Log, LogFormat};
 use crate::gateway::Gateway;
 use crate::gateway::settings::{Settings, StoreSettings};
 use crate::http::{self, Mistake, Operator, Reload, Server};
-use crate::media::prompt::Pack;
 use crate::sip::Hop;
 use crate::telemetry;
 
@@ -59,10 +58,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let metrics = count()?;
-    let prompts = Arc::new(Pack::english()?);
     let settings = loaded.config.gateway;
     let summary = summary(&settings);
-    let started = Gateway::start(settings, Clock::system(), Entropy::system(), prompts, None);
+    let started = Gateway::start(settings, Clock::system(), Entropy::system(), None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
     let reload = reload(path.clone(), gateway.clone(), &loaded.config.http, loaded.config.log);
     let operator = Operator { metrics, reload: Some(Arc::clone(&reload)) };

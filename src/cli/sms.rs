@@ -13,7 +13,6 @@ use crate::gateway::resource::{render, render_checked};
 use crate::gateway::settings::{Provider, Settings, Tenant};
 use crate::gateway::{AnswerOf, Answered, Asked, BeginError, CheckError, Gateway};
 use crate::http::Server;
-use crate::media::prompt::Pack;
 use crate::verify::code::Code;
 use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
@@ -80,8 +79,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tenants: vec![tenant.clone()],
         ..Settings::bare()
     };
-    let prompts = Arc::new(Pack::english()?);
-    let started = Gateway::start(settings, Clock::system(), Entropy::system(), prompts, None);
+    let started = Gateway::start(settings, Clock::system(), Entropy::system(), None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
     let http = crate::http::Settings { admin_listen: None, ..loaded.config.http };
     let listening = listen(http, gateway.clone()).await;

@@ -25,6 +25,7 @@ pub(super) struct Raw {
     pub(super) call: Call,
     pub(super) log: Log,
     pub(super) limits: Limits,
+    pub(super) prompts: Prompts,
     pub(super) trunks: Vec<Spanned<Trunk>>,
     pub(super) carriers: Vec<Spanned<Carrier>>,
     pub(super) routes: Vec<Spanned<Route>>,
@@ -89,6 +90,12 @@ pub(super) struct Call {
 pub(super) struct Log {
     pub(super) filter: Option<Spanned<String>>,
     pub(super) format: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Prompts {
+    pub(super) folder: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -302,6 +309,7 @@ pub(super) struct Tenant {
     pub(super) allow_private_webhooks: bool,
     pub(super) locale: Option<Spanned<String>>,
     pub(super) brand: Option<Spanned<String>>,
+    pub(super) prompts: Option<Spanned<String>>,
     pub(super) languages: Vec<Spanned<String>>,
     pub(super) accessible: bool,
     pub(super) confirm_fraud: bool,

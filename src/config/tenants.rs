@@ -16,7 +16,7 @@ use super::limits::limits;
 use super::raw;
 use super::reader::{At, Reader};
 use super::routing::{names, secret, table_of, warn_of_literal};
-use super::{KeyOrigin, LAB_KEY, SecretSource};
+use super::{KeyOrigin, LAB_KEY, SecretSource, is_tag};
 use crate::gateway::settings::{ApiKey, Calling, Endpoint, Tenant, Texting, WebhookSecret};
 use crate::verify::code::{LONGEST, SHORTEST};
 use crate::verify::limits::Limits;
@@ -30,9 +30,6 @@ const SHORTEST_KEY: usize = 32;
 
 /// The shortest webhook secret that Standard Webhooks allows, in bytes.
 const SHORTEST_WEBHOOK_SECRET: usize = 24;
-
-/// The language spoken when nobody names one.
-const LOCALE: &str = "en-US";
 
 /// Base64 with or without its padding: both are seen behind `whsec_`.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -144,7 +141,7 @@ fn calls(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant, all: &Calling)
     let mut languages: Vec<String> = Vec::new();
     for (j, written) in tenant.languages.iter().enumerate() {
         let text = written.get_ref();
-        let why = if !is_locale(text) {
+        let why = if !is_tag(text) {
             LOCALE_FORM
         } else if languages.contains(text) {
             "this language is there already: each has one key"
@@ -421,30 +418,18 @@ fn webhook_secret(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     })
 }
 
-/// A BCP 47 tag of language, script and region (RFC 5646 § 2.1).
-fn locale(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> String {
-    let Some(written) = &tenant.locale else {
-        return LOCALE.to_owned();
-    };
+/// The language that a tenant speaks.
+fn locale(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> Option<String> {
+    let written = tenant.locale.as_ref()?;
     let text = written.get_ref();
-    if !is_locale(text) {
+    if !is_tag(text) {
         let place = reader.place(written);
         reader.complain(place, &format!("tenants[{i}].locale"), Some(quoted(text)), LOCALE_FORM);
     }
-    text.clone()
+    Some(text.clone())
 }
 
 const LOCALE_FORM: &str = "write a language and a region, as en-US or de-DE (BCP 47)";
-
-fn is_locale(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let language = parts.next().unwrap_or_default();
-    (2..=3).contains(&language.len())
-        && language.bytes().all(|b| b.is_ascii_lowercase())
-        && parts.all(|part| {
-            (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-        })
-}
 
 fn brand(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> Option<Brand> {
     let written = tenant.brand.as_ref()?;

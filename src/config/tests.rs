@@ -3,6 +3,7 @@
 mod carriers;
 mod limits;
 mod mistakes;
+mod prompts;
 mod texts;
 mod trunks;
 
@@ -755,13 +756,16 @@ fn defaults_in_full() -> String {
 #[test]
 fn the_defaults_examples_load() {
     let (text, folder) = (defaults_in_full(), trunks::folder());
+    for own in ["prompts/all", "prompts/acme"] {
+        prompts::recorded(&folder.path().join(own), "en-US/brand_contoso.wav", 3_600.0);
+    }
     let loaded = parse(&text, "default.toml", folder.path(), example_secrets).unwrap();
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.gateway.rtp_ports, (20000, 29999));
     assert_eq!(loaded.config.gateway.engines, None);
     assert_eq!(loaded.config.gateway.carriers.len(), 6);
     let tenant = &loaded.config.gateway.tenants[0];
-    assert_eq!((tenant.locale.as_str(), tenant.texting.code_digits), ("en-US", 6));
+    assert_eq!((tenant.locale.as_deref(), tenant.texting.code_digits), (Some("en-US"), 6));
     let shown = seen(&Ok(loaded));
     assert!(!shown.contains("canary") && !shown.contains("PRIVATE KEY"), "{shown}");
 }
@@ -776,6 +780,7 @@ fn the_defaults_document_every_key() {
         ("call", "[call]"),
         ("log", "[log]"),
         ("limits", "[limits]"),
+        ("prompts", "[prompts]"),
         ("trunks", "[[trunks]]"),
         ("carriers", "[[carriers]]"),
         ("routes", "[[routes]]"),

@@ -10,6 +10,7 @@ use super::reader::{Place, Reader};
 use crate::gateway::settings::Tenant;
 use crate::verify::code::SHORTEST;
 use crate::verify::gsm::{self, Encoding};
+use crate::verify::language;
 use crate::verify::text::{Fill, Kind, Texts, Transaction};
 
 /// The most segments that the gateway sends: a longer text would be refused when it is wanted.
@@ -101,8 +102,9 @@ pub(super) fn samples(
             never_ask: texting.never_ask,
             ..Fill::default()
         };
-        let text = texts.render(&tenant.locale, Kind::Code, &fill);
-        let sample = Sample::of(&tenant.locale, Some(&tenant.name), text);
+        let locale = tenant.locale.as_deref().unwrap_or(language::FALLBACK);
+        let text = texts.render(locale, Kind::Code, &fill);
+        let sample = Sample::of(locale, Some(&tenant.name), text);
         let own = raw.get_ref().locale.as_ref();
         let place = own.map_or(reader.place(raw), |locale| reader.place(locale));
         let key = format!("tenants[{i}].locale");

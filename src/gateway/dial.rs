@@ -1,7 +1,6 @@
 //! Places a call of our own by a trunk.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::dispatch::report;
@@ -14,16 +13,15 @@ use super::ports::Berth;
 use super::settings::{Calling, RtpPort, Trunk, TrunkCredentials};
 use super::watch::{self, Place};
 use crate::ambient::{Entropy, Timestamp, secret};
-use crate::media::prompt::Pack;
 use crate::media::script::{self, Digits, Kind, Lines, Offer, Question};
 use crate::media::{Protection, Srtp};
 use crate::sip::{Route, Transport, Way, call};
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{Attempt, AttemptNo};
 use crate::verify::code::{Binding, Code, Pin, Shown, Vault};
-use crate::verify::request::{Channel, Mode};
+use crate::verify::request::Mode;
 use crate::verify::signal::{Cause, Reason};
-use crate::verify::{self, TALK_MOST, Verification};
+use crate::verify::{TALK_MOST, Verification};
 use crate::voice::{self, Leg, Speech, Tongue};
 
 /// How long the way to the first hop may take, where a connection must be opened.
@@ -37,13 +35,24 @@ const MOST_WAYS: usize = 4;
 
 impl Trunks {
     /// The languages that a call about a question of this kind is held in.
-    fn speech(&self, verification: &Verification, kind: Kind) -> Result<Speech, Cause> {
+    fn speech(orders: &Orders, verification: &Verification, kind: Kind) -> Result<Speech, Cause> {
         let request = &verification.request;
         let brand = request.brand.as_ref().map(|brand| brand.as_str());
-        let own = self.tongue(&request.locale, brand, kind)?;
+        let tongue = |locale: &str| {
+            let pack = orders.prompts.speaking(Some(&verification.tenant), locale);
+            let tongue = pack.and_then(|pack| {
+                let lines = Lines::of(&pack, brand, kind)?;
+                Ok(Tongue { pack, lines })
+            });
+            tongue.map_err(|error| {
+                report("find the phrases", &error);
+                Cause::because(Reason::CarrierError, "the prompts lack a phrase")
+            })
+        };
+        let own = tongue(&request.locale)?;
         let mut offers = Vec::new();
         for language in &request.languages {
-            let Tongue { pack, lines } = self.tongue(language, brand, kind)?;
+            let Tongue { pack, lines } = tongue(language)?;
             match Offer::of(&pack, lines, offers.len() + 1) {
                 Ok(lines) => offers.push(Tongue { pack, lines }),
                 // A language that cannot say how it is chosen is not offered.
@@ -51,20 +60,6 @@ impl Trunks {
             }
         }
         Ok(Speech { own, offers })
-    }
-
-    fn tongue(
-        &self,
-        _locale: &str,
-        brand: Option<&str>,
-        kind: Kind,
-    ) -> Result<Tongue<Lines>, Cause> {
-        let pack = Arc::clone(&self.shared.prompts);
-        let lines = Lines::of(&pack, brand, kind).map_err(|error| {
-            report("find the phrases", &error);
-            Cause::because(Reason::CarrierError, "the prompts lack a phrase")
-        })?;
-        Ok(Tongue { pack, lines })
     }
 
     /// Places a call of our own.
@@ -114,7 +109,7 @@ impl Trunks {
         })?;
         let srtp = protection(trunk, &ways)?;
         let question = question(&orders.vault, verification, attempt)?;
-        let speech = self.speech(verification, question.kind())?;
+        let speech = Self::speech(orders, verification, question.kind())?;
         // The last thing that can fail: what is taken here is given back by the engine.
         let (engine, berth) = self.berth(trunk, bound, orders.calls_per_engine)?;
         let settings = manner(orders, verification, self.shared.clock.now());
@@ -207,25 +202,6 @@ fn order(
     }
 }
 
-/// Whether these prompts can ask what is to be asked, or what they lack.
-pub(super) fn can_ask(pack: &Pack, way: verify::request::Way) -> Result<(), String> {
-    let Some(kind) = kind(way) else { return Ok(()) };
-    Lines::of(pack, None, kind)
-        .map(|_| ())
-        .map_err(|lack| format!("the prompts {}/{} cannot ask it: {lack}", pack.locale, pack.voice))
-}
-
-/// The kind of question that a way asks; `None` where it asks nothing by voice.
-const fn kind(way: verify::request::Way) -> Option<Kind> {
-    match (way.channel, way.mode) {
-        (Channel::Voice, Mode::Confirm) => Some(Kind::Confirm),
-        (Channel::Voice, Mode::Pin) => Some(Kind::Pin),
-        (Channel::Voice, Mode::Match) => Some(Kind::Match),
-        (Channel::Voice, Mode::Code) => Some(Kind::Code),
-        (Channel::Voice, Mode::Reply) | (Channel::Sms, _) => None,
-    }
-}
-
 /// What the call of an attempt asks.
 fn question(
     vault: &Vault,
@@ -296,33 +272,6 @@ mod tests {
     use super::*;
     use crate::gateway::settings::Target;
     use crate::sip::Hop;
-    use crate::verify::request::Way as How;
-
-    #[test]
-    fn prompts_that_lack_a_phrase_are_named_with_it() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/prompts/en-US/hibari/");
-        let manifest = std::fs::read_to_string(format!("{folder}manifest.toml")).unwrap();
-        let without = |name: &str| {
-            let head = format!("name = \"{name}\"\n");
-            let rows: Vec<&str> =
-                manifest.split("[[prompt]]\n").filter(|row| !row.starts_with(&head)).collect();
-            let file = |name: &str| std::fs::read(format!("{folder}{name}")).ok();
-            Pack::load(&rows.join("[[prompt]]\n"), file).unwrap()
-        };
-        let ask = |mode| How { channel: Channel::Voice, mode };
-        let pack = without("ask_pin");
-        assert_eq!(
-            can_ask(&pack, ask(Mode::Pin)),
-            Err("the prompts en-US/hibari cannot ask it: the pack has no phrase `ask_pin`".into())
-        );
-        for mode in [Mode::Confirm, Mode::Match, Mode::Code] {
-            assert_eq!(can_ask(&pack, ask(mode)), Ok(()));
-        }
-        assert!(can_ask(&without("code_again"), ask(Mode::Code)).is_err());
-        // The form of a digit at the end of a code can be wanting.
-        assert_eq!(can_ask(&without("digit_3_f"), ask(Mode::Code)), Ok(()));
-        assert!(can_ask(&without("digit_3"), ask(Mode::Code)).is_err());
-    }
 
     #[test]
     fn keys_are_told_where_nobody_else_reads_them() {

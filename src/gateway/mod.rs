@@ -50,7 +50,6 @@ use self::watch::Watch;
 pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
 pub use self::webhook::Failure;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
-use crate::media::prompt::Pack;
 use crate::store::record::{self, Delivery, Duty, RecordError};
 use crate::store::{
     Alias, Answer, Commit, Committed, EffectId, Owner, Queued, RecordWrite, Store, StoreError,
@@ -101,8 +100,6 @@ struct Inner {
     started: Settings,
     present: Present,
     vault: Vault,
-    /// What calls are held with; a simulation says nothing.
-    prompts: Option<Arc<Pack>>,
     /// What carriers tell on sessions of their own goes there; a simulation has none.
     sessions: Option<smsc::Events>,
     hub: Hub,
@@ -296,7 +293,7 @@ impl Gateway {
         let now = self.now();
         let (id, seed) = self.naming(now);
         let mut draws = Entropy::from_number(seed);
-        let able = |via: &str, way| self.able(&orders, via, way);
+        let able = |via: &str, way| Self::able(&orders, via, way);
         let route = routes.plan(request, &tenant.name, &permit, &able, &mut draws)?;
         self.must_be_willing(tenant, request, &route).await?;
         let left = self.count_start(now, tenant, request, dry_run).await?;
@@ -352,13 +349,13 @@ impl Gateway {
         Birth { id, tenant: tenant.name.clone(), request, route, secret, expected, seed }
     }
 
-    /// Whether a trunk or carrier can ask this.
-    fn able(&self, orders: &Orders, via: &str, way: Way) -> Result<(), String> {
+    /// Whether a trunk or carrier can ask this. Every pack of prompts is whole, and can ask everything.
+    fn able(orders: &Orders, via: &str, way: Way) -> Result<(), String> {
         let asks_more = way.channel == Channel::Voice && way.mode != Mode::Confirm;
         if asks_more && orders.carrier(via).is_some() {
             return Err(format!("{via} only asks to confirm, as all carriers: a trunk asks it"));
         }
-        self.0.prompts.as_ref().map_or(Ok(()), |pack| dial::can_ask(pack, way))
+        Ok(())
     }
 
     /// Takes a verification back. One that is settled stays as it is, and is told as it is.

@@ -10,6 +10,7 @@ use super::settings::{Provider, Settings, Tenant, Trunk};
 use super::smsc::Smsc;
 use crate::ambient::Timestamp;
 use crate::carrier::{Ask, Body, Carrier, Order, Scene, What};
+use crate::media::prompt::Prompts;
 use crate::verify::attempt::{Attempt, AttemptNo, AttemptState};
 use crate::verify::code::{Binding, Vault};
 use crate::verify::request::{Channel, Mode};
@@ -63,6 +64,8 @@ pub(super) struct Orders {
     pub(super) vault: Vault,
     /// What texts say.
     pub(super) texts: Arc<Texts>,
+    /// What calls of our own say.
+    pub(super) prompts: Arc<Prompts>,
     /// Whose texts they are.
     pub(super) tenants: Vec<Arc<Tenant>>,
     /// How long a phone may ring.
@@ -105,6 +108,7 @@ impl Orders {
             public_url: settings.public_url.clone(),
             vault,
             texts: Arc::clone(&settings.texts),
+            prompts: Arc::clone(&settings.prompts),
             tenants: settings.tenants.iter().cloned().map(Arc::new).collect(),
             ring: settings.ring_timeout,
             limit: settings.call_limit,

@@ -86,7 +86,6 @@ async fn end(name: String, smsc: Smsc, another: Option<Smsc>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use zeroize::Zeroizing;
 
@@ -94,7 +93,6 @@ mod tests {
     use crate::ambient::{Clock, Entropy};
     use crate::carrier::smpp;
     use crate::gateway::settings::Provider;
-    use crate::media::prompt::Pack;
 
     fn settings(centres: &[(&str, &str)]) -> Settings {
         let provider = |(name, password): &(&str, &str)| {
@@ -110,10 +108,9 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_stays_as_it_was_stays_up() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let prompts = Arc::new(Pack::english().unwrap());
         let first = settings(&[("stays", "a"), ("changes", "a"), ("goes", "a")]);
         let (gateway, running) =
-            Gateway::start(first, Clock::system(), Entropy::from_number(1), prompts, None).unwrap();
+            Gateway::start(first, Clock::system(), Entropy::from_number(1), None).unwrap();
         let before = gateway.orders();
         let second = settings(&[("stays", "a"), ("changes", "b"), ("comes", "a")]);
         assert_eq!(gateway.reload(&second), [""; 0]);

@@ -18,6 +18,7 @@ pub use trunk::{
 };
 
 use crate::carrier::{Carrier, Reach, smpp};
+use crate::media::prompt::Prompts;
 use crate::media::script::FraudKeys;
 use crate::sip::Hop;
 use crate::verify::code;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// What texts say.
     pub texts: Arc<Texts>,
+    /// What calls of our own say.
+    pub prompts: Arc<Prompts>,
     /// Which numbers go by which trunks.
     pub routes: Table,
     /// Who may ask.
@@ -86,6 +89,7 @@ impl Settings {
             carriers: Vec::new(),
             public_url: None,
             texts: Arc::default(),
+            prompts: Prompts::compiled().unwrap_or_default(),
             routes: Table::default(),
             tenants: Vec::new(),
         }
@@ -154,8 +158,9 @@ pub struct Tenant {
     pub rules: Rules,
     /// How often it may start verifications.
     pub limits: Limits,
-    /// The language spoken when a request names none (BCP 47).
-    pub locale: String,
+    /// The language spoken and written when a request names none (BCP 47); `None` is that of the
+    /// number's country.
+    pub locale: Option<String>,
     /// The name spoken when a request names none.
     pub brand: Option<Brand>,
     /// Where its verdicts go.
@@ -235,7 +240,7 @@ impl Default for Calling {
 }
 
 impl Tenant {
-    /// A tenant without keys, countries or endpoints, who speaks English.
+    /// A tenant without keys, countries or endpoints.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -243,7 +248,7 @@ impl Tenant {
             keys: Vec::new(),
             rules: Rules::default(),
             limits: Limits::default(),
-            locale: "en-US".to_owned(),
+            locale: None,
             brand: None,
             webhooks: Vec::new(),
             texting: Texting::default(),

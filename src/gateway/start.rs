@@ -28,7 +28,7 @@ use super::{Fault, Gateway, Inner, vitals};
 use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::carrier::smpp::link::State;
 use crate::carrier::{About, News};
-use crate::media::prompt::{Pack, PackError};
+use crate::media::prompt::PackError;
 use crate::media::script::{Kind, Lines};
 use crate::sip::Hop;
 use crate::store::{OpenError, Owner, Store};
@@ -133,7 +133,6 @@ struct Fixed {
     present: Present,
     watch: Option<Watch>,
     sessions: Option<Events>,
-    prompts: Option<Arc<Pack>>,
 }
 
 impl Gateway {
@@ -146,7 +145,6 @@ impl Gateway {
         settings: Settings,
         clock: Clock,
         mut entropy: Entropy,
-        prompts: Arc<Pack>,
         tap: Option<Tap>,
     ) -> Result<(Self, Running), StartError> {
         let store = match &settings.store {
@@ -154,7 +152,7 @@ impl Gateway {
             StoreSettings::Directory(dir) => Store::open(dir)?,
         };
         let vault = vault(&settings)?;
-        Lines::of(&prompts, None, Kind::Confirm)?;
+        Lines::of(&*settings.prompts.first()?, None, Kind::Confirm)?;
         let (net, listeners) =
             Net::bind(&settings.sip_listen, settings.sip_identity.as_ref(), clock.clone())
                 .map_err(|(hop, source)| StartError::Listen { hop, source })?;
@@ -162,7 +160,6 @@ impl Gateway {
         let (signals, learned) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             clock: clock.clone(),
-            prompts: Arc::clone(&prompts),
             ports: Ports::new(settings.rtp_ports, entropy.fork()),
             calls: OnceLock::new(),
             signals,
@@ -186,8 +183,8 @@ impl Gateway {
             watch: watch.clone(),
             courier,
         };
-        let (watch, sessions, prompts) = (Some(watch), Some(sessions), Some(prompts));
-        let fixed = Fixed { settings, vault, present, watch, sessions, prompts };
+        let (watch, sessions) = (Some(watch), Some(sessions));
+        let fixed = Fixed { settings, vault, present, watch, sessions };
         let (gateway, turns) = Self::fit(store, fixed, clock, entropy, hands);
         // The sessions that the settings name begin as those of a reload do.
         gateway.reload(&gateway.0.started);
@@ -216,7 +213,6 @@ impl Gateway {
             vault,
             watch: None,
             sessions: None,
-            prompts: None,
         };
         Self::fit(store, fixed, clock, entropy, hands)
     }
@@ -240,7 +236,6 @@ impl Gateway {
             present: fixed.present,
             vault: fixed.vault,
             sessions: fixed.sessions,
-            prompts: fixed.prompts,
             hub: Hub::default(),
             draining: AtomicBool::new(false),
             store_works: AtomicBool::new(true),

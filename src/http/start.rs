@@ -12,6 +12,7 @@ use super::problem::{FieldCode, Problem};
 use crate::gateway::Asked;
 use crate::gateway::settings::{Calling, Endpoint, Tenant};
 use crate::verify::code::{self, Code, PIN_IN_REPLY, Pin, Shown};
+use crate::verify::language;
 use crate::verify::number::PhoneNumber;
 use crate::verify::request::{Brand, Channel, Mode, Request, Way};
 use crate::verify::text::Transaction;
@@ -207,18 +208,21 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
     checks.done()?;
     // A missing or bad number, and a way that does not fit, have been blamed above.
     let blamed = || Problem::new(super::Code::InvalidRequest);
+    let to = to.ok_or_else(blamed)?;
     Ok(Asked {
         request: Request {
-            to: to.ok_or_else(blamed)?,
             way: way.ok_or_else(blamed)?,
             fallback,
             transaction,
             // Whoever names a language has chosen it.
-            languages: match locale {
+            languages: match &locale {
                 Some(_) => Vec::new(),
                 None => tenant.calling.languages.clone(),
             },
-            locale: locale.unwrap_or_else(|| tenant.locale.clone()),
+            locale: locale
+                .or_else(|| tenant.locale.clone())
+                .unwrap_or_else(|| language::of(to.country())),
+            to,
             brand: brand.or_else(|| tenant.brand.clone()),
             subject,
             reference,
@@ -459,7 +463,7 @@ mod tests {
             allow_private: false,
         };
         Tenant {
-            locale: "de-DE".to_owned(),
+            locale: Some("de-DE".to_owned()),
             brand: Some(Brand::try_from("Acme".to_owned()).unwrap()),
             webhooks: vec![
                 webhook("https://idp.example.com/hooks"),

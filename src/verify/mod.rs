@@ -9,6 +9,7 @@ pub mod attempt;
 mod cause;
 pub mod code;
 pub mod gsm;
+pub mod language;
 pub mod limits;
 pub mod number;
 pub mod policy;

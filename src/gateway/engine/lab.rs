@@ -32,6 +32,8 @@ const FOREVER: Duration = Duration::from_secs(3_600);
 /// The engine, and what reaches it.
 pub(crate) struct Lab {
     shared: Arc<Shared>,
+    /// What is said.
+    pack: Arc<Pack>,
     handle: EngineHandle,
     thread: Option<JoinHandle<()>>,
     exit: Exit,
@@ -51,7 +53,7 @@ impl Lab {
     /// When the system refuses a socket or a thread.
     pub(crate) fn start(
         clock: Clock,
-        prompts: Arc<Pack>,
+        pack: Arc<Pack>,
         ports: (u16, u16),
         trunk: SocketAddr,
         tap: Option<Tap>,
@@ -65,7 +67,6 @@ impl Lab {
         let (signals, receiver) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             clock,
-            prompts,
             ports: Ports::new(ports, entropy.fork()),
             calls: OnceLock::new(),
             signals,
@@ -74,6 +75,7 @@ impl Lab {
         let (handle, thread) = start(0, Arc::clone(&shared))?;
         Ok(Self {
             shared,
+            pack,
             handle,
             thread: Some(thread),
             exit,
@@ -144,7 +146,7 @@ impl Lab {
             media_grace: FOREVER,
             ..voice::Settings::default()
         };
-        let pack = Arc::clone(&self.shared.prompts);
+        let pack = Arc::clone(&self.pack);
         let lines = Lines::of(&pack, None, Kind::Confirm)?;
         let speech = Speech { own: Tongue { pack, lines }, offers: Vec::new() };
         Ok(Leg::new(order, speech, self.entropy.fork(), settings))

@@ -49,7 +49,6 @@ use super::line::{Calls, Exit};
 use super::ports::{Berth, Pair, Ports};
 use super::tap::{Act, Packet, Protocol, Tap};
 use crate::ambient::{Clock, Timestamp};
-use crate::media::prompt::Pack;
 use crate::media::script::Close;
 use crate::sip::{Hop, Message};
 use crate::telemetry;
@@ -141,8 +140,6 @@ pub(super) struct Occupant {
 pub(super) struct Shared {
     /// The time.
     pub(super) clock: Clock,
-    /// The phrases.
-    pub(super) prompts: Arc<Pack>,
     /// The RTP ports.
     pub(super) ports: Ports,
     /// Which leg sits where; known once the engines are.
