@@ -18,6 +18,7 @@
 //! | `main` | the driver |
 //! | `mutate` | what is made of an input |
 //! | `targets` | readers: one message, one stream, one description, one packet |
+//! | `packets` | single packets of media, each kind by itself |
 //! | `call` | a whole call, played by the bytes |
 
 #![expect(
@@ -32,6 +33,7 @@
 
 mod call;
 mod mutate;
+mod packets;
 mod targets;
 
 use std::collections::HashSet;
@@ -73,6 +75,10 @@ const TARGETS: &[Target] = &[
     Target { name: "digest", vectors: &[], longest: 4_000, run: targets::digest },
     Target { name: "sdp", vectors: &["sdp"], longest: 70_000, run: targets::sdp },
     Target { name: "media", vectors: &[], longest: 8_000, run: targets::media },
+    Target { name: "rtp", vectors: &[], longest: 4_000, run: packets::rtp },
+    Target { name: "rtcp", vectors: &[], longest: 1_500, run: packets::rtcp },
+    Target { name: "rfc4733", vectors: &[], longest: 2_000, run: packets::rfc4733 },
+    Target { name: "srtp", vectors: &[], longest: 4_000, run: packets::srtp },
     Target { name: "call", vectors: &[], longest: 2_000, run: call::play },
 ];
 

@@ -27,6 +27,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::media::Srtp;
 use crate::verify::signal::Status;
 
@@ -131,6 +133,14 @@ struct Wrong(String);
 /// An error that the person who typed the command can mend.
 fn wrong(why: impl Into<String>) -> anyhow::Error {
     Wrong(why.into()).into()
+}
+
+/// Lets this process have as many files open as its hard limit allows, a call takes two of them; how
+/// many that is.
+fn open_files() -> anyhow::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
 }
 
 /// A text of a JSON object; empty where there is none.

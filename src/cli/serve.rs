@@ -54,6 +54,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     };
     start_log(&loaded.config.log)?;
+    super::open_files()?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

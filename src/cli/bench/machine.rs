@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::figures::{Spread, micros};
 use crate::ambient::Clock;
@@ -223,19 +222,6 @@ impl Canary {
         self.stop.store(true, Ordering::Relaxed);
         Spread::of(self.thread.join().unwrap_or_default())
     }
-}
-
-/// Lets this process have so many files open.
-pub(super) fn open_files(wanted: u64) -> anyhow::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    anyhow::ensure!(
-        wanted <= hard,
-        "this needs {wanted} open files, and {hard} are allowed: raise the hard limit (ulimit -Hn)"
-    );
-    if soft < wanted {
-        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
-    }
-    Ok(())
 }
 
 /// A thread of this process, by its name.

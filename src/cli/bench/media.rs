@@ -35,7 +35,7 @@ const CPU: f64 = 2.4;
 const LATE: f64 = 5.0;
 
 /// How long calls are up before anything is measured.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_millis(1_500);
 
 /// How long packets may be on their way.
 const LINGER: Duration = Duration::from_millis(400);
@@ -67,7 +67,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(2..=600))]
     seconds: u32,
     /// Which rows; all when left out.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WAY,WAY")]
     only: Vec<Way>,
     /// Print one JSON object a line.
     #[arg(long)]
@@ -77,29 +77,42 @@ pub(super) struct Args {
 /// How calls are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Way {
-    /// Ports that all calls share.
+    /// Ports that all calls share; tones are listened for.
     Shared,
     /// The same, encrypted.
     SharedSrtp,
-    /// A pair of ports for each call.
+    /// The same in the clear, and keys come by RFC 4733: tones are listened for no longer.
+    SharedEvents,
+    /// A pair of ports for each call; tones are listened for.
     PerCall,
     /// The same, encrypted.
     PerCallSrtp,
+    /// The same in the clear, and keys come by RFC 4733.
+    PerCallEvents,
     /// A task, an interval and a socket for each call.
     Tokio,
 }
 
 impl Way {
-    const ALL: [Self; 5] =
-        [Self::Shared, Self::SharedSrtp, Self::PerCall, Self::PerCallSrtp, Self::Tokio];
+    const ALL: [Self; 7] = [
+        Self::Shared,
+        Self::SharedSrtp,
+        Self::SharedEvents,
+        Self::PerCall,
+        Self::PerCallSrtp,
+        Self::PerCallEvents,
+        Self::Tokio,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
-            Self::Shared => "shared port",
-            Self::SharedSrtp => "shared port, SRTP",
-            Self::PerCall => "port pair per call",
-            Self::PerCallSrtp => "port pair per call, SRTP",
-            Self::Tokio => "tokio task and socket per call",
+            Self::Shared => "shared port, tones",
+            Self::SharedSrtp => "shared port, tones, SRTP",
+            Self::SharedEvents => "shared port, RFC 4733",
+            Self::PerCall => "pair per call, tones",
+            Self::PerCallSrtp => "pair per call, tones, SRTP",
+            Self::PerCallEvents => "pair per call, RFC 4733",
+            Self::Tokio => "tokio task, socket per call",
         }
     }
 
@@ -108,8 +121,10 @@ impl Way {
         match self {
             Self::Shared => "shared",
             Self::SharedSrtp => "shared_srtp",
+            Self::SharedEvents => "shared_events",
             Self::PerCall => "per_call",
             Self::PerCallSrtp => "per_call_srtp",
+            Self::PerCallEvents => "per_call_events",
             Self::Tokio => "tokio",
         }
     }
@@ -117,7 +132,30 @@ impl Way {
     const fn srtp(self) -> Srtp {
         match self {
             Self::SharedSrtp | Self::PerCallSrtp => Srtp::Required,
-            Self::Shared | Self::PerCall | Self::Tokio => Srtp::Off,
+            Self::Shared
+            | Self::SharedEvents
+            | Self::PerCall
+            | Self::PerCallEvents
+            | Self::Tokio => Srtp::Off,
+        }
+    }
+
+    /// Which ports it has, where it is ours.
+    const fn port(self) -> Option<RtpPort> {
+        match self {
+            Self::Shared | Self::SharedSrtp | Self::SharedEvents => Some(RtpPort::Shared),
+            Self::PerCall | Self::PerCallSrtp | Self::PerCallEvents => Some(RtpPort::PerCall),
+            Self::Tokio => None,
+        }
+    }
+
+    /// Whether phones press a key by RFC 4733 before anything is measured.
+    const fn presses(self) -> bool {
+        match self {
+            Self::SharedEvents | Self::PerCallEvents => true,
+            Self::Shared | Self::SharedSrtp | Self::PerCall | Self::PerCallSrtp | Self::Tokio => {
+                false
+            }
         }
     }
 }
@@ -147,7 +185,7 @@ impl Row {
 
     fn head() -> String {
         format!(
-            "{:<32}{:>6}{:>9}{:>6}{:>9}{:>8}{:>8}{:>10}{:>7}{:>10}",
+            "{:<30}{:>6}{:>9}{:>6}{:>9}{:>8}{:>8}{:>10}{:>7}{:>10}",
             "way",
             "calls",
             "packets",
@@ -167,7 +205,7 @@ impl Row {
             (self.way.name(), self.calls, self.cpu, self.core, self.phones);
         let (packets, lost) = (self.sent + self.received, self.lost);
         format!(
-            "{name:<32}{calls:>6}{packets:>9}{lost:>6}{p50:>9.1}{p99:>8.1}{most:>8.1}{cpu:>10.2}\
+            "{name:<30}{calls:>6}{packets:>9}{lost:>6}{p50:>9.1}{p99:>8.1}{most:>8.1}{cpu:>10.2}\
              {core:>6.0}%{phones:>10.1}"
         )
     }
@@ -188,7 +226,12 @@ impl Row {
 pub(super) fn run(args: &Args, metrics: &Metrics) -> anyhow::Result<ExitCode> {
     super::warn_of_debug();
     let most = args.calls.iter().copied().max().unwrap_or(0);
-    machine::open_files(2 * u64::from(most) + 100)?;
+    let (wanted, allowed) = (2 * u64::from(most) + 100, crate::cli::open_files()?);
+    anyhow::ensure!(
+        wanted <= allowed,
+        "{most} calls need {wanted} open files, and {allowed} are allowed: raise the hard limit \
+         (ulimit -Hn), or write a smaller --calls"
+    );
     let cores = machine::divide();
     let bench = Bench {
         clock: Clock::system(),
@@ -236,10 +279,9 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn row(&self, way: Way, calls: usize) -> anyhow::Result<Row> {
-        match way {
-            Way::Shared | Way::SharedSrtp => self.engine(way, RtpPort::Shared, calls),
-            Way::PerCall | Way::PerCallSrtp => self.engine(way, RtpPort::PerCall, calls),
-            Way::Tokio => self.tokio(calls),
+        match way.port() {
+            Some(port) => self.engine(way, port, calls),
+            None => self.tokio(calls),
         }
     }
 
@@ -260,6 +302,9 @@ impl Bench<'_> {
                 let mut phone = peer.phone(way.srtp().with(secret))?;
                 let invite = receive(&trunk)?;
                 lab.answer(self.answer(&mut phone, &invite)?);
+                if way.presses() {
+                    phone.press();
+                }
                 peer.add(phone);
             }
         }

@@ -4,6 +4,7 @@
 //! media gateway: a socket bound to no address hears all of 127.0.0.0/8, and says as which of them it
 //! sends.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
@@ -19,9 +20,11 @@ use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setso
 
 use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::gateway::lab::{Inbox, MANY};
+use crate::media::events::{self, Step};
+use crate::media::g711::RATE;
 use crate::media::prompt::{Pack, PhraseId};
 use crate::media::sdp::{self, Origin};
-use crate::media::{MediaSession, Payload, Protection};
+use crate::media::{Digit, MediaSession, Payload, Protection};
 
 /// How many sockets all phones share.
 const SOCKETS: usize = 16;
@@ -46,9 +49,16 @@ pub(super) struct Phone {
     session: MediaSession,
     /// Which frame of the speech comes next.
     frame: usize,
+    /// What it presses first.
+    steps: VecDeque<Step>,
 }
 
 impl Phone {
+    /// Presses the star key, which has the question repeated, by telephone-events.
+    pub(super) fn press(&mut self) {
+        self.steps = events::press(Digit::STAR, self.session.timestamp(), RATE / 10).into();
+    }
+
     /// Takes an offer; the answer to it.
     pub(super) fn offered(&mut self, now: Timestamp, offer: &[u8]) -> anyhow::Result<Vec<u8>> {
         Ok(self.session.offered(now, Some(offer))?)
@@ -112,7 +122,7 @@ impl Peer {
         let address = SocketAddr::from((Ipv4Addr::new(127, 1, high, low), port));
         let session = MediaSession::new(address, srtp, self.entropy.fork());
         let frame = usize::try_from(self.entropy.below(1_000))?;
-        Ok(Phone { socket, address, session, frame })
+        Ok(Phone { socket, address, session, frame, steps: VecDeque::new() })
     }
 
     /// Adds a phone to those that work.
@@ -222,7 +232,8 @@ impl Work {
     /// A phone says its next 20 ms.
     fn play(&self, phone: &mut Phone, now: Timestamp, datagram: &mut Vec<u8>) {
         let frames = self.prompts.phrase(self.speech).map_or(1, |phrase| phrase.frames().max(1));
-        let payload = Payload::Prompt { phrase: self.speech, frame: phone.frame % frames };
+        let speech = Payload::Prompt { phrase: self.speech, frame: phone.frame % frames };
+        let payload = phone.steps.pop_front().map_or(speech, Payload::Event);
         phone.frame += 1;
         let Some(packet) = phone.session.frame(now, payload) else { return };
         let octets = payload.bytes(&self.prompts, phone.session.law());
