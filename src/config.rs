@@ -211,6 +211,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         trunks,
         carriers: carriers.providers,
         public_url: public_url.clone(),
+        verdict_key: server.verdict_key,
         texts: Arc::new(texts),
         prompts: Arc::new(prompts),
         routes: Table::new(routes.clone()),

@@ -20,6 +20,7 @@ mod serve;
 mod sms;
 mod trunk;
 mod typed;
+mod verdict;
 mod verify;
 mod watch;
 
@@ -66,6 +67,8 @@ enum Command {
     Trunk(trunk::Args),
     /// Make and judge recordings of what calls say.
     Prompts(prompts::Args),
+    /// Check signed verdicts.
+    Verdict(verdict::Args),
     /// Make, list and revoke API keys.
     Key(key::Args),
     /// Measure this build on this machine, against the limits it was built for.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Key(args) => key::run(args),
         Command::Prompts(args) => prompts::run(args),
+        Command::Verdict(args) => verdict::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Phone(args) => in_runtime(phone::run(args)),

@@ -18,12 +18,16 @@ use crate::media::script::FraudKeys;
 use crate::sip::{Hop, Transport};
 use crate::verify::{RING_MOST, TALK_MOST, code};
 
+/// The most keys of verdicts: whoever exchanges one each quarter has 25 years.
+const VERDICT_KEYS: u32 = 100;
+
 /// `[server]`.
 pub(super) struct Server {
     pub(super) api_listen: At<SocketAddr>,
     pub(super) admin_listen: Option<SocketAddr>,
     /// Without a slash at its end.
     pub(super) public_url: Option<At<PublicUrl>>,
+    pub(super) verdict_key: u32,
 }
 
 /// Where providers call back.
@@ -86,12 +90,20 @@ pub(super) fn server(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> 
     let public_url =
         reader.text("server.public_url", raw.public_url.as_ref(), default.public_url.as_ref());
     let public_url = public_url.map(|url| public(reader, &url));
+    let verdict_key = reader.number(
+        "server.verdict_key",
+        raw.verdict_key.as_ref(),
+        default.verdict_key.as_ref(),
+        1,
+        VERDICT_KEYS,
+    );
     // Port 0 stands in for an address that could not be read: it is in nobody's way.
     let nowhere = At { value: SocketAddr::from(([127, 0, 0, 1], 0)), place: Place::Default(1) };
     Server {
         api_listen: api.unwrap_or(nowhere),
         admin_listen: admin.map(|admin| admin.value),
         public_url,
+        verdict_key: verdict_key.unwrap_or(1),
     }
 }
 

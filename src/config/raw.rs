@@ -52,6 +52,7 @@ pub(super) struct Server {
     pub(super) api_listen: Option<Spanned<String>>,
     pub(super) admin_listen: Option<Spanned<String>>,
     pub(super) public_url: Option<Spanned<String>>,
+    pub(super) verdict_key: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]

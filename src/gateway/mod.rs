@@ -59,6 +59,7 @@ use crate::verify::attempt::{AttemptNo, AttemptState};
 use crate::verify::code::{Binding, Code, Expected, Pin, Shown, Vault};
 use crate::verify::limits::{Left, Limited};
 use crate::verify::policy::{self, Refusal, Rules};
+use crate::verify::proof::{Jwks, Signer};
 use crate::verify::request::{Channel, Mode, Request, Way};
 use crate::verify::route::{NoRoute, Route, Table};
 use crate::verify::signal::{Because, By, Effect, Signal, Status};
@@ -100,6 +101,8 @@ struct Inner {
     started: Settings,
     present: Present,
     vault: Vault,
+    /// Signs verdicts.
+    signer: Option<Signer>,
     /// What carriers tell on sessions of their own goes there; a simulation has none.
     sessions: Option<smsc::Events>,
     hub: Hub,
@@ -387,6 +390,12 @@ impl Gateway {
         })
     }
 
+    /// The public keys by which verdicts are checked.
+    #[must_use]
+    pub fn jwks(&self) -> Jwks {
+        self.0.signer.as_ref().map(|signer| signer.jwks().clone()).unwrap_or_default()
+    }
+
     /// A verification of this tenant.
     ///
     /// # Errors
@@ -618,7 +627,8 @@ impl Gateway {
             None => tenant.webhooks.iter().map(|endpoint| endpoint.url.clone()).collect(),
         };
         let event = webhook::event_id(next, sequence);
-        let body = webhook::body(&event, next, sequence, &Resource::from(next));
+        let verdict = self.0.signer.as_ref().and_then(|signer| signer.verdict(next));
+        let body = webhook::body(&event, next, sequence, &Resource::from(next), verdict);
         urls.into_iter()
             .map(|url| Delivery {
                 tenant: next.tenant.clone(),

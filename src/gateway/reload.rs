@@ -64,6 +64,7 @@ impl Gateway {
             ("store.secret", started.secret != settings.secret),
             ("sip.listen", started.sip_listen != settings.sip_listen),
             ("sip.tls_certificate", started.sip_identity != settings.sip_identity),
+            ("server.verdict_key", started.verdict_key != settings.verdict_key),
             ("sip.advertise", started.advertise != settings.advertise),
             ("sip.dns", started.dns != settings.dns),
             ("sip.rtp_ports", started.rtp_ports != settings.rtp_ports),

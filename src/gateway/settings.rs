@@ -59,6 +59,8 @@ pub struct Settings {
     pub carriers: Vec<Provider>,
     /// Where providers call back: a URL without a slash at its end.
     pub public_url: Option<String>,
+    /// The generation of the key that verdicts are signed by, from 1.
+    pub verdict_key: u32,
     /// What texts say.
     pub texts: Arc<Texts>,
     /// What calls of our own say.
@@ -88,6 +90,7 @@ impl Settings {
             trunks: Vec::new(),
             carriers: Vec::new(),
             public_url: None,
+            verdict_key: 1,
             texts: Arc::default(),
             prompts: Prompts::compiled().unwrap_or_default(),
             routes: Table::default(),

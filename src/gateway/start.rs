@@ -35,6 +35,7 @@ use crate::store::{OpenError, Owner, Store};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::code::Vault;
+use crate::verify::proof::Signer;
 use crate::verify::signal::Signal;
 
 /// How long calls that are ended at once may take to say goodbye: BYE, a challenge, and two copies.
@@ -226,7 +227,10 @@ impl Gateway {
     ) -> (Self, Turns<H>) {
         let (work, to_do) = mpsc::unbounded_channel();
         let (wake, wakes) = mpsc::unbounded_channel();
+        let issuer = fixed.settings.public_url.as_deref().unwrap_or("octothorpe");
+        let signer = Signer::new(issuer, &fixed.vault, fixed.settings.verdict_key);
         let gateway = Self(Arc::new(Inner {
+            signer,
             watch: fixed.watch,
             clock,
             owner: Owner::new(format!("node-{}", entropy.token(20))),

@@ -52,7 +52,15 @@ struct CloudEvent<'a> {
     time: String,
     sequence: u64,
     datacontenttype: &'static str,
-    data: &'a Resource,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    #[serde(flatten)]
+    resource: &'a Resource,
+    /// The same, signed: see [`proof`](crate::verify::proof).
+    verdict: Option<String>,
 }
 
 /// The body of the event; the same on every try.
@@ -61,6 +69,7 @@ pub(super) fn body(
     verification: &Verification,
     sequence: u64,
     resource: &Resource,
+    verdict: Option<String>,
 ) -> String {
     let time = verification.settled_at().unwrap_or(verification.created_at);
     let event = CloudEvent {
@@ -72,7 +81,7 @@ pub(super) fn body(
         time: time.to_rfc3339(),
         sequence,
         datacontenttype: "application/json",
-        data: resource,
+        data: Data { resource, verdict },
     };
     serde_json::to_string(&event).unwrap_or_default()
 }

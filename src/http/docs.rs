@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::Value;
@@ -15,7 +16,7 @@ use utoipa::openapi::{
 };
 
 use super::problem::{Code, FieldCode, FieldError, Problem, ProblemBody};
-use super::{ops, page, verify, written};
+use super::{App, ops, page, verify, written};
 
 /// What the types and handlers say.
 #[derive(OpenApi)]
@@ -24,7 +25,7 @@ use super::{ops, page, verify, written};
         title = "octothorpe",
         description = "Asks a person by phone whether it is them: calls, says who is asking, listens for `#`, and reports one verdict.\n\nJSON in and out, UTF-8, times in UTC as RFC 3339 with milliseconds. Unknown fields and query parameters are refused. Errors are `application/problem+json` (RFC 9457) with a stable `code`, and name every bad field together.",
     ),
-    paths(verify::start, verify::read, verify::check, verify::resend, verify::cancel, ops::healthz, ops::readyz, openapi, page),
+    paths(verify::start, verify::read, verify::check, verify::resend, verify::cancel, ops::healthz, ops::readyz, openapi, page, jwks),
     components(schemas(ProblemBody, FieldError)),
     servers((url = "/")),
     tags(
@@ -70,6 +71,25 @@ pub(super) async fn page() -> Response {
     if let Ok(policy) = HeaderValue::from_str(&page.policy) {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }
+    response
+}
+
+/// The keys of signed verdicts
+///
+/// Public keys (RFC 7517) by which the `verdict` of an event is checked; the one that signs comes first. They
+/// may be kept for an hour, and should be asked for again when a verdict names another.
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    operation_id = "jwks",
+    tag = "Documentation",
+    responses((status = 200, description = "A JWK Set.", body = Object, content_type = "application/json")),
+)]
+pub(super) async fn jwks(State(app): State<App>) -> Response {
+    let keys = serde_json::to_vec(&app.gateway.jwks()).unwrap_or_default();
+    let mut response = written(StatusCode::OK, "application/json", keys);
+    let fresh = HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(CACHE_CONTROL, fresh);
     response
 }
 

@@ -256,6 +256,7 @@ fn api_routes() -> Vec<Route> {
         ("post", "/v1/verifications/{id}/cancel", post(verify::cancel)),
         ("get", "/v1/openapi.json", get(docs::openapi)),
         ("get", "/docs", get(docs::page)),
+        ("get", "/.well-known/jwks.json", get(docs::jwks)),
     ];
     routes.extend(hook_routes());
     routes.extend(health_routes());

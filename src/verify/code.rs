@@ -362,6 +362,12 @@ impl Vault {
         BASE64.encode(self.mac("counted", &[tenant, kind, value]))
     }
 
+    /// What a key pair of this purpose and generation is derived from.
+    #[must_use]
+    pub fn seed(&self, purpose: &str, generation: u32) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.mac(purpose, &["seed", &generation.to_string()]))
+    }
+
     /// What is kept of the fingerprint of a request: a body holds codes and PINs, of which a plain
     /// hash would tell too much.
     #[must_use]

@@ -13,6 +13,7 @@ pub mod language;
 pub mod limits;
 pub mod number;
 pub mod policy;
+pub mod proof;
 pub mod reply;
 pub mod request;
 pub mod route;

@@ -311,6 +311,17 @@ impl Evidence {
         }
     }
 
+    /// What it rests on, in the words of a signed verdict.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match &self.0 {
+            Proof::Press { .. } => "press",
+            Proof::Code { .. } => "code",
+            Proof::Reply { .. } => "reply",
+            Proof::Yes { .. } => "yes",
+        }
+    }
+
     /// Whether a code was typed.
     #[must_use]
     pub const fn is_code(&self) -> bool {

@@ -56,4 +56,5 @@ mod tools;
 mod trunks;
 mod twilio;
 mod twiml;
+mod verdict;
 mod webhook;

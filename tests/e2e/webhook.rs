@@ -182,7 +182,10 @@ fn one_signed_webhook_is_retried_with_one_id_until_it_is_taken() {
     assert_eq!(event["specversion"], "1.0");
     assert_eq!(event["type"], "verification.settled");
     assert_eq!(event["id"], taken.id.as_str());
-    assert_eq!(event["data"], gateway.read(&id, ""), "the event holds the resource");
+    let mut data = event["data"].clone();
+    let verdict = data.as_object_mut().unwrap().remove("verdict").unwrap();
+    assert!(verdict.is_string(), "{event:#}");
+    assert_eq!(data, gateway.read(&id, ""), "the event holds the resource");
     wait_for("the phone stops ringing", Duration::from_secs(5), || {
         (phone.count("CANCEL") == 1).then_some(())
     });
