@@ -66,7 +66,7 @@ fn lost(manner: Manner, state: &str) {
     assert_eq!((&found["status"], &found["reason"]), (&"failed".into(), &"node_lost".into()));
     let event = receiver.taken(SOON);
     event.is_genuine();
-    assert_eq!(event.json()["data"], found, "the event tells the verdict");
+    assert_eq!(event.resource(), found, "the event tells the verdict");
     std::thread::sleep(WATCH);
     assert_eq!(receiver.tries().len(), 1, "one delivery, when it is taken at once");
     assert_eq!((phone.count("INVITE"), phone.calls()), (before, 1), "the phone is left alone");
@@ -107,7 +107,7 @@ fn kill_between_commit_and_webhook() {
             let ids: BTreeSet<_> = tries.iter().map(|one| (&one.id, &one.body)).collect();
             assert_eq!(ids.len(), 1, "one id and one body on every try: {tries:?}");
             tries.iter().for_each(crate::webhook::Try::is_genuine);
-            assert_eq!(taken.json()["data"], settled);
+            assert_eq!(taken.resource(), settled);
             assert_eq!((phone.count("INVITE"), phone.calls()), (1, 1), "the phone is left alone");
         },
     );
