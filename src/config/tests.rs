@@ -81,7 +81,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "[server]\napi_lisen = 'x'",
         &[
-            "o.toml:9: server.api_lisen: no such key; did you mean \"api_listen\"? (known here: api_listen, admin_listen, public_url)",
+            "o.toml:9: server.api_lisen: no such key; did you mean \"api_listen\"? (known here: api_listen, admin_listen, public_url, verdict_key)",
         ],
     ),
     ("[sever]\nx = 1", &["o.toml:8: sever: no such key; did you mean \"server\"?"]),
