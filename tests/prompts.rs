@@ -119,3 +119,68 @@ fn a_code_that_a_pack_reads_out_is_recognised_again_in_what_was_heard() {
         assert_eq!(digits::heard(&pack, &heard), code, "{}", about.locale);
     }
 }
+
+/// A second of tones in stereo at 44.1 kHz.
+fn recorded(path: &std::path::Path, tones: &[f64]) {
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: 44_100,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(path, spec).expect("a file");
+    for n in 0..44_100 {
+        let wave = |hz: &f64| (std::f64::consts::TAU * hz * f64::from(n) / 44_100.0).sin();
+        #[expect(clippy::cast_possible_truncation, reason = "it is within ±20000")]
+        let sample = (9_000.0 * tones.iter().map(wave).sum::<f64>()) as i16;
+        wav.write_sample(sample).expect("a sample");
+        wav.write_sample(sample).expect("a sample");
+    }
+    wav.finalize().expect("a file");
+}
+
+/// What `octothorpe prompts` says, and its exit code.
+fn prompts(args: &[&str]) -> (String, Option<i32>) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_octothorpe"));
+    let done = command.arg("prompts").args(args).output().expect("it runs");
+    let said = [done.stdout, done.stderr].concat();
+    (String::from_utf8_lossy(&said).into_owned(), done.status.code())
+}
+
+#[test]
+fn recordings_are_made_to_fit_and_judged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let (studio, out) = (at("studio"), at("out"));
+    std::fs::create_dir(&studio).expect("a folder");
+    let (studio, out) = (studio.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
+    recorded(&at("studio/greeting.wav"), &[400.0]);
+    let from = ["build", "--from", studio, "--locale", "es-MX", "--out", out];
+    recorded(&at("studio/ask.wav"), &[941.0, 1_477.0]);
+    let (said, code) = prompts(&from);
+    assert!(said.contains("ask                a key is heard in it (#)"), "{said}");
+    assert_eq!((code, at("out").exists()), (Some(2), false));
+    std::fs::remove_file(at("studio/ask.wav")).expect("it is there");
+    let (said, code) = prompts(&from);
+    assert_eq!(code, Some(0), "{said}");
+    // A program that speaks: it copies what was recorded.
+    let speaks = format!("cp {studio}/greeting.wav {{out}}");
+    let brand =
+        ["build", "--brand", "Contoso", "--tts", &speaks, "--locale", "es-MX", "--out", out];
+    let (said, code) = prompts(&brand);
+    assert_eq!(code, Some(0), "{said}");
+    let manifest = std::fs::read_to_string(at("out/es-MX/manifest.toml")).expect("it is there");
+    assert!(
+        manifest.contains("Le llama Contoso para verificar su inicio de sesión."),
+        "{manifest}"
+    );
+    let (said, code) = prompts(&["check", out]);
+    assert!(said.contains("brand_contoso") && said.contains("all 42 phrases"), "{said}");
+    assert_eq!((said.matches("  OK\n").count(), code), (2, Some(0)), "{said}");
+    std::fs::write(at("out/es-MX/greeting.wav"), "RIFF").expect("it is there");
+    let (said, code) = prompts(&["check", out]);
+    assert!(said.contains("greeting.wav       SHA-256 is "), "{said}");
+    assert_eq!(code, Some(2));
+    let (said, code) = prompts(&["check"]);
+    assert_eq!(code, Some(0), "{said}");
+}
