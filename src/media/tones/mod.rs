@@ -15,7 +15,7 @@ mod tests;
 
 pub use lanes::Processor;
 
-use limits::limits;
+use limits::{FLOOR, NOISE};
 use press::Presses;
 use spectrum::{HOP, SPAN, Spectrum, WINDOW};
 
@@ -208,7 +208,7 @@ impl Receiver {
             return;
         }
         let ends = (0..hops).map(|hop| self.fed - (filled - WINDOW - hop * HOP) as u64);
-        let Some(spectra) = spectrum::transform(self.processor, span, limits().floor) else {
+        let Some(spectra) = spectrum::transform(self.processor, span, FLOOR) else {
             self.before = None;
             for at in ends {
                 self.presses.window(None, at, end, self.waited, out);
@@ -220,7 +220,7 @@ impl Receiver {
             let window = rest.first_chunk::<WINDOW>();
             rest = rest.get(HOP..).unwrap_or(&[]);
             let power = now.power();
-            let noise = self.noise.min(power * limits().noise);
+            let noise = self.noise.min(power * NOISE);
             self.noise = power.min(self.noise * 1.01 + 0.1);
             let before = self.before.replace(*now);
             // What came before it is not known: it says nothing, not even that there is no key.

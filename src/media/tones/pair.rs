@@ -1,12 +1,18 @@
 //! What one window says: a low and a high tone that may be a key, or nothing.
+//!
+//! The strongest of the four low frequencies and of the four high ones are measured: their frequency by
+//! how far the phase went since the window before, and so far finer than the 62 Hz that a window of
+//! 16 ms tells apart; then their power, corrected for what the window takes from a tone beside the
+//! middle of its bin. What is left of the window's power besides the two is the mark of speech.
 
 use std::f32::consts::{PI, TAU};
 use std::sync::LazyLock;
 
-use super::limits::limits;
+use super::limits::{CLEAR, FLOOR, LEAST, REVERSE_TWIST, TWIST, WINDOW_DEVIATION, WORN};
 use super::spectrum::{
     FREQUENCIES, HOP, Spectrum, WINDOW, WINDOW_SQUARES, WINDOW_SUM, energy_below,
 };
+use crate::media::g711::RATE;
 
 /// A low and a high tone that may be a key.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,15 +37,18 @@ pub(super) struct Tone {
 /// The power of a whole tone whose transform has this square.
 const POWER: f32 = 2.0 / (WINDOW_SUM * WINDOW_SUM);
 
+/// The most that a window takes from the power of a tone whose frequency is still good.
+const BESIDE: f32 = 4.0;
+
 /// Cosine and sine of how far each frequency turns in a hop.
 static TURNS: LazyLock<[(f32, f32); 8]> = LazyLock::new(|| {
     FREQUENCIES.map(|frequency| {
-        let angle = f64::from(frequency) * HOP as f64 / 8_000.0 * std::f64::consts::TAU;
+        let angle = std::f64::consts::TAU * f64::from(frequency) * HOP as f64 / f64::from(RATE);
         (angle.cos() as f32, angle.sin() as f32)
     })
 });
 
-/// The strongest of a group.
+/// The strongest of a group: two complex numbers, of this window and the one before.
 #[derive(Clone, Copy)]
 struct Strongest {
     place: u8,
@@ -52,49 +61,35 @@ struct Strongest {
 
 impl Strongest {
     fn of(group: usize, now: &Spectrum, before: &Spectrum) -> Self {
-        let bins = FREQUENCIES.iter().zip(&*TURNS).zip(&now.squares);
-        let bins = bins
-            .zip(now.real.iter().zip(&now.imaginary))
-            .zip(before.real.iter().zip(&before.imaginary));
-        let mut best = Self {
-            place: 0,
-            frequency: 1.0,
-            turn: (1.0, 0.0),
-            square: -1.0,
-            now: (0.0, 0.0),
-            before: (0.0, 0.0),
-        };
-        for (place, ((((frequency, turn), square), (re, im)), (re0, im0))) in
-            (0..).zip(bins.skip(group * 4).take(4))
-        {
-            if *square > best.square {
-                best = Self {
-                    place,
-                    frequency: *frequency,
-                    turn: *turn,
-                    square: *square,
-                    now: (*re, *im),
-                    before: (*re0, *im0),
-                };
+        let (mut best, mut most) = (0, f32::MIN);
+        for (place, square) in now.squares.iter().enumerate().skip(group * 4).take(4) {
+            if *square > most {
+                (best, most) = (place, *square);
             }
         }
-        best
+        let at = |numbers: &[f32; 8]| numbers.get(best).copied().unwrap_or(0.0);
+        Self {
+            place: (best % 4) as u8,
+            frequency: at(&FREQUENCIES),
+            turn: TURNS.get(best).copied().unwrap_or((1.0, 0.0)),
+            square: most,
+            now: (at(&now.real), at(&now.imaginary)),
+            before: (at(&before.real), at(&before.imaginary)),
+        }
     }
 
-    /// The tone. Its frequency is told by how far its phase went since the window before, which is
-    /// unambiguous within 100 Hz; by that its power is corrected for what the window takes from a
-    /// tone beside the middle of its bin.
     fn tone(self) -> Tone {
+        // What the nominal frequency does not explain of the advance of the phase. It is
+        // unambiguous within 100 Hz.
         let ((re, im), (re0, im0)) = (self.now, self.before);
-        // What the nominal frequency does not explain of the phase's advance.
         let (cross, dot) = (im * re0 - re * im0, re * re0 + im * im0);
         let (cosine, sine) = self.turn;
-        let off = (cross * cosine - dot * sine).atan2(dot * cosine + cross * sine);
-        let hertz = off / TAU * 8_000.0 / HOP as f32;
-        let bins = hertz * WINDOW as f32 / 8_000.0;
-        // The transform of a Hann window: a sinc that is divided by 1 - x².
-        let x = bins * PI;
-        let sinc = if x.abs() < 1e-3 { 1.0 } else { x.sin() / x };
+        let advance = (cross * cosine - dot * sine).atan2(dot * cosine + cross * sine);
+        let hertz = advance / TAU * RATE as f32 / HOP as f32;
+        // The transform of a Hann window: a sinc over 1 - x².
+        let bins = hertz * WINDOW as f32 / RATE as f32;
+        let angle = bins * PI;
+        let sinc = if angle.abs() < 1e-3 { 1.0 } else { angle.sin() / angle };
         let gain = sinc / (1.0 - bins * bins);
         Tone {
             power: self.square * POWER / (gain * gain).max(0.05),
@@ -103,43 +98,35 @@ impl Strongest {
     }
 }
 
-/// The pair in a window, told from what the window before it held.
+/// The pair in a window, if there is one. `noise` is the part of its power that was there before it.
 pub(super) fn pair(
     now: &Spectrum,
     before: &Spectrum,
     window: &[i16; WINDOW],
     noise: f32,
 ) -> Option<Pair> {
-    let l = limits();
     let total = now.power();
     let strongest = |group: &[f32]| group.iter().copied().fold(0.0, f32::max);
     let (lows, highs) = now.squares.split_at(4);
     let (low, high) = (strongest(lows) * POWER, strongest(highs) * POWER);
-    // Most windows of speech end here.
-    if low + high < l.least * total
-        || low > high * 30.0
-        || high > low * 30.0
-        || low.min(high) * 2.0 < l.floor
-    {
+    // Most windows of speech end here, before anything is measured.
+    if low + high < LEAST * total || low.min(high) * BESIDE < FLOOR {
         return None;
     }
     let row = Strongest::of(0, now, before);
     let column = Strongest::of(1, now, before);
     let (low, high) = (row.tone(), column.tone());
-    if low.deviation.abs() > l.window_deviation || high.deviation.abs() > l.window_deviation {
-        return None;
-    }
-    if high.power > low.power * l.twist
-        || low.power > high.power * l.reverse_twist
-        || low.power.min(high.power) < l.floor
-    {
+    let is_off = low.deviation.abs().max(high.deviation.abs()) > WINDOW_DEVIATION;
+    let is_twisted = high.power > low.power * TWIST || low.power > high.power * REVERSE_TWIST;
+    if is_off || is_twisted || low.power.min(high.power) < FLOOR {
         return None;
     }
     let both = low.power + high.power;
     let mut fraction = both / (total - noise).max(1.0);
-    if fraction < l.clear {
+    if fraction < CLEAR {
+        // A dial tone or a hum that goes on below the keys does not speak against them.
         let above = (now.energy - energy_below(window)).max(1.0) / WINDOW_SQUARES;
         fraction = both / (above - noise).max(1.0);
     }
-    (fraction >= l.worn).then_some(Pair { key: row.place * 4 + column.place, low, high, fraction })
+    (fraction >= WORN).then_some(Pair { key: row.place * 4 + column.place, low, high, fraction })
 }

@@ -1,22 +1,26 @@
-//! Presses: made of what each window says.
+//! Presses, made of what one window after another says.
+//!
+//! Five windows in a row with the same key are a press. They must agree: the mean of their
+//! frequencies is nominal within a limit, and none strays from the others. That holds for a generator
+//! and not for a voice, whose formants glide, and it holds still where a codec for mobile phones has
+//! made the level flutter.
 
 use std::time::Duration;
 
-use super::limits::limits;
+use super::limits::{
+    CLEAR, DEVIATION, FLATNESS, RELEASE, SPREAD, WINDOWS, WORN_DEVIATION, WORN_SPREAD,
+};
 use super::pair::{Pair, Tone};
-use super::spectrum::HOP;
+use super::spectrum::{HOP, WINDOW};
 use super::{HOLD, Heard, Keys, Press};
 use crate::media::events::Digit;
 use crate::media::g711::{FULL_SCALE_DBM0, RATE};
 
-/// The windows that are looked back on.
-const PAST: usize = 10;
+/// From the onset of a key to the end of the first window that tells of it, in samples: on average.
+const FIRST_AFTER_ONSET: u64 = 112;
 
-/// From the onset of a key to the end of the first window that tells of it, in samples: the mean.
-const FIRST_AFTER_ONSET: u64 = 80;
-
-/// From the end of the last window that tells of a key to where it ended, in samples: the mean.
-const END_AFTER_LAST: u64 = 0;
+/// From the end of a key to the end of the last window that tells of it, in samples: on average.
+const LAST_AFTER_END: u64 = 20;
 
 /// The keys by row and column.
 const KEYS: [char; 16] =
@@ -34,11 +38,9 @@ pub(super) struct Presses {
 /// Windows in a row that say the same key, which is not down.
 #[derive(Clone, Debug, Default)]
 struct Run {
-    /// The last of them first.
-    past: [Pair; PAST],
+    /// The last of them, the newest first.
+    past: [Pair; WINDOWS],
     length: usize,
-    /// How many of the last were clear, or but for the first of these clear enough.
-    clear: usize,
     /// Where the first of them ended.
     began: u64,
 }
@@ -52,7 +54,7 @@ struct Down {
     /// Where the last window ended that told of it.
     last: u64,
     /// Windows since then.
-    missed: u8,
+    missed: u32,
 }
 
 impl Presses {
@@ -68,10 +70,10 @@ impl Presses {
         let lost = std::mem::take(&mut self.lost);
         let Some(pair) = pair else {
             self.run.length = 0;
-            // Quiet before and after what was lost: it was quiet too.
-            let is_pause = self.down.is_some_and(|down| down.missed > 0);
-            let hops = if is_pause { lost / HOP as u32 } else { 0 };
-            return self.missed(hops + 1, out);
+            // No key before and after what was lost: there was none meanwhile.
+            let is_pause = lost > 0 && self.down.is_some_and(|down| down.missed > 0);
+            let unheard = if is_pause { (lost + WINDOW as u32) / HOP as u32 } else { 0 };
+            return self.missed(unheard + 1, out);
         };
         if let Some(down) = self.down.as_mut().filter(|down| down.key == pair.key) {
             (down.last, down.missed) = (at, 0);
@@ -99,7 +101,7 @@ impl Presses {
 
     /// Audio was lost: nothing changes, for a while.
     pub(super) fn lost(&mut self, samples: u32, out: &mut Vec<Heard>) {
-        self.lost = self.lost.saturating_add(samples);
+        self.lost = self.lost.saturating_add(samples).min(RATE);
         if Duration::from_secs(1) * self.lost / RATE > HOLD {
             self.run.length = 0;
             self.up(out);
@@ -109,7 +111,7 @@ impl Presses {
     /// The key that is down is up.
     pub(super) fn up(&mut self, out: &mut Vec<Heard>) {
         if let Some(down) = self.down.take() {
-            let samples = (down.last + END_AFTER_LAST).saturating_sub(down.onset);
+            let samples = down.last.saturating_sub(down.onset + LAST_AFTER_END);
             let held = Duration::from_micros(samples * 1_000_000 / u64::from(RATE));
             out.push(Heard::Up { digit: down.digit, held });
         }
@@ -117,8 +119,8 @@ impl Presses {
 
     fn missed(&mut self, windows: u32, out: &mut Vec<Heard>) {
         let Some(down) = &mut self.down else { return };
-        down.missed = u8::try_from(u32::from(down.missed) + windows).unwrap_or(u8::MAX);
-        if down.missed >= limits().release {
+        down.missed += windows;
+        if down.missed >= RELEASE {
             self.up(out);
         }
     }
@@ -128,37 +130,30 @@ impl Run {
     fn push(&mut self, pair: Pair, at: u64) {
         let is_other = self.past.first().is_none_or(|last| last.key != pair.key);
         if self.length == 0 || is_other {
-            (self.length, self.clear, self.began) = (0, 0, at);
+            (self.length, self.began) = (0, at);
         }
         self.past.rotate_right(1);
         if let Some(first) = self.past.first_mut() {
             *first = pair;
         }
         self.length = self.length.saturating_add(1);
-        let l = limits();
-        let least = if self.clear == 0 { l.first } else { l.clear };
-        self.clear = match pair.fraction {
-            fraction if fraction >= least => self.clear + 1,
-            // It may be the first of the next.
-            fraction if fraction >= l.first => 1,
-            _ => 0,
-        };
     }
 
+    /// Whether it is a key for certain. The first window may be filled in part: it only has to be
+    /// of the same key.
     fn is_clear(&self) -> bool {
-        let l = limits();
-        let past = self.past.get(..l.windows).unwrap_or(&[]);
-        self.clear >= l.windows
-            && is_tuned(past, l.deviation)
-            && is_flat(past.split_last().map_or(&[], |(_, past)| past), l.flat)
+        let [full @ .., _] = &self.past;
+        self.length >= WINDOWS
+            && full.iter().all(|pair| pair.fraction >= CLEAR)
+            && is_tuned(&self.past, DEVIATION)
+            && is_steady(full, SPREAD)
     }
 
+    /// Whether it may be a key that the line has worn.
     fn is_worn(&self) -> bool {
-        let l = limits();
-        let past = self.past.get(..l.worn_windows).unwrap_or(&[]);
-        self.length >= l.worn_windows
-            && is_tuned(past, l.worn_deviation)
-            && is_flat(past, l.worn_flat)
+        self.length >= WINDOWS
+            && is_tuned(&self.past, WORN_DEVIATION)
+            && is_steady(&self.past, WORN_SPREAD)
     }
 }
 
@@ -171,13 +166,18 @@ fn is_tuned(past: &[Pair], deviation: f32) -> bool {
     is_tuned(|pair| pair.low) && is_tuned(|pair| pair.high)
 }
 
-/// Whether both tones keep their power.
-fn is_flat(past: &[Pair], flat: f32) -> bool {
-    let is_flat = |tone: fn(&Pair) -> Tone| {
-        let powers = past.iter().map(|pair| tone(pair).power);
-        powers.clone().fold(0.0, f32::max) <= powers.fold(f32::MAX, f32::min) * flat
+/// Whether both tones keep their frequency, and by and large their power.
+fn is_steady(past: &[Pair], spread: f32) -> bool {
+    let is_steady = |tone: fn(&Pair) -> Tone| {
+        let (mut lowest, mut highest) = (f32::MAX, f32::MIN);
+        let (mut weakest, mut strongest) = (f32::MAX, 0.0_f32);
+        for Tone { power, deviation } in past.iter().map(tone) {
+            (lowest, highest) = (lowest.min(deviation), highest.max(deviation));
+            (weakest, strongest) = (weakest.min(power), strongest.max(power));
+        }
+        highest - lowest <= spread && strongest <= weakest * FLATNESS
     };
-    is_flat(|pair| pair.low) && is_flat(|pair| pair.high)
+    is_steady(|pair| pair.low) && is_steady(|pair| pair.high)
 }
 
 fn digit(key: u8) -> Digit {
