@@ -6,6 +6,7 @@ mod checks;
 mod child;
 mod client;
 mod codes;
+mod dtmf;
 mod farm;
 mod figures;
 mod hooks;
@@ -44,6 +45,8 @@ enum What {
     Trunks(trunks::Args),
     /// The media engine: how many calls one core carries, beside the usual way.
     Media(media::Args),
+    /// Keys heard as tones: how many are missed, how many are heard where there are none, and what it costs.
+    Dtmf(dtmf::Args),
     /// SIP in memory: what a message costs, the worst that is let in, and calls a second.
     Sip(sip::Args),
 }
@@ -63,6 +66,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             let _within = runtime.enter();
             media::run(&args, &metrics)
         }
+        What::Dtmf(args) => dtmf::run(&args),
         What::Sip(args) => sip::run(&args),
     }
 }
