@@ -79,6 +79,7 @@ const TARGETS: &[Target] = &[
     Target { name: "rtcp", vectors: &[], longest: 1_500, run: packets::rtcp },
     Target { name: "rfc4733", vectors: &[], longest: 2_000, run: packets::rfc4733 },
     Target { name: "srtp", vectors: &[], longest: 4_000, run: packets::srtp },
+    Target { name: "tones", vectors: &[], longest: 8_000, run: targets::tones },
     Target { name: "call", vectors: &[], longest: 2_000, run: call::play },
 ];
 

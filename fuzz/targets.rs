@@ -1,12 +1,13 @@
 //! Readers: whatever they are given, they read it or they do not.
 
+use std::f64::consts::TAU;
 use std::mem::discriminant;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::media::sdp::{self, Origin};
-use octothorpe::media::{MediaSession, Output, Payload, Protection, Srtp};
+use octothorpe::media::{Digit, Law, MediaSession, Output, Payload, Protection, Srtp, tones};
 use octothorpe::sip::digest::{Authentication, Credentials};
 use octothorpe::sip::frame::{Frame, Framer};
 use octothorpe::sip::message::{self, Incoming, Message};
@@ -293,6 +294,79 @@ pub(crate) fn media(bytes: &[u8]) -> Trace {
     session.close(now, &mut out);
     let report = session.report();
     trace.saw((report.packets_received.min(9), report.anomalies));
+    trace
+}
+
+/// Audio of one source, and what of it is lost.
+///
+/// What happens is a byte, its length another: samples, codes, a key that is pressed, frames that do not
+/// come, keys that are waited for.
+pub(crate) fn tones(bytes: &[u8]) -> Trace {
+    let mut trace = Trace::default();
+    let (mut receiver, mut out) = (tones::Receiver::default(), Vec::new());
+    let (mut rest, mut fed, mut down) = (bytes, 0_u64, None);
+    while let [what, length, more @ ..] = rest {
+        let (piece, more) = more.split_at(usize::from(*length).min(more.len()));
+        rest = more;
+        match what % 7 {
+            0 => {
+                let pairs = piece.chunks_exact(2);
+                let samples: Vec<i16> =
+                    pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+                fed += samples.len() as u64;
+                receiver.samples(&samples, &mut out);
+            }
+            1 => {
+                let law = if length % 2 == 0 { Law::Ulaw } else { Law::Alaw };
+                fed += piece.len() as u64;
+                receiver.codes(law, piece, &mut out);
+            }
+            2 | 3 => {
+                // Its length and frequencies come from the bytes too.
+                let at = |n: usize| f64::from(piece.get(n).copied().unwrap_or(0));
+                let key = usize::from(*what) / 8;
+                let low = [697.0, 770.0, 852.0, 941.0][key % 4] + at(0) - 128.0;
+                let high = [1_209.0, 1_336.0, 1_477.0, 1_633.0][key / 4 % 4] + at(1) - 128.0;
+                let wave = |n: u32, hertz: f64| (f64::from(n) * hertz / 8_000.0 * TAU).sin();
+                let peak = at(2) * 64.0;
+                let samples: Vec<i16> = (0..u32::from(*length) * 8)
+                    .map(|n| ((wave(n, low) + wave(n, high)) * peak) as i16)
+                    .collect();
+                fed += samples.len() as u64;
+                samples.chunks(160).for_each(|frame| receiver.samples(frame, &mut out));
+            }
+            4 => {
+                fed += u64::from(*length) * 20;
+                receiver.lost(u32::from(*length) * 20, &mut out);
+            }
+            5 => {
+                let keys = piece.iter().filter_map(|code| Digit::from_event(*code));
+                receiver.wait_for(keys.collect());
+            }
+            _ => receiver.end(&mut out),
+        }
+        // No more than the longest piece has room for.
+        assert!(out.len() <= 2 * (2_040 / 200 + 1), "keys without end");
+        for heard in out.drain(..) {
+            match heard {
+                tones::Heard::Down(press) => {
+                    assert!(down.is_none(), "down twice");
+                    assert!(u64::from(press.since) <= fed, "before the beginning");
+                    assert!(press.low.is_finite() && press.high.is_finite());
+                    assert!(press.volume() <= 63);
+                    down = Some(press.digit);
+                    trace.saw((press.digit, press.is_clear));
+                }
+                tones::Heard::Up { digit, held } => {
+                    assert_eq!(down.take(), Some(digit), "up without down");
+                    assert!(held.as_micros() <= u128::from(fed) * 125, "longer than all");
+                    trace.saw((digit, held.as_millis() / 64));
+                }
+            }
+        }
+    }
+    receiver.end(&mut out);
+    assert_eq!(out.len(), usize::from(down.is_some()), "what is down goes up");
     trace
 }
 

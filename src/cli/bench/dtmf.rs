@@ -50,8 +50,8 @@ Examples:
 
 A folder of gen_dtmf.py (cases.jsonl, truth.csv) is judged by its truth: a key counts as found when it is
 the right one, reported between its onset and 70 ms after its end; everything else is false. In the
-suite `loss`, a frame of zeros is told to the receiver as lost. In any other folder whatever is
-heard in its WAV files is false. WAV files have 8,000 samples a second, one channel, 16 bits.
+suite `loss`, a frame of zeros is told to the receiver as lost, and only keys that are heard twice are
+counted. In any other folder whatever is heard in its WAV files is false. WAV files have 8,000 samples a second, one channel, 16 bits.
 
 Exit codes: 0 every limit was kept, 1 one was missed, 70 our fault.")]
 pub(super) struct Args {

@@ -32,6 +32,7 @@ struct Counts {
     wrong: usize,
     never: usize,
     never_failed: usize,
+    lossy: usize,
     /// Of those found, from onset to report, in microseconds.
     latencies: Vec<u64>,
     seconds: f64,
@@ -50,6 +51,8 @@ pub(super) struct Row {
     pub(super) never: usize,
     /// Of these, those in which something was.
     pub(super) never_failed: usize,
+    /// Cases with lost packets.
+    pub(super) lossy: usize,
     /// From onset to report.
     pub(super) latency: Spread,
     /// How long the audio is.
@@ -58,9 +61,10 @@ pub(super) struct Row {
 
 impl Counts {
     fn row(&self) -> Row {
-        let Self { required, found, wrong, never, never_failed, ref latencies, seconds } = *self;
+        let Self { required, found, wrong, never, never_failed, lossy, ref latencies, seconds } =
+            *self;
         let latency = Spread::of(latencies.iter().copied());
-        Row { required, found, wrong, never, never_failed, latency, seconds }
+        Row { required, found, wrong, never, never_failed, lossy, latency, seconds }
     }
 }
 
@@ -84,6 +88,11 @@ impl Score {
             Expect::Never => {
                 counts.never += 1;
                 counts.never_failed += usize::from(!hits.is_empty());
+            }
+            // Whether a press that a lost packet interrupts is heard is not judged; that it is heard once is.
+            Expect::Info if case.tells_losses() => {
+                counts.lossy += 1;
+                counts.wrong += hits.len() - latencies(&case.presses, hits).len();
             }
             Expect::Info => {}
             Expect::Speech => counts.wrong += hits.len(),
@@ -114,6 +123,7 @@ impl Score {
             all.wrong += counts.wrong;
             all.never += counts.never;
             all.never_failed += counts.never_failed;
+            all.lossy += counts.lossy;
             all.latencies.extend(&counts.latencies);
             all.seconds += counts.seconds;
         }
@@ -156,7 +166,7 @@ const HEAD: &str = "   found   missed  false  never failed  p99 ms";
 
 /// What is judged, and the sum of it.
 fn rows(score: &Score) -> impl Iterator<Item = (&str, Row)> {
-    let is_judged = |row: &Row| row.required + row.never > 0;
+    let is_judged = |row: &Row| row.required + row.never + row.lossy > 0;
     score.rows().filter(move |(_, row)| is_judged(row)).chain([("all", score.all())])
 }
 
