@@ -1,5 +1,53 @@
-//! Keys heard as tones in the audio (ITU-T Q.23, Q.24).
-
+//! Keys heard as tones in the audio (ITU-T Q.23, Q.24): for trunks that bring no telephone-events.
+//!
+//! # Method
+//!
+//! A key is a low and a high tone, and nothing else, that begin together, hold still for 40 ms or more, and
+//! have frequencies of a crystal. A voice brings any two of these at times. So every 5 ms a Hann window
+//! of 16 ms asks:
+//!
+//! 1. Is it loud enough? If not, nothing is computed.
+//! 2. Which is the strongest of the four low frequencies and of the four high ones? A Fourier sum at
+//!    the eight nominal frequencies ([`spectrum`]) tells, and most windows of speech end here: two
+//!    tones have less than a third of their power.
+//! 3. What are the true frequencies? The phase of a tone goes on by a known angle from one window to
+//!    the next; what it goes on too far is the deviation, to a few hertz, where the window alone tells
+//!    62 Hz apart ([`pair`]). By it the two powers are corrected, and so the limits of deviation and of
+//!    twist do not lean on each other.
+//! 4. How much of the power do the two have? What lies below 470 Hz is left out (dial tone, hum), and
+//!    so is noise that was there before, which is followed as the least power of the last second, and
+//!    never more than a tenth.
+//!
+//! Five windows in a row that agree are a press ([`press`]). What makes them agree is above all that
+//! their frequencies do: a formant glides by more than 1.5 % in 20 ms, a generator does not. The level
+//! may flutter by 6 dB, as it does behind the codecs of mobile phones; a limit of 2 dB in its place
+//! kept no more speech out and missed four times as many worn keys.
+//!
+//! For keys that the call waits for ([`Receiver::wait_for`]) a second rule holds: less of the power, more
+//! wandering, and frequencies that are the nearer in the mean. For all sixteen keys it would take speech for
+//! a key four times more in 37 hours; never for a digit, `*` or `#`.
+//!
+//! # What was lost
+//!
+//! A packet that never came is told, not filled with zeros: the key that was down is still down, a press that
+//! had begun goes on behind it, and only a pause on both sides makes it a pause.
+//!
+//! # Figures
+//!
+//! `tests/dtmf/run` prints them, spandsp's beside. The generated sets have 20,480 keys that must be heard;
+//! recorded speech is in five languages, at three levels and five speeds.
+//!
+//! | | here | spandsp 0.0.6 |
+//! |---|---|---|
+//! | keys missed: default set, two salts | 0, 0, 0 | 843, 809, 817 |
+//! | false keys | 0, 0, 0 | 106, 98, 86 |
+//! | cases failed of 127 without a key | 0, 0, 0 | 6, 7, 6 |
+//! | onset to report, p99 | 36.6 ms | 37.1 ms |
+//! | heard in 28.8 h of recorded speech and music | 1 (`*`) | 4 |
+//! | heard in 7.75 h of synthetic speech | 0 | 2 |
+//! | missed behind GSM full rate, of 4,736 (waited for: by the second rule) | 182 (153) | 246 |
+//! | channel-seconds for a second of one core, speech (AVX2; any x86-64) | 100,000; 48,000 | 22,000 |
+//!
 use std::time::Duration;
 
 use crate::media::events::Digit;
@@ -94,7 +142,7 @@ impl Press {
 /// Listens for keys in the audio of one source, 8,000 samples a second.
 ///
 /// It is fed with every frame in the order of the stream, of whatever length, and told of those
-/// that never came. What it reports does not depend on where the frames are cut, but for
+/// that never came. One receiver hears one source: another source is another receiver. What it reports does not depend on where the frames are cut, but for
 /// [`Press::since`]; frames of 20 ms cost least. It holds less than 1 KiB, and allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Receiver {
@@ -183,16 +231,22 @@ impl Receiver {
     /// [`HOLD`] is lost in a row.
     pub fn lost(&mut self, samples: u32, out: &mut Vec<Heard>) {
         self.fed += u64::from(samples);
+        self.forget();
+        self.presses.lost(samples, out);
+    }
+
+    /// The audio ends here, or pauses: a key that is down is up. What comes next begins anew.
+    pub fn end(&mut self, out: &mut Vec<Heard>) {
+        self.forget();
+        self.presses.end(out);
+    }
+
+    /// No window reaches back behind this.
+    fn forget(&mut self) {
         self.before = None;
         // The window takes next to nothing from its ends: with a few zeros, it ends with a hop.
         self.tail = [0; WINDOW];
         self.filled = WINDOW % HOP;
-        self.presses.lost(samples, out);
-    }
-
-    /// The audio ends here: a key that is down is up.
-    pub fn end(&mut self, out: &mut Vec<Heard>) {
-        self.presses.up(out);
     }
 
     /// Listens to the windows that are full.
@@ -207,18 +261,19 @@ impl Receiver {
         if hops == 0 {
             return;
         }
-        let ends = (0..hops).map(|hop| self.fed - (filled - WINDOW - hop * HOP) as u64);
-        let Some(spectra) = spectrum::transform(self.processor, span, FLOOR) else {
-            self.before = None;
-            for at in ends {
-                self.presses.window(None, at, end, self.waited, out);
-            }
-            return;
-        };
+        let spectra = spectrum::transform(self.processor, span, FLOOR);
         let mut rest: &[i16] = span;
-        for (at, now) in ends.zip(&spectra) {
+        for hop in 0..hops {
+            let at = self.fed - (filled - WINDOW - hop * HOP) as u64;
             let window = rest.first_chunk::<WINDOW>();
             rest = rest.get(HOP..).unwrap_or(&[]);
+            let now = spectra.as_ref().and_then(|spectra| spectra.get(hop));
+            let Some(now) = now.filter(|now| now.power() >= 2.0 * FLOOR) else {
+                // Too quiet for two tones, and so no noise. Were all four, nothing was computed.
+                (self.before, self.noise) = (None, 0.0);
+                self.presses.window(None, at, end, self.waited, out);
+                continue;
+            };
             let power = now.power();
             let noise = self.noise.min(power * NOISE);
             self.noise = power.min(self.noise * 1.01 + 0.1);

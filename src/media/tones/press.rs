@@ -103,13 +103,17 @@ impl Presses {
     pub(super) fn lost(&mut self, samples: u32, out: &mut Vec<Heard>) {
         self.lost = self.lost.saturating_add(samples).min(RATE);
         if Duration::from_secs(1) * self.lost / RATE > HOLD {
-            self.run.length = 0;
-            self.up(out);
+            self.end(out);
         }
     }
 
-    /// The key that is down is up.
-    pub(super) fn up(&mut self, out: &mut Vec<Heard>) {
+    /// There is no key any more.
+    pub(super) fn end(&mut self, out: &mut Vec<Heard>) {
+        self.run.length = 0;
+        self.up(out);
+    }
+
+    fn up(&mut self, out: &mut Vec<Heard>) {
         if let Some(down) = self.down.take() {
             let samples = down.last.saturating_sub(down.onset + LAST_AFTER_END);
             let held = Duration::from_micros(samples * 1_000_000 / u64::from(RATE));
