@@ -339,6 +339,7 @@ const fn note_kind(note: &voice::Note) -> &'static str {
     match note {
         voice::Note::Sip(_) => "sip",
         voice::Note::Media(_) => "media",
+        voice::Note::KeyBeforeAsk => "key_before_ask",
         voice::Note::Script(_) => "script",
         voice::Note::Refused(_) => "sdp_refused",
         voice::Note::Late(_) => "late",

@@ -16,6 +16,7 @@ pub use self::words::{
     Speech, Timer, Tongue,
 };
 use crate::ambient::{Entropy, Timestamp};
+use crate::media::attendant::{Attendant, Outcome};
 use crate::media::player::Player;
 use crate::media::prompt::Pack;
 use crate::media::script::{self, Answer, Script};
@@ -42,8 +43,12 @@ pub struct Leg {
     srtp: Srtp,
     script: Script,
     player: Player,
+    /// The way to the extension, until somebody is reached.
+    attendant: Option<Attendant>,
     /// When it was answered, while it is up.
     up_since: Option<Timestamp>,
+    /// When somebody was reached, where that is not the same.
+    reached_at: Option<Timestamp>,
     /// When the next frame is due, while it is up.
     next_frame: Option<Timestamp>,
     /// Where in each 20 ms of the clock frames are due, if that was said.
@@ -74,11 +79,12 @@ impl Leg {
             script: Script::new(settings.script.clone(), order.question, lines, offers),
             media,
             srtp,
-            settings,
             prompts: Arc::clone(&pack),
             packs: (pack, packs),
             player: Player::new(),
+            attendant: order.extension.map(|it| Attendant::new(it, settings.attendant)),
             up_since: None,
+            reached_at: None,
             next_frame: None,
             place: None,
             signalling: None,
@@ -87,6 +93,7 @@ impl Leg {
             label: None,
             done: false,
             told: false,
+            settings,
         }
     }
 
@@ -177,7 +184,7 @@ impl Leg {
                 self.media.deadline().map(|(at, timer)| (at, Timer::Media(timer))),
                 self.script.deadline().map(|(at, timer)| (at, Timer::Script(timer))),
                 grace.then_some((since + self.settings.media_grace, Timer::Grace)),
-                Some((since + self.settings.call_limit, Timer::Limit)),
+                Some((self.limit(since), Timer::Limit)),
             ]
         });
         up.flatten().chain(signalling).chain(frame).min_by_key(|(at, _)| *at)
@@ -192,7 +199,12 @@ impl Leg {
             }
             Input::Rtp { from, datagram } => {
                 let mut heard = Vec::new();
-                self.media.on_rtp(now, from, datagram, &mut heard);
+                let attendant = &mut self.attendant;
+                self.media.overhear(now, from, datagram, &mut heard, |packet| {
+                    if let Some(attendant) = attendant {
+                        attendant.hear(now, packet);
+                    }
+                });
                 self.heard(now, heard, out);
             }
             Input::Rtcp { from, datagram } => {
@@ -201,7 +213,7 @@ impl Leg {
                 self.heard(now, heard, out);
             }
             Input::Lapsed => self.lapsed(now, out),
-            Input::Close(close) if self.up_since.is_some() => {
+            Input::Close(close) if self.up_since.is_some() && self.attendant.is_none() => {
                 self.converse(now, script::Input::Conclude(close), out);
             }
             Input::Close(_) | Input::Stop => self.hang_up(now, out),
@@ -222,7 +234,7 @@ impl Leg {
             self.signal(now, call::Input::Lapsed, out);
         }
         let Some(since) = self.up_since else { return };
-        if now >= since + self.settings.call_limit {
+        if now >= self.limit(since) {
             self.end(Ended::TooLong, out);
             return self.hang_up(now, out);
         }
@@ -241,6 +253,16 @@ impl Leg {
         self.send_frame(now, out);
     }
 
+    /// When it has lasted too long. The way to an extension has its own patience, and is added to
+    /// that as long as it lasts.
+    fn limit(&self, up_since: Timestamp) -> Timestamp {
+        let limit = self.settings.call_limit;
+        match (&self.attendant, self.reached_at) {
+            (Some(_), _) => up_since + limit + self.settings.attendant.longest(),
+            (None, reached_at) => reached_at.unwrap_or(up_since) + limit,
+        }
+    }
+
     /// Sends the frame that is due, and tells the dialogue when it was the last of its phrase.
     fn send_frame(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let Some(due) = self.next_frame.filter(|due| now >= *due) else { return };
@@ -257,7 +279,13 @@ impl Leg {
             self.done = true;
         }
         let was_idle = self.player.is_idle();
-        let payload = if held { Payload::Silence } else { self.player.next_frame() };
+        let payload = if held {
+            Payload::Silence
+        } else if self.attendant.is_some() {
+            self.approach(now, out)
+        } else {
+            self.player.next_frame()
+        };
         if let Some(packet) = self.media.frame(now, payload) {
             out.push(Output::Rtp { packet, law: self.media.law() });
         }
@@ -272,6 +300,29 @@ impl Leg {
         let frame = FRAME_TIME.as_micros() as u64;
         let (place, at) = (place.as_micros() as u64 % frame, now.as_micros() % frame);
         now + Duration::from_micros((place + frame - at) % frame)
+    }
+
+    /// The next frame on the way to the extension.
+    fn approach(&mut self, now: Timestamp, out: &mut Vec<Output>) -> Payload {
+        let Some(attendant) = &mut self.attendant else { return Payload::Silence };
+        let (clock, takes_events) = (self.media.timestamp(), self.media.takes_events());
+        let mut outcomes = Vec::new();
+        let payload = attendant.frame(now, clock, takes_events, &mut outcomes);
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Dialling => out.push(Output::Event(Event::Dialling)),
+                Outcome::Reached => {
+                    (self.attendant, self.reached_at) = (None, Some(now));
+                    self.media.listen_anew();
+                    self.converse(now, script::Input::Answered, out);
+                }
+                Outcome::Failed(failure) => {
+                    self.end(Ended::Unreached(failure), out);
+                    self.done = true;
+                }
+            }
+        }
+        payload
     }
 
     /// Gives the signalling an input and does what it says.
@@ -342,7 +393,9 @@ impl Leg {
         self.media.wait_for(self.script.awaits());
         self.up_since = Some(now);
         self.next_frame = Some(self.next_place(now));
-        self.converse(now, script::Input::Answered, out);
+        if self.attendant.is_none() {
+            self.converse(now, script::Input::Answered, out);
+        }
     }
 
     fn offered(&mut self, now: Timestamp, sdp: Option<&[u8]>, out: &mut Vec<Output>) {
@@ -363,6 +416,10 @@ impl Leg {
         for output in heard {
             match output {
                 media::Output::Key(key) => {
+                    if self.attendant.is_some() {
+                        out.push(Output::Note(Note::KeyBeforeAsk));
+                        continue;
+                    }
                     self.last_key = Some(key);
                     let pressed = script::Input::Key { digit: key.digit, at: key.at };
                     out.push(Output::Event(Event::Key(key)));
@@ -374,7 +431,10 @@ impl Leg {
                     }
                 }
                 // Before the answer it is the network that is heard.
-                media::Output::Label(label) if self.up_since.is_some() => {
+                // Nor is it who was called, before that is reached.
+                media::Output::Label(label)
+                    if self.up_since.is_some() && self.attendant.is_none() =>
+                {
                     out.push(Output::Event(Event::Label(label)));
                     self.labelled(now, label, out);
                 }

@@ -63,7 +63,8 @@ fn order(question: Question) -> voice::Order {
         ring_timeout: Duration::from_secs(45),
         is_last_resort: true,
     };
-    voice::Order { call, rtp: address("192.0.2.1:40000"), srtp: Protection::Off, question }
+    let rtp = address("192.0.2.1:40000");
+    voice::Order { call, rtp, srtp: Protection::Off, question, extension: None }
 }
 
 impl Line {

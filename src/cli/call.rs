@@ -21,6 +21,7 @@ use crate::gateway::tap::Tap;
 use crate::gateway::{AnswerOf, Answered, Asked, BeginError, CheckError, Gateway};
 use crate::sip::Hop;
 use crate::verify::code::{Pin, Shown};
+use crate::verify::extension::Extension;
 use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
 use crate::verify::request::{Brand, Channel, Mode, Request, Way};
@@ -40,6 +41,7 @@ Examples:
   octothorpe call +12025550123 --config /etc/octothorpe.toml --trunk carrier-a --json
   octothorpe call +12025550123 --via sip:127.0.0.1:5080 --mode pin --pin 4821
   octothorpe call +12025550123 --via sip:127.0.0.1:5080 --mode match --match 27
+  octothorpe call +12025550123 --via sip:127.0.0.1:5080 --extension 204
   octothorpe call +12025550123 --via sip:127.0.0.1:5080 --mode code    # then type the code here
 
 Exit codes: 0 approved, 1 denied, 2 wrong usage, 3 expired (nobody pressed in time), 4 failed,
@@ -67,6 +69,10 @@ pub(super) struct Args {
     /// The digits that must be entered, 2 to 6; drawn when left out.
     #[arg(long, value_name = "DIGITS")]
     r#match: Option<String>,
+    /// What to dial once the number has answered: keys 0-9 * #, pauses `,` (2 s), `W` (1 s), `w`
+    /// (0.5 s). Without a pause at its beginning the auto-attendant is listened to first.
+    #[arg(long, value_name = "KEYS")]
+    extension: Option<Extension>,
     /// The language to speak; en-US is built in.
     #[arg(long, default_value = "en-US", value_name = "TAG")]
     locale: String,
@@ -133,6 +139,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         locale: args.locale.clone(),
         brand,
         expires_in: args.expires_in,
+        extension: args.extension.clone(),
         ..Request::new(number, Way { channel: Channel::Voice, mode: args.mode })
     };
     let asked = Asked { pin, shown, ..Asked::plainly(request) };

@@ -24,6 +24,7 @@ impl Ladder {
         let text = match &scene.act {
             Act::Packet(packet) => self.packet(packet),
             Act::Spoken { .. } => None,
+            Act::Dialling => Some("  ☎        dials the extension".to_owned()),
             Act::Saying(text) => Some(format!("  ♪        says \"{text}\"")),
             Act::Label(label) => {
                 let (is, cue) = (label.is.as_str(), label.cue.as_str());

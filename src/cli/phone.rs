@@ -8,6 +8,7 @@
 //! | `words` | how it behaves, what it tells |
 //! | `call`, `serving` | one call as the callee sees it, and its requests: values, no sockets |
 //! | `media`, `sound` | what it says and hears |
+//! | `switchboard` | the auto-attendant that it may be |
 //! | `digest` | the asking side of digest authentication |
 //! | `line` | sockets and tasks |
 //! | `report` | what is printed |
@@ -19,12 +20,14 @@ mod media;
 mod report;
 mod serving;
 mod sound;
+mod switchboard;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use line::Phone;
 pub(super) use sound::beeping;
+pub use switchboard::{Behind, Switchboard};
 pub use words::{
     Answer, Behaviour, By, Outcome, PhoneEvent, Press, Reflection, Side, Summary, Under, What,
 };
@@ -47,6 +50,7 @@ use super::{Encrypt, wrong};
 use crate::ambient::Clock;
 use crate::media::Law;
 use crate::media::g711::RATE;
+use crate::media::prompt::Pack;
 use words::Stroke;
 
 /// How long a call that is to be refused rings.
@@ -61,6 +65,8 @@ Examples:
   octothorpe phone --reject 486                       # a busy line
   octothorpe phone --no-answer                        # nobody at home
   octothorpe phone --voicemail greeting.wav --hang-up-after 20
+  octothorpe phone --attendant built-in --press '#'   # 204 a person, 205 busy, 206 a mailbox,
+                                                      # 207 rings on, others are unknown
   octothorpe phone --press '#' --by inband --level=-25 --press-ms 40 --law alaw
   octothorpe phone --reflect 120                      # a line that sends back what it hears
   octothorpe phone --username acme --password env:PHONE_PASSWORD --press '#'
@@ -94,7 +100,7 @@ pub struct Args {
     /// Keys to press once it is answered: 0-9 * # A-D, `,` waits 1 s, `w` waits 0.5 s.
     #[arg(long, value_name = "KEYS", value_parser = keys)]
     press: Option<String>,
-    /// Seconds from the ACK to the first key [default: 3]; with --early-media from the 183
+    /// Seconds from the ACK to the first key [default: 3]; with --attendant from the hello; with --early-media from the 183
     /// [default: 0.5].
     #[arg(long, value_name = "SECONDS", requires = "press", value_parser = seconds)]
     press_after: Option<Duration>,
@@ -118,6 +124,14 @@ pub struct Args {
         allow_negative_numbers = true,
     )]
     level: i8,
+    /// Answer as an auto-attendant that says this (WAV as below, or built-in) and takes an extension:
+    /// 204 is a person, who presses the keys, 205 busy, 206 a mailbox, 207 not answered. Delays
+    /// change from call to call; keys that are pressed while it speaks are lost.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["voicemail", "early_media"])]
+    attendant: Option<PathBuf>,
+    /// Answer without telephone-events.
+    #[arg(long)]
+    no_events: bool,
     /// Answer with this law only; the caller's first one without it.
     #[arg(long, value_name = "LAW")]
     law: Option<Companding>,
@@ -279,7 +293,12 @@ impl Args {
             early_media: self.early_media,
             press,
             hang_up_after: self.hang_up_after,
-            play: self.voicemail.as_deref().map(read_wav).transpose()?.map(sound::beeping),
+            play: match &self.voicemail {
+                Some(path) => Some(sound::beeping(read_wav("--voicemail", path)?)),
+                None => None,
+            },
+            attendant: self.attendant.as_deref().map(attendant).transpose()?.map(Arc::new),
+            takes_events: !self.no_events,
             under: self.tone.map(|Tone::Dial| Under::Dial),
             reflect: self.reflect.map(|delay| Reflection {
                 delay: Duration::from_millis(delay.into()),
@@ -394,8 +413,18 @@ const WAV: hound::WavSpec = hound::WavSpec {
     sample_format: hound::SampleFormat::Int,
 };
 
-fn read_wav(path: &Path) -> Result<Vec<i16>, String> {
-    let wrong = |why: String| format!("--voicemail {}: {why}", path.display());
+/// The attendant that says what is in this file; `built-in` is none.
+fn attendant(path: &Path) -> Result<Switchboard, String> {
+    let pack = Pack::english().map_err(|error| error.to_string())?;
+    let built_in = Switchboard::built_in(&pack);
+    if path.as_os_str() == "built-in" {
+        return Ok(built_in);
+    }
+    Ok(Switchboard { menu: vec![read_wav("--attendant", path)?], ..built_in })
+}
+
+fn read_wav(option: &str, path: &Path) -> Result<Vec<i16>, String> {
+    let wrong = |why: String| format!("{option} {}: {why}", path.display());
     let reader = hound::WavReader::open(path).map_err(|error| wrong(error.to_string()))?;
     let spec = reader.spec();
     if spec != WAV {

@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// The digits that must be entered on the phone; drawn by the gateway when left out.
     #[arg(long, value_name = "DIGITS")]
     r#match: Option<String>,
+    /// What to dial once the number has answered, as 204; `,` waits 2 s, `W` 1 s, `w` 0.5 s.
+    #[arg(long, value_name = "KEYS")]
+    extension: Option<String>,
     /// The language to speak or write; the tenant's when left out.
     #[arg(long, value_name = "TAG")]
     locale: Option<String>,
@@ -88,6 +91,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let start = json!({
         "to": args.number, "channel": args.channel, "mode": args.mode, "locale": args.locale,
         "brand": args.brand, "expires_in": args.expires_in, "match": args.r#match,
+        "extension": args.extension,
         "pin": pin.as_ref().map(|pin| pin.as_str()),
     });
     let started = api.post("/v1/verifications", &start).await?;

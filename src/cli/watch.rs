@@ -76,6 +76,7 @@ impl Watch {
                 (
                     Act::Packet(_)
                     | Act::Spoken { .. }
+                    | Act::Dialling
                     | Act::Saying(_)
                     | Act::Key { .. }
                     | Act::Label(_),

@@ -128,7 +128,7 @@ impl Gateway {
         let permit = policy::decide_channel(&now.request, way.channel, &rules)?;
         // The order was drawn for the verification as a whole.
         let mut draws = Entropy::from_number(now.seed);
-        let able = |via: &str, way| Self::able(&orders, via, way);
+        let able = |via: &str, way| Self::able(&orders, via, way, &now.request);
         let (to, tenant_name) = (&now.request.to, tenant.name.as_str());
         let steps = routes.steps(to, tenant_name, way, &permit, &able, &mut draws)?;
         if !self.is_willing(&tenant.name, &now.request, &steps).await? {

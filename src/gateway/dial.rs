@@ -13,12 +13,14 @@ use super::ports::Berth;
 use super::settings::{Calling, RtpPort, Trunk, TrunkCredentials};
 use super::watch::{self, Place};
 use crate::ambient::{Entropy, Timestamp, secret};
+use crate::media::attendant::{self, Extension, Stroke};
 use crate::media::script::{self, Digits, Kind, Lines, Offer, Question};
-use crate::media::{Protection, Srtp};
+use crate::media::{Digit, Protection, Srtp};
 use crate::sip::{Route, Transport, Way, call};
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{Attempt, AttemptNo};
 use crate::verify::code::{Binding, Code, Pin, Shown, Vault};
+use crate::verify::extension;
 use crate::verify::request::Mode;
 use crate::verify::signal::{Cause, Reason};
 use crate::verify::{TALK_MOST, Verification};
@@ -124,7 +126,8 @@ impl Trunks {
         let local = ways.first().map_or(address, |way| way.local);
         let rtp = SocketAddr::new(local.ip(), address.port());
         let call = order(verification, trunk, ways, place.service_route, orders);
-        let order = voice::Order { call, rtp, srtp, question };
+        let extension = verification.request.extension.as_ref().map(strokes);
+        let order = voice::Order { call, rtp, srtp, question, extension };
         let occupant = Box::new(Occupant {
             leg: Leg::new(order, speech, entropy, settings),
             verification: verification.id.clone(),
@@ -207,6 +210,15 @@ fn order(
     }
 }
 
+/// An extension as it is dialled.
+fn strokes(extension: &extension::Extension) -> Extension {
+    let strokes = extension.strokes().filter_map(|stroke| match stroke {
+        extension::Stroke::Key(key) => Digit::from_char(key).map(Stroke::Key),
+        extension::Stroke::Pause(pause) => Some(Stroke::Pause(pause)),
+    });
+    Extension { listens_first: extension.listens_first(), strokes: strokes.collect() }
+}
+
 /// What the call of an attempt asks.
 fn question(
     vault: &Vault,
@@ -243,7 +255,9 @@ fn manner(orders: &Orders, verification: &Verification, now: Timestamp) -> voice
     let fraud = fraud_keys;
     let script =
         script::Settings { pin_tries, fraud, confirm_fraud, ..script::Settings::default() };
-    let settings = voice::Settings { call_limit: orders.limit, ..voice::Settings::default() };
+    let attendant = attendant::Settings { ring: orders.ring, ..attendant::Settings::default() };
+    let call_limit = orders.limit;
+    let settings = voice::Settings { attendant, call_limit, ..voice::Settings::default() };
     if !verification.request.accessible {
         return voice::Settings { script, ..settings };
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::ambient::Timestamp;
 use crate::carrier::News;
 use crate::media::Srtp;
+use crate::media::attendant::Failure;
 use crate::sip::call;
 use crate::verify::attempt::{self as verify, AttemptNo};
 use crate::verify::signal::{Cause, Press, Reason, RtpMark, Said, Signal};
@@ -28,7 +29,7 @@ pub fn signal(attempt: AttemptNo, trunk: &str, event: &Event) -> Option<Signal> 
         Event::Proven(key) => Signal::Proven { attempt, press: press(key) },
         Event::Label(label) => Signal::Labelled { attempt, label: heard(*label) },
         Event::Ended(end) => Signal::Ended { attempt, cause: cause(*end, trunk) },
-        Event::Saying(_) | Event::Key(_) => return None,
+        Event::Dialling | Event::Saying(_) | Event::Key(_) => return None,
     })
 }
 
@@ -102,6 +103,7 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
     match ended {
         Ended::NoInput => Cause::plain(Reason::NoInput),
         Ended::Nobody(label) => nobody(label, trunk),
+        Ended::Unreached(failure) => unreached(failure),
         Ended::MediaLost { unauthentic: true, .. } => Cause::because(
             Reason::MediaLost,
             format!(
@@ -162,6 +164,22 @@ fn nobody(label: Label, trunk: &str) -> Cause {
         // None of these ends a call.
         (Is::Human | Is::Silence | Is::Ringback, _) => Cause::plain(Reason::NoInput),
     }
+}
+
+/// What was found behind the answer of a number, in place of the extension.
+fn unreached(failure: Failure) -> Cause {
+    let (reason, detail) = match failure {
+        Failure::NumberBusy => (Reason::Busy, "the number answered with a busy tone"),
+        Failure::NumberUnreachable => {
+            (Reason::Unreachable, "the number answered with tones of the network")
+        }
+        Failure::NumberRings => (Reason::NoAnswer, "the number answered, and rang on"),
+        Failure::Busy => (Reason::Busy, "the extension is busy"),
+        Failure::Wrong => (Reason::BadExtension, "the number knows no such extension"),
+        Failure::Mailbox => (Reason::Voicemail, "a mailbox answered at the extension"),
+        Failure::NoAnswer => (Reason::NoAnswer, "nobody answered at the extension"),
+    };
+    Cause::because(reason, detail)
 }
 
 /// For the admin of the trunk: what may be wrong between it and our offer of keys.

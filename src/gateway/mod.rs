@@ -296,7 +296,7 @@ impl Gateway {
         let now = self.now();
         let (id, seed) = self.naming(now);
         let mut draws = Entropy::from_number(seed);
-        let able = |via: &str, way| Self::able(&orders, via, way);
+        let able = |via: &str, way| Self::able(&orders, via, way, request);
         let route = routes.plan(request, &tenant.name, &permit, &able, &mut draws)?;
         self.must_be_willing(tenant, request, &route).await?;
         let left = self.count_start(now, tenant, request, dry_run).await?;
@@ -353,7 +353,11 @@ impl Gateway {
     }
 
     /// Whether a trunk or carrier can ask this. Every pack of prompts is whole, and can ask everything.
-    fn able(orders: &Orders, via: &str, way: Way) -> Result<(), String> {
+    fn able(orders: &Orders, via: &str, way: Way, request: &Request) -> Result<(), String> {
+        let dials_more = way.channel == Channel::Voice && request.extension.is_some();
+        if dials_more && orders.carrier(via).is_some() {
+            return Err(format!("{via} dials no extension, as no carrier does: a trunk dials it"));
+        }
         let asks_more = way.channel == Channel::Voice && way.mode != Mode::Confirm;
         if asks_more && orders.carrier(via).is_some() {
             return Err(format!("{via} only asks to confirm, as all carriers: a trunk asks it"));

@@ -36,6 +36,9 @@ pub struct Resource {
     /// The phone, masked: its country code and last four digits.
     #[schema(example = "+1******0132")]
     pub to: String,
+    /// What is dialled once that has answered, masked but for its last key; null where nothing is.
+    #[schema(required, example = json!(null))]
+    pub extension: Option<String>,
     /// The caller's name for the person.
     #[schema(required, example = "user-7f3")]
     pub subject: Option<String>,
@@ -187,6 +190,7 @@ impl From<&Verification> for Resource {
             channel: way.channel.as_str(),
             mode: way.mode.as_str(),
             to: request.to.masked(),
+            extension: request.extension.as_ref().map(ToString::to_string),
             subject: request.subject.clone(),
             reference: request.reference.clone(),
             assurance: verification.assurance().as_str(),
@@ -281,7 +285,7 @@ const STATUSES: [Status; 6] = [
 ];
 
 /// Every word of a reason.
-const REASONS: [Reason; 27] = [
+const REASONS: [Reason; 28] = [
     Reason::Confirmed,
     Reason::FraudReported,
     Reason::WrongKey,
@@ -309,6 +313,7 @@ const REASONS: [Reason; 27] = [
     Reason::OptedOut,
     Reason::CallScreened,
     Reason::Echo,
+    Reason::BadExtension,
 ];
 
 /// Every word of an attempt's state.
@@ -428,6 +433,7 @@ mod tests {
                 Reason::OptedOut => 24,
                 Reason::CallScreened => 25,
                 Reason::Echo => 26,
+                Reason::BadExtension => 27,
             };
             assert_eq!(place, listed);
         }

@@ -58,6 +58,8 @@ pub enum Act {
         /// The audio.
         codes: Vec<u8>,
     },
+    /// The extension is being dialled.
+    Dialling,
     /// We began to say this.
     Saying(Arc<str>),
     /// A key was heard.

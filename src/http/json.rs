@@ -242,13 +242,6 @@ impl Checks {
         self.optional(field, found, read)
     }
 
-    /// A field of the contract that does not work yet.
-    pub(super) fn unsupported(&mut self, field: &'static str, found: &Field<Value>) {
-        if !matches!(found, Field::Absent) {
-            self.blame(field, FieldCode::NotSupported, format!("{field} does not work yet"));
-        }
-    }
-
     /// Fields that are none of the contract's.
     pub(super) fn unknown<'a>(&mut self, fields: impl IntoIterator<Item = &'a String>) {
         for field in fields {

@@ -12,6 +12,7 @@ use super::problem::{FieldCode, Problem};
 use crate::gateway::Asked;
 use crate::gateway::settings::{Calling, Endpoint, Tenant};
 use crate::verify::code::{self, Code, PIN_IN_REPLY, Pin, Shown};
+use crate::verify::extension::{Extension, ExtensionError};
 use crate::verify::language;
 use crate::verify::number::PhoneNumber;
 use crate::verify::request::{Brand, Channel, Mode, Request, Way};
@@ -34,6 +35,13 @@ pub(super) struct Start {
     #[schema(value_type = String, required, pattern = r"^\+[0-9]{8,15}$", example = "+14155550132")]
     #[serde(default)]
     to: Field<String>,
+    /// What is dialled once the number has answered, where that is a company's: keys `0`-`9` `*` `#`,
+    /// and pauses `,` (2 s), `W` (1 s), `w` (0.5 s). Without a pause at its beginning, or with an `@`
+    /// there, the keys follow the last word of the auto-attendant. By trunks only; with a fallback by
+    /// text, the text goes to the number itself.
+    #[schema(value_type = Option<String>, pattern = r"^@?[0-9*#,wW]+$", max_length = 32, example = "204")]
+    #[serde(default)]
+    extension: Field<String>,
     /// How to reach the person. `voice`: a phone call; `sms`: a text.
     #[schema(value_type = Option<String>, pattern = "^(voice|sms)$", default = "voice", example = "voice")]
     #[serde(default)]
@@ -119,9 +127,6 @@ pub(super) struct Start {
     #[schema(value_type = Option<bool>, default = false)]
     #[serde(default)]
     dry_run: Field<bool>,
-    #[schema(ignore)]
-    #[serde(default)]
-    extension: Field<Value>,
     #[serde(flatten)]
     #[schema(ignore)]
     unknown: BTreeMap<String, Value>,
@@ -161,6 +166,7 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
         .map_err(|_| Problem::new(super::Code::InvalidJson))?;
     let mut checks = Checks::default();
     let to = checks.required("to", start.to, number);
+    let extension = checks.optional("extension", start.extension, extension);
     let channel = checks.optional("channel", start.channel, channel);
     let mode = checks.optional("mode", start.mode, mode);
     let locale = checks.optional("locale", start.locale, locale);
@@ -184,7 +190,6 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
     let accessible = checks.optional("accessible", start.accessible, Ok);
     let transaction = checks.optional("transaction", start.transaction, transaction);
     let dry_run = checks.optional("dry_run", start.dry_run, Ok);
-    checks.unsupported("extension", &start.extension);
     checks.unknown(start.unknown.keys());
     let channel = channel.unwrap_or(Channel::Voice);
     let way = way(channel, mode);
@@ -201,6 +206,7 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
         pin_expires: pin_expires.unwrap_or(false),
         shown: shown.is_some(),
         accessible: accessible.unwrap_or(false),
+        extension: extension.is_some(),
     };
     if way.is_some() {
         given.must_fit(&all, &mut checks);
@@ -211,6 +217,7 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
     let to = to.ok_or_else(blamed)?;
     Ok(Asked {
         request: Request {
+            extension,
             way: way.ok_or_else(blamed)?,
             fallback,
             transaction,
@@ -251,6 +258,7 @@ struct Given {
     pin_expires: bool,
     shown: bool,
     accessible: bool,
+    extension: bool,
 }
 
 impl Given {
@@ -279,7 +287,11 @@ impl Given {
         if self.shown && !asks(Mode::Match) {
             checks.refuse("match", invalid("digits are entered in mode match alone"));
         }
-        if self.accessible && !ways.iter().any(|way| way.channel == Channel::Voice) {
+        let calls = ways.iter().any(|way| way.channel == Channel::Voice);
+        if self.extension && !calls {
+            checks.refuse("extension", invalid("is dialled in calls alone: write channel voice"));
+        }
+        if self.accessible && !calls {
             checks.refuse("accessible", invalid("goes with calls alone: write channel voice"));
         }
     }
@@ -346,6 +358,11 @@ fn transaction(object: Map<String, Value>) -> Result<Transaction, Fault> {
     let text = |name: &str| object.get(name).and_then(Value::as_str).ok_or_else(|| invalid(FORM));
     Transaction::new(text("amount")?, text("currency")?, text("payee")?)
         .map_err(|error| (FieldCode::InvalidValue, error.to_string().into()))
+}
+
+fn extension(text: String) -> Result<Extension, Fault> {
+    text.parse()
+        .map_err(|error: ExtensionError| (FieldCode::InvalidValue, error.to_string().into()))
 }
 
 fn invalid(detail: &'static str) -> Fault {
@@ -580,7 +597,16 @@ mod tests {
         }
         assert_eq!(bad(&with("channel", "\"fax\"")), ["channel: invalid_value"]);
         assert_eq!(bad(&with("mode", "\"Confirm\"")), ["mode: invalid_value"]);
-        assert_eq!(bad(&with("extension", "\"1\"")), ["extension: not_supported"]);
+        let extension = |text: &str| with("extension", &format!("\"{text}\""));
+        for bad_one in ["", "x204", "20 4", ",", "204A", &"1".repeat(33)] {
+            assert_eq!(bad(&extension(bad_one)), ["extension: invalid_value"], "{bad_one}");
+        }
+        for one in ["204", "@204", ",,2*4#", "1wW9"] {
+            let read = good(&extension(one)).extension;
+            assert_eq!(read, Some(one.parse().unwrap()), "{one}");
+        }
+        let by_text = r#"{"to":"+14155550132","channel":"sms","extension":"204"}"#;
+        assert_eq!(bad(by_text), ["extension: invalid_value"]);
     }
 
     #[test]

@@ -231,7 +231,7 @@ async fn a_start_is_answered_with_the_resource() {
         json!({
             "id": id, "version": 1, "status": "pending", "reason": null, "channel": "voice",
             "mode": "confirm", "to": "+1******0132", "subject": "user-7f3", "reference": null,
-            "assurance": "possession", "match": null, "created_at": "…", "expires_at": "…",
+            "assurance": "possession", "match": null, "extension": null, "created_at": "…", "expires_at": "…",
             "settled_at": null,
             "attempts": [{
                 "no": 1, "channel": "voice", "route": "carrier-a", "state": "queued",

@@ -15,11 +15,14 @@ use std::time::Duration;
 
 use crate::ambient::{Entropy, Timestamp};
 
+pub mod attendant;
+pub mod dtmf;
 pub mod events;
 pub mod g711;
 pub mod keys;
 pub mod listening;
 pub mod player;
+pub mod progress;
 pub mod prompt;
 pub mod reorder;
 pub mod rtcp;
@@ -214,6 +217,13 @@ pub enum Payload {
         /// Which 20 ms of it, from 0.
         frame: usize,
     },
+    /// 20 ms of a key's tones.
+    Tone {
+        /// The key.
+        digit: Digit,
+        /// Which 20 ms of the press, from 0.
+        frame: usize,
+    },
     /// A step of a key press, in the place of audio.
     Event(events::Step),
 }
@@ -227,6 +237,7 @@ impl Payload {
             Self::Prompt { phrase, frame } => {
                 pack.frame(*phrase, law, *frame).unwrap_or(law.silence())
             }
+            Self::Tone { digit, frame } => dtmf::frame(*digit, law, *frame),
             Self::Event(step) => &step.payload,
         }
     }
@@ -373,6 +384,11 @@ impl MediaSession {
         }
     }
 
+    /// Somebody else is at the far end, behind the same source: who, is to be heard anew.
+    pub fn listen_anew(&mut self) {
+        self.listening.listen_anew();
+    }
+
     /// The law of what we send; µ-law before there is an answer.
     #[must_use]
     pub fn law(&self) -> Law {
@@ -384,6 +400,12 @@ impl MediaSession {
     pub fn is_held(&self) -> bool {
         let held = |agreed: &Agreed| agreed.remote.is_none() || !agreed.direction.sends();
         self.agreed.as_ref().is_some_and(held)
+    }
+
+    /// Whether the far end takes keys as telephone-events.
+    #[must_use]
+    pub fn takes_events(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|agreed| agreed.events.is_some())
     }
 
     /// Where our RTP goes and theirs comes from.
@@ -544,13 +566,13 @@ impl MediaSession {
         let (marker, payload_type, timestamp) = match payload {
             Payload::Silence => (sending.broken_off, agreed.payload_type, clock),
             // RFC 3551, Section 4.1: the marker bit is set in "the first packet of a talkspurt".
-            Payload::Prompt { .. } => {
+            Payload::Prompt { .. } | Payload::Tone { .. } => {
                 (sending.broken_off || sending.quiet, agreed.payload_type, clock)
             }
             Payload::Event(step) => (step.marker, agreed.events?, step.timestamp),
         };
         sending.broken_off = false;
-        sending.quiet = !matches!(payload, Payload::Prompt { .. });
+        sending.quiet = matches!(payload, Payload::Silence | Payload::Event(_));
         let header = rtp::header(marker, payload_type, sending.sequence, timestamp, sending.ssrc);
         sending.sequence = sending.sequence.wrapping_add(1);
         sending.packets = sending.packets.wrapping_add(1);

@@ -75,7 +75,9 @@ impl Cause {
             | Reason::Fax
             | Reason::CallScreened
             | Reason::OptedOut => Blame::Callee,
-            Reason::InvalidNumber | Reason::CanceledByCaller => Blame::Caller,
+            Reason::InvalidNumber | Reason::BadExtension | Reason::CanceledByCaller => {
+                Blame::Caller
+            }
             Reason::CarrierError | Reason::MediaLost | Reason::Undelivered | Reason::Echo => {
                 Blame::Carrier
             }

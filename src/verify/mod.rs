@@ -8,6 +8,7 @@
 pub mod attempt;
 mod cause;
 pub mod code;
+pub mod extension;
 pub mod gsm;
 pub mod language;
 pub mod limits;
@@ -42,6 +43,10 @@ pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(RING_MOST as u64 + TALK_
 
 /// The longest that a phone may be let ring, in seconds.
 pub const RING_MOST: u32 = 120;
+
+/// How much longer an attempt may take that dials an extension: an attendant that rings, speaks and is
+/// dialled, and a phone that rings behind it.
+pub const EXTENSION_LIMIT: Duration = Duration::from_secs(2 * RING_MOST as u64 + 90);
 
 /// The longest that a call may last from its answer, in seconds.
 pub const TALK_MOST: u32 = 300;
@@ -284,7 +289,8 @@ impl Verification {
         }
         // A text may be answered as long as the question stands.
         let call = self.running().filter(|running| running.channel == Channel::Voice);
-        let attempt = call.map(|call| call.started_at + ATTEMPT_LIMIT);
+        let extension = self.request.extension.as_ref().map_or(Duration::ZERO, |_| EXTENSION_LIMIT);
+        let attempt = call.map(|call| call.started_at + ATTEMPT_LIMIT + extension);
         Some(match attempt {
             Some(at) if at < self.expires_at => (at, Timer::Attempt),
             Some(_) | None => (self.expires_at, Timer::Expiry),
@@ -628,6 +634,7 @@ const fn moves_on(reason: Reason, channel: Channel) -> bool {
         | Reason::NodeLost
         | Reason::Undelivered
         | Reason::Voicemail
+        | Reason::BadExtension
         | Reason::Fax
         | Reason::CallScreened
         | Reason::Echo

@@ -59,6 +59,9 @@ pub enum NumberError {
         "write it in E.164: a plus, the country code and the number, digits only, as +14155550132"
     )]
     NotE164,
+    /// An extension follows the number.
+    #[error("write the number alone, and what follows it in the field `extension`")]
+    Extension,
     /// Fewer than 8 or more than 15 digits.
     #[error("an E.164 number has 8 to 15 digits")]
     Length,
@@ -108,6 +111,12 @@ impl FromStr for PhoneNumber {
 
     fn from_str(text: &str) -> Result<Self, NumberError> {
         let digits = text.strip_prefix('+').ok_or(NumberError::NotE164)?;
+        // RFC 3966: `;ext=`; people write `x204` and `ext. 204`; modems wait at a comma.
+        let number = digits.find(|c: char| !c.is_ascii_digit());
+        let behind = number.and_then(|at| digits.split_at_checked(at));
+        if behind.is_some_and(|(number, rest)| number.len() >= 8 && is_extension(rest)) {
+            return Err(NumberError::Extension);
+        }
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(NumberError::NotE164);
         }
@@ -132,6 +141,13 @@ impl FromStr for PhoneNumber {
             kind: NumberKind::from(number.get_type()),
         })
     }
+}
+
+/// Whether what follows the digits of a number is an extension.
+fn is_extension(rest: &str) -> bool {
+    let rest = rest.trim_start().to_ascii_lowercase();
+    [";ext=", "ext", "x", ",", "w", "#"].iter().any(|mark| rest.starts_with(mark))
+        && rest.chars().any(|c| c.is_ascii_digit())
 }
 
 impl From<PhoneNumberType> for NumberKind {
@@ -242,6 +258,10 @@ mod tests {
             ("+", NumberError::NotE164),
             ("", NumberError::NotE164),
             ("+١٤١٥٥٥٥٠١٣٢", NumberError::NotE164),
+            ("+14155550132;ext=204", NumberError::Extension),
+            ("+14155550132x204", NumberError::Extension),
+            ("+14155550132 ext. 204", NumberError::Extension),
+            ("+14155550132,,204", NumberError::Extension),
             ("+911", NumberError::Length),
             ("+1415555013212345", NumberError::Length),
             ("+112", NumberError::Length),

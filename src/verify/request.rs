@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::extension::Extension;
 use super::number::{self, PhoneNumber};
 use super::text::Transaction;
 
@@ -118,6 +119,8 @@ pub struct Request {
     /// The phone.
     #[serde(with = "number::stored")]
     pub to: PhoneNumber,
+    /// What is dialled when that has answered.
+    pub extension: Option<Extension>,
     /// How to reach it, and what to ask.
     pub way: Way,
     /// What to do where that does not reach the person, in order.
@@ -157,6 +160,7 @@ impl Request {
     pub fn new(to: PhoneNumber, way: Way) -> Self {
         Self {
             to,
+            extension: None,
             way,
             fallback: Vec::new(),
             transaction: None,

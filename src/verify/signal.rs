@@ -507,6 +507,8 @@ pub enum Reason {
     Unreachable,
     /// The network knows no such number.
     InvalidNumber,
+    /// The number answered, and knows no such extension.
+    BadExtension,
     /// The trunk, or a network behind it, failed.
     CarrierError,
     /// No free lines, here or in the network.
@@ -556,6 +558,7 @@ impl Reason {
             Self::HungUp => "hung_up",
             Self::Unreachable => "unreachable",
             Self::InvalidNumber => "invalid_number",
+            Self::BadExtension => "bad_extension",
             Self::CarrierError => "carrier_error",
             Self::Congested => "congested",
             Self::MediaLost => "media_lost",

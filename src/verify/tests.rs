@@ -216,6 +216,10 @@ fn a_lost_call_settles_by_our_own_count() {
     verification.expires_at = NOW + Duration::from_secs(600);
     let (at, timer) = verification.deadline().unwrap();
     assert_eq!((at, timer), (NOW + ATTEMPT_LIMIT, Timer::Attempt));
+    let mut dials = verification.clone();
+    dials.expires_at = NOW + Duration::from_secs(900);
+    dials.request.extension = Some("204".parse().unwrap());
+    assert_eq!(dials.deadline(), Some((at + EXTENSION_LIMIT, Timer::Attempt)));
     let early = verification.clone().apply(NOW, Signal::Lapsed);
     assert_eq!(ignored(early), Because::Unrelated);
     let (settled, effects) = moved(verification.apply(at, Signal::Lapsed));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::media::attendant::{self, Extension, Failure};
 use crate::media::prompt::{Pack, PhraseId};
 use crate::media::script::{self, Close, Lines, Offer, Question};
 use crate::media::{self, Law, Packet, Protection, Srtp, Unusable};
@@ -18,7 +19,10 @@ pub struct Settings {
     pub sip: sip::Settings,
     /// Of its dialogue.
     pub script: script::Settings,
-    /// How long the call may last from its answer.
+    /// Of the way to an extension.
+    pub attendant: attendant::Settings,
+    /// How long the call may last from its answer; where an extension is dialled, from the moment
+    /// that somebody is there.
     pub call_limit: Duration,
     /// A call in which neither RTP nor RTCP came for so long from its answer has no media.
     pub media_grace: Duration,
@@ -29,6 +33,7 @@ impl Default for Settings {
         Self {
             sip: sip::Settings::default(),
             script: script::Settings::default(),
+            attendant: attendant::Settings::default(),
             call_limit: Duration::from_secs(90),
             media_grace: Duration::from_secs(20),
         }
@@ -46,6 +51,8 @@ pub struct Order {
     pub srtp: Protection,
     /// What is asked.
     pub question: Question,
+    /// What is dialled once it is answered, before anything is asked.
+    pub extension: Option<Extension>,
 }
 
 /// A language that a call can be held in.
@@ -153,6 +160,8 @@ pub enum Event {
         /// The SIP status, 200 to 299.
         status: u16,
     },
+    /// The extension is being dialled.
+    Dialling,
     /// We began to say this phrase; the digits of a code are not told.
     Saying(PhraseId),
     /// The question is being spoken.
@@ -206,6 +215,8 @@ pub enum Ended {
     NoInput,
     /// It is no person who can be asked. With a machine, a screening service, nobody pressed a key.
     Nobody(Label),
+    /// It was answered, and nobody was reached behind the answer.
+    Unreached(Failure),
     /// No media ever came from where it was to come from.
     MediaLost {
         /// The address the answer names.
@@ -239,6 +250,9 @@ pub enum Note {
     Media(media::Note),
     /// In the dialogue.
     Script(script::Note),
+    /// A key was heard before anybody was reached: nothing is asked yet, and it may be the echo of
+    /// ours.
+    KeyBeforeAsk,
     /// A session description that was offered, and refused with 488.
     Refused(Unusable),
     /// Frames were sent this much too late.

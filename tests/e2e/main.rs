@@ -9,6 +9,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `OCTOTHORPE_BIN` | test this binary instead of the one that Cargo has just built |
+//! | `OCTOTHORPE_ATTENDANT_CALLS` | how many calls reach a person behind an auto-attendant; 12 unless said |
 //! | `OCTOTHORPE_LOSS_CALLS` | how many calls go over a line that loses datagrams; 60 unless said |
 //! | `OCTOTHORPE_ECHO_CALLS` | how many calls go to a line that sends back what it is sent; 12 unless said |
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
@@ -35,6 +36,7 @@ mod call;
 mod carrier;
 mod client;
 mod dns;
+mod extension;
 mod idempotency;
 mod inject;
 mod kamailio;

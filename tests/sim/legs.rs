@@ -231,6 +231,7 @@ impl State {
                 self.tell(format!("leg {} hears {key:?}", short(seat.leg.call_id())));
             }
             voice::Event::Alerting { .. }
+            | voice::Event::Dialling
             | voice::Event::Prompting
             | voice::Event::Listening
             | voice::Event::Telling
@@ -271,5 +272,5 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
         ring_timeout: Duration::from_secs(45),
         is_last_resort: !verification.has_another_way(),
     };
-    voice::Order { call, rtp, srtp: Protection::Off, question: Question::Confirm }
+    voice::Order { call, rtp, srtp: Protection::Off, question: Question::Confirm, extension: None }
 }

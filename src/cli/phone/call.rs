@@ -339,7 +339,8 @@ impl Call {
         let hang_up_at = self.behaviour.hang_up_after.map(|after| answered_at + after);
         self.phase = Phase::Up { hang_up_at };
         out.push(Output::Happened(What::Acknowledged));
-        if !self.behaviour.early_media {
+        // Behind an attendant, keys are pressed by whoever lifts the handset there.
+        if !self.behaviour.early_media && self.behaviour.attendant.is_none() {
             self.typing = Typing::of(&self.behaviour, now);
         }
     }
@@ -423,7 +424,12 @@ impl Call {
         self.asked_lapsed(now, out);
         self.unacknowledged_lapsed(now, out);
         self.typing_lapsed(now, out);
+        let before = out.len();
         self.voice.lapsed(now, out);
+        let lifted = |output: &Output| matches!(output, Output::Happened(What::Lifted));
+        if out.iter().skip(before).any(lifted) {
+            self.typing = Typing::of(&self.behaviour, now);
+        }
         self.step(now, out);
     }
 

@@ -48,12 +48,12 @@ impl Voice {
     pub(super) fn new(
         local: SocketAddr,
         protection: Protection,
-        entropy: Entropy,
+        mut entropy: Entropy,
         behaviour: Arc<Behaviour>,
     ) -> Self {
         Self {
+            sounds: Sounds::new(Arc::clone(&behaviour), entropy.fork()),
             session: MediaSession::new(local, protection, entropy),
-            sounds: Sounds::new(Arc::clone(&behaviour)),
             behaviour,
             stage: Stage::Silent,
             takes_events: false,
@@ -70,7 +70,8 @@ impl Voice {
         now: Timestamp,
         offer: Option<&[u8]>,
     ) -> Result<Vec<u8>, Unusable> {
-        let narrowed = self.behaviour.law.zip(offer).map(|(law, offer)| only(law, offer));
+        let Behaviour { law, takes_events, .. } = *self.behaviour;
+        let narrowed = offer.map(|offer| only(law, takes_events, offer));
         let text = self.session.offered(now, narrowed.as_deref().or(offer))?;
         // Our answer has the line only when theirs had it; our offer, until their answer comes.
         self.takes_events = names_events(&text);
@@ -160,6 +161,11 @@ impl Voice {
                     sounds.heard(packet.payload.iter().map(|code| law.decode(*code)));
                 }
             });
+            for heard in &told {
+                if let media::Output::Key(key) = heard {
+                    sounds.key(key.digit.expose());
+                }
+            }
             tell(told, out);
         }
     }
@@ -198,6 +204,9 @@ impl Voice {
         let law = self.session.law();
         // It goes on, unheard, while an event takes its place, as it would on a phone.
         let spoken = self.sounds.frame().map(|sample| law.encode(sample));
+        if self.sounds.take_lifted() {
+            out.push(Output::Happened(What::Lifted));
+        }
         let step = self.steps.pop_front();
         if let Some(step) = step.filter(|_| self.is_beside) {
             self.send(&spoken, |session| session.frame(now, Payload::Silence), out);
@@ -237,15 +246,16 @@ fn law(packet: &Packet<'_>) -> Option<Law> {
     laws.into_iter().find(|law| law.payload_type() == packet.payload_type)
 }
 
-/// An offer that names no other audio than of this law.
-fn only(law: Law, offer: &[u8]) -> Vec<u8> {
+/// An offer that names no other audio than of this law, and telephone-events only if they are taken.
+fn only(law: Option<Law>, events: bool, offer: &[u8]) -> Vec<u8> {
     let is_audio = |line: &&[u8]| line.starts_with(b"m=audio");
     let narrow = |line: &[u8]| {
         let words = line.split(|octet| *octet == b' ').enumerate();
         let kept = words.filter(|(place, word)| {
             let number = std::str::from_utf8(word).ok().and_then(|it| it.trim().parse::<u8>().ok());
             // Below 96 they are static (RFC 3551): audio.
-            *place < 3 || number.is_none_or(|it| it >= 96 || it == law.payload_type())
+            let is_law = |it| law.is_none_or(|law| law.payload_type() == it);
+            *place < 3 || number.is_none_or(|it| if it >= 96 { events } else { is_law(it) })
         });
         let kept: Vec<&[u8]> = kept.map(|(_, word)| word.trim_ascii_end()).collect();
         kept.join(&b' ')
@@ -367,8 +377,11 @@ mod tests {
     fn an_offer_is_narrowed_to_one_law() {
         let offer =
             b"v=0\r\nm=audio 4000 RTP/AVP 0 8 9 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+        let text = |law, events| String::from_utf8(only(law, events, offer)).unwrap();
         let wanted = "v=0\r\nm=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
-        assert_eq!(String::from_utf8(only(Law::Alaw, offer)).unwrap(), wanted);
+        assert_eq!(text(Some(Law::Alaw), true), wanted);
+        assert_eq!(text(None, true), String::from_utf8_lossy(offer));
+        assert!(text(None, false).contains("m=audio 4000 RTP/AVP 0 8 9\r\n"));
     }
 
     #[test]

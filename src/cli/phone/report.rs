@@ -35,6 +35,7 @@ pub(super) fn json_line(number: usize, event: &PhoneEvent, file: Option<&str>) -
         What::EarlyMedia => ("ringing", json!({ "sip_status": 183 })),
         What::Answered => ("answered", json!({})),
         What::Acknowledged => ("acknowledged", json!({})),
+        What::Lifted => ("lifted", json!({})),
         What::Pressed(key) => ("pressed", json!({ "key": key })),
         What::Unsendable(key) => ("not_pressed", json!({ "key": key })),
         What::Heard(key) => ("heard", json!({ "key": key })),
@@ -91,6 +92,7 @@ pub(super) fn human_line(number: usize, event: &PhoneEvent, file: Option<&str>) 
         What::EarlyMedia => "183: it rings, with early media".to_owned(),
         What::Answered => "200: answered".to_owned(),
         What::Acknowledged => "ACK".to_owned(),
+        What::Lifted => "somebody is there behind the attendant".to_owned(),
         What::Pressed(key) => format!("pressed {key}"),
         What::Unsendable(key) => {
             format!("could not press {key}: the caller takes no telephone-events")

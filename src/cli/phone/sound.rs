@@ -6,7 +6,9 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::switchboard::Desk;
 use super::words::{Behaviour, Under};
+use crate::ambient::Entropy;
 use crate::media::Digit;
 use crate::media::g711::{FRAME, FULL_SCALE_DBM0, RATE};
 
@@ -46,6 +48,9 @@ pub(super) struct Sounds {
     keys: VecDeque<Tone>,
     /// What was heard and has not been sent back.
     reflected: VecDeque<i16>,
+    desk: Option<Desk>,
+    /// Somebody has lifted the handset behind it.
+    lifted: bool,
 }
 
 struct Tone {
@@ -57,12 +62,14 @@ struct Tone {
 }
 
 impl Sounds {
-    pub(super) fn new(behaviour: Arc<Behaviour>) -> Self {
+    pub(super) fn new(behaviour: Arc<Behaviour>, entropy: Entropy) -> Self {
         let mut reflected = VecDeque::new();
         if let Some(reflection) = &behaviour.reflect {
             reflected.resize(samples(reflection.delay).min(REFLECTED), 0);
         }
-        Self { behaviour, played: None, clock: 0, keys: VecDeque::new(), reflected }
+        let desk = behaviour.attendant.as_ref().map(|it| Desk::new(Arc::clone(it), entropy));
+        let (played, keys) = (None, VecDeque::new());
+        Self { behaviour, played, clock: 0, keys, reflected, desk, lifted: false }
     }
 
     /// Says what it has to say.
@@ -74,6 +81,18 @@ impl Sounds {
     pub(super) fn press(&mut self, digit: Digit, held: Duration, level: i8) {
         let (left, level) = (samples(held), f64::from(level));
         self.keys.push_back(Tone { digit, level, left });
+    }
+
+    /// Takes a key that the caller pressed.
+    pub(super) fn key(&mut self, key: char) {
+        if let Some(desk) = &mut self.desk {
+            desk.key(key);
+        }
+    }
+
+    /// Whether somebody has lifted the handset behind an attendant; told once.
+    pub(super) fn take_lifted(&mut self) -> bool {
+        std::mem::take(&mut self.lifted)
     }
 
     /// Takes note of what was heard, to send it back.
@@ -100,6 +119,11 @@ impl Sounds {
             sum += f64::from(play.get(*at).copied().unwrap_or(0));
             *at += 1;
         }
+        if let (Some(_), Some(desk)) = (self.played, &mut self.desk) {
+            let (sample, lifts) = desk.sample();
+            sum += f64::from(sample);
+            self.lifted |= lifts;
+        }
         if let (Some(_), Some(Under::Dial)) = (self.played, self.behaviour.under) {
             sum += self.pair(DIAL.0, DIAL.1);
         }
@@ -124,7 +148,7 @@ impl Sounds {
 }
 
 /// The amplitude of a sine of that level.
-fn amplitude(dbm0: f64) -> f64 {
+pub(super) fn amplitude(dbm0: f64) -> f64 {
     f64::from(i16::MAX) * 10_f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0)
 }
 

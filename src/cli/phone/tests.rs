@@ -611,9 +611,9 @@ fn recordings_are_read_back_and_other_formats_refused() {
     let path = numbered(&folder.path().join("heard.wav"), 2);
     assert!(path.ends_with("heard-2.wav"));
     write_wav(&path, &[1, -2, 3]).unwrap();
-    assert_eq!(read_wav(&path).unwrap(), [1, -2, 3]);
+    assert_eq!(read_wav("--voicemail", &path).unwrap(), [1, -2, 3]);
     let wide = hound::WavSpec { channels: 2, sample_rate: 44_100, ..WAV };
     hound::WavWriter::create(&path, wide).unwrap().finalize().unwrap();
-    let complaint = read_wav(&path).unwrap_err();
+    let complaint = read_wav("--voicemail", &path).unwrap_err();
     assert!(complaint.contains("it is 44100 Hz, 16 bit, 2 channel(s)"), "{complaint}");
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::switchboard::Switchboard;
 use crate::ambient::Timestamp;
 use crate::media::{Digit, Law, Quality, Srtp};
 
@@ -22,10 +23,14 @@ pub struct Behaviour {
     pub hang_up_after: Option<Duration>,
     /// What is said from the answer on, at 8 kHz; silence follows.
     pub play: Option<Vec<i16>>,
+    /// Answers as an auto-attendant; the keys are pressed by the person behind it.
+    pub attendant: Option<Arc<Switchboard>>,
     /// What is heard under it.
     pub under: Option<Under>,
     /// Sends back what it hears.
     pub reflect: Option<Reflection>,
+    /// Whether it takes and sends telephone-events.
+    pub takes_events: bool,
     /// The only law that it takes; the caller's first one without it.
     pub law: Option<Law>,
     /// User name and password that the INVITE must prove to know.
@@ -46,8 +51,10 @@ impl Default for Behaviour {
             press: None,
             hang_up_after: None,
             play: None,
+            attendant: None,
             under: None,
             reflect: None,
+            takes_events: true,
             law: None,
             credentials: None,
             record: false,
@@ -198,6 +205,8 @@ pub enum What {
     Answered,
     /// The ACK for the 200 came.
     Acknowledged,
+    /// Somebody behind the attendant lifted the handset, and said hello.
+    Lifted,
     /// The phone pressed a key.
     Pressed(char),
     /// The phone could not press a key: the caller takes no telephone-events.

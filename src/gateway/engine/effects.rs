@@ -113,6 +113,7 @@ impl Effects<'_> {
                 digit: if slot.leg.hides_keys() { '•' } else { key.digit.expose() },
                 path: key.paths.iter().next().map_or("", Path::as_str),
             }),
+            Event::Dialling => show(shared, now, &slot.verification, || Act::Dialling),
             Event::Alerting { .. }
             | Event::Answered { .. }
             | Event::Prompting

@@ -134,7 +134,8 @@ impl Lab {
             ring_timeout: FOREVER,
             is_last_resort: true,
         };
-        let order = voice::Order { call, rtp, srtp, question: Question::Confirm };
+        let question = Question::Confirm;
+        let order = voice::Order { call, rtp, srtp, question, extension: None };
         let script = script::Settings {
             listen: Duration::from_secs(1),
             rounds: None,

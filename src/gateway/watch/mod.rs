@@ -426,11 +426,13 @@ pub(super) fn called(event: &voice::Event) -> Option<Called> {
         voice::Event::Ended(
             voice::Ended::NoInput
             | voice::Ended::Nobody(_)
+            | voice::Ended::Unreached(_)
             | voice::Ended::MediaLost { .. }
             | voice::Ended::Unusable(_)
             | voice::Ended::TooLong,
         ) => Some(Called::Unknown),
-        voice::Event::Saying(_)
+        voice::Event::Dialling
+        | voice::Event::Saying(_)
         | voice::Event::Prompting
         | voice::Event::Listening
         | voice::Event::Telling

@@ -106,6 +106,11 @@ impl Listening {
         self.echo = Echo::default();
     }
 
+    /// Somebody else is there.
+    pub fn listen_anew(&mut self) {
+        self.line = Line::default();
+    }
+
     /// Takes note of a frame that is sent; without octets it is silence.
     pub fn sent(&mut self, law: Law, codes: &[u8]) {
         let mut samples = [0; FRAME];
