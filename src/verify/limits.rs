@@ -12,7 +12,7 @@
 //! | subject | unverified | 3 in 10 minutes |
 //! | client address | unverified | 5 an hour, 10 a day |
 //! | prefix (the number without its last four digits) | unverified | 5 an hour, 20 a day |
-//! | country | unverified | 3 an hour, 20 a day; more where people are verified, see [`Most::adaptive`] |
+//! | country | unverified | 3 an hour, 20 a day; more where people are verified |
 //! | tenant | starts | 10 a second, 1,000 a day |
 
 use std::fmt;

@@ -1,8 +1,8 @@
 //! What is heard in the audio of the far end.
 //!
 //! [`Listening`] is given each packet as it comes, puts them in order, expands them, and has each
-//! listener hear them: keys as tones ([`tones`]), who is there ([`line`]), and whether the line
-//! sends back what it is sent ([`echo`]).
+//! listener hear them: keys as tones (`tones`), who is there (`line`), and whether the line
+//! sends back what it is sent (`echo`).
 
 use std::time::Duration;
 

@@ -8,17 +8,17 @@
 //!
 //! 1. Is it loud enough? If not, nothing is computed.
 //! 2. Which is the strongest of the four low frequencies and of the four high ones? A Fourier sum at
-//!    the eight nominal frequencies ([`spectrum`]) tells, and most windows of speech end here: two
+//!    the eight nominal frequencies (`spectrum`) tells, and most windows of speech end here: two
 //!    tones have less than a third of their power.
 //! 3. What are the true frequencies? The phase of a tone goes on by a known angle from one window to
 //!    the next; what it goes on too far is the deviation, to a few hertz, where the window alone tells
-//!    62 Hz apart ([`pair`]). By it the two powers are corrected, and so the limits of deviation and of
+//!    62 Hz apart (`pair`). By it the two powers are corrected, and so the limits of deviation and of
 //!    twist do not lean on each other.
 //! 4. How much of the power do the two have? What lies below 470 Hz is left out (dial tone, hum), and
 //!    so is noise that was there before, which is followed as the least power of the last second, and
 //!    never more than a tenth.
 //!
-//! Five windows in a row that agree are a press ([`press`]). What makes them agree is above all that
+//! Five windows in a row that agree are a press (`press`). What makes them agree is above all that
 //! their frequencies do: a formant glides by more than 1.5 % in 20 ms, a generator does not. The level
 //! may flutter by 6 dB, as it does behind the codecs of mobile phones; a limit of 2 dB in its place
 //! kept no more speech out and missed four times as many worn keys.
