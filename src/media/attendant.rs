@@ -113,8 +113,8 @@ impl Settings {
     }
 }
 
-/// A voice must last so long to be one: a click does not, and neither does a cough.
-const WORD: Duration = Duration::from_millis(160);
+/// A voice must last so long to be one; a click does not. As in Asterisk's `AMD()`.
+const WORD: Duration = Duration::from_millis(100);
 
 /// What comes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,7 +368,7 @@ impl Heard {
 
     /// Before the keys.
     fn attendant(&self, sound: Sound, settings: &Settings) -> Verdict {
-        let has_spoken = self.said.is_some_and(|said| said.voice >= 2 * WORD);
+        let has_spoken = self.said.is_some_and(|said| said.voice >= 3 * WORD);
         match sound {
             Sound::Busy => return Verdict::Fail(Failure::NumberBusy),
             Sound::Reorder | Sound::Special => return Verdict::Fail(Failure::NumberUnreachable),

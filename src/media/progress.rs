@@ -15,7 +15,7 @@ pub enum Sound {
     Quiet,
     /// A voice, music, noise.
     Voice,
-    /// A tone that nothing is known of yet.
+    /// A tone that may be one of those below.
     Tone,
     /// It rings at the called party: every frame of a tone that is known for it, or the frame in which
     /// the pause behind one has become too long for anything else.
@@ -63,8 +63,12 @@ const LONG_PAUSE: u32 = 45;
 /// Bursts shorter than this are those of reorder: 0.3 s.
 const BUSY: u32 = 15;
 
-/// The highest frequency of a tone that may be ringback, busy or reorder, in Hz.
+/// The highest frequency of a tone that may be ringback, busy or reorder, in Hz, and the lowest.
 const LOW: f32 = 660.0;
+const LOWEST: f32 = 330.0;
+
+/// So many frames of a voice before a tone are no edge of it: it is a vowel.
+const EDGE: u32 = 2;
 
 /// The tones of SIT, in turn, each within 60 Hz (ITU-T E.180: 950, 1400, 1800; North America's lowest
 /// is 914 or 985, and the others by as much beside).
@@ -105,12 +109,14 @@ struct Tone {
     /// And the last: it may be the end of it.
     ends_steady: bool,
     is_over: bool,
+    /// A voice went over into it.
+    is_spoken: bool,
     /// Something has been told of it that leaves no doubt.
     is_known: bool,
 }
 
 impl Tone {
-    const fn starting(frequency: f32, level: f32) -> Self {
+    const fn starting(frequency: f32, level: f32, is_spoken: bool) -> Self {
         Self {
             frames: 1,
             frequency,
@@ -118,8 +124,15 @@ impl Tone {
             is_steady: true,
             ends_steady: true,
             is_over: false,
+            is_spoken,
             is_known: false,
         }
+    }
+
+    /// What it is before more is known: vowels are tones too.
+    fn sound(&self) -> Sound {
+        let may_ring = (LOWEST..=LOW).contains(&self.frequency) && !self.is_spoken;
+        if may_ring { Sound::Tone } else { Sound::Voice }
     }
 
     fn goes_on(&mut self, frequency: f32, level: f32) {
@@ -168,14 +181,18 @@ impl Progress {
 
     fn tone(&mut self, frequency: f32, level: f32) -> Sound {
         self.since_voice = self.since_voice.saturating_add(1);
-        self.voicing = 0;
+        let is_spoken = self.voicing >= EDGE;
+        if !is_spoken {
+            self.voicing = 0;
+        }
         let goes_on =
             |tone: &&mut Tone| !tone.is_over && (tone.frequency - frequency).abs() <= WANDER;
         let Some(tone) = self.tone.as_mut().filter(goes_on) else {
             // The next one follows without a pause, as those of SIT do.
             let told = self.over();
-            self.tone = Some(Tone::starting(frequency, level));
-            return told.unwrap_or(Sound::Tone);
+            let tone = Tone::starting(frequency, level, is_spoken);
+            self.tone = Some(tone);
+            return told.unwrap_or(tone.sound());
         };
         tone.goes_on(frequency, level);
         if tone.frames >= LONG && tone.frequency <= LOW {
@@ -183,7 +200,7 @@ impl Progress {
             self.bursts.clear();
             return Sound::Ringback;
         }
-        Sound::Tone
+        tone.sound()
     }
 
     fn silence(&mut self) -> Sound {

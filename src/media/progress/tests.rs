@@ -125,6 +125,26 @@ fn a_voice_is_a_voice() {
 }
 
 #[test]
+fn a_short_word_is_a_voice_though_vowels_are_tones() {
+    let pack = Pack::english().unwrap();
+    for name in ["digit_1", "digit_2", "digit_3", "digit_8", "digit_9", "pound", "star"] {
+        let phrase = pack.phrase(pack.find(name).unwrap()).unwrap();
+        for law in [Law::Ulaw, Law::Alaw] {
+            for offset in [0, 53, 107] {
+                let mut samples = vec![0; 8_000 + offset];
+                samples.extend(phrase.ulaw.iter().map(|code| Law::Ulaw.decode(*code)));
+                let mut progress = Progress::default();
+                let (frames, _) = samples.as_chunks::<FRAME>();
+                let frames = frames.iter().map(|it| it.map(|it| law.decode(law.encode(it))));
+                let is_voice = |frame| progress.frame(Frame::of(&frame)) == Sound::Voice;
+                let voiced = frames.map(is_voice).filter(|it| *it).count();
+                assert!(voiced >= 8, "{name} {law} {offset}: {voiced}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_beep_is_one_short_steady_tone_behind_a_voice() {
     for hertz in [425.0, 440.0, 600.0, 1_000.0, 1_400.0, 1_950.0] {
         for ms in [200, 267, 400, 933] {
