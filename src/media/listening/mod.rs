@@ -139,20 +139,28 @@ impl Listening {
         mut tell: impl FnMut(Heard),
     ) {
         let Self { order, tones, is_deaf, waited, told, frames, line, echo, labels } = self;
-        let mut frame = |frame: Frame| {
-            labels.extend(echo.heard(frame.level));
-            labels.extend(line.heard(frame, echo.resembles()));
+        let mut frame = |echo: Option<&mut Echo>, frame: Frame| {
+            let resembles = echo.is_some_and(|echo| {
+                labels.extend(echo.heard(frame.level));
+                echo.resembles()
+            });
+            labels.extend(line.heard(frame, resembles));
         };
         order.push(packet, law, |piece| {
             match piece {
                 Piece::Audio(law, codes) => {
                     let samples = codes.iter().map(|code| law.decode(*code));
-                    frames.push(samples, |samples| frame(Frame::of(samples)));
+                    frames.push(samples, |samples| frame(Some(echo), Frame::of(samples)));
                 }
                 // What was lost is not known to be silent; but time has passed.
-                Piece::Lost(samples) | Piece::Pause(samples) => {
-                    let count = usize::try_from(samples).unwrap_or(usize::MAX) / FRAME;
-                    (0..count.min(LONGEST_PAUSE)).for_each(|_| frame(Frame::QUIET));
+                Piece::Lost(samples) => {
+                    (0..whole_frames(samples)).for_each(|_| frame(Some(echo), Frame::QUIET));
+                }
+                // Who pauses has put the call on hold, and then we fall silent as well: that both
+                // do so at once says nothing of the line.
+                Piece::Pause(samples) => {
+                    *echo = Echo::default();
+                    (0..whole_frames(samples)).for_each(|_| frame(None, Frame::QUIET));
                 }
             }
             if *is_deaf {
@@ -177,6 +185,10 @@ impl Listening {
             });
         }
     }
+}
+
+fn whole_frames(samples: u32) -> usize {
+    (usize::try_from(samples).unwrap_or(usize::MAX) / FRAME).min(LONGEST_PAUSE)
 }
 
 fn sign(now: Timestamp, press: &tones::Press) -> Sign {
