@@ -67,8 +67,8 @@ impl Gateway {
             [sip]
             listen = ["udp:127.0.0.1:0"]
             rtp_ports = [{rtp}, {rtp_last}]
-            {LIMITLESS}
             {ways}
+            {LIMITLESS}
             [[tenants]]
             name = "e2e"
             api_keys = ["{API_KEY}"]
