@@ -105,7 +105,8 @@ impl Echo {
         let oldest = self.heard_count as usize % SPAN;
         let in_turn = self.heard.iter().cycle().skip(oldest);
         heard.iter_mut().zip(in_turn).for_each(|(slot, level)| *slot = *level);
-        if variance(&heard) < VARIED {
+        let of_heard = Spread::of(&heard);
+        if of_heard.varies < VARIED {
             return (0, 0.0);
         }
         // The last frame that was sent when the last of these came, as the clocks run.
@@ -117,7 +118,7 @@ impl Echo {
         }
         let at_delay = |delay: usize| {
             let window = sent.get(DELAYS - delay..)?.first_chunk::<SPAN>()?;
-            Some((delay, likeness(window, &heard)))
+            Some((delay, likeness(window, &heard, of_heard)))
         };
         let all = (0..=DELAYS).filter_map(at_delay);
         all.max_by(|(_, one), (_, other)| one.total_cmp(other)).unwrap_or((0, 0.0))
@@ -128,27 +129,34 @@ fn loudness(level: i16) -> u8 {
     u8::try_from(level.saturating_sub(BOTTOM).clamp(0, 63)).unwrap_or(0)
 }
 
-/// Sum, and sum of squares.
-fn sums(levels: &[u8; SPAN]) -> (f32, f32) {
-    let sum: u32 = levels.iter().map(|level| u32::from(*level)).sum();
-    let squares: u32 = levels.iter().map(|level| u32::from(*level).pow(2)).sum();
-    (sum as f32, squares as f32)
+/// The mean of levels, and how much they vary: mean square.
+#[derive(Clone, Copy)]
+struct Spread {
+    mean: f32,
+    varies: f32,
 }
 
-fn variance(levels: &[u8; SPAN]) -> f32 {
-    let (sum, squares) = sums(levels);
-    squares / SPAN as f32 - (sum / SPAN as f32).powi(2)
+impl Spread {
+    fn of(levels: &[u8; SPAN]) -> Self {
+        let sum = levels.iter().map(|level| u32::from(*level)).fold(0, u32::wrapping_add);
+        let mean = sum as f32 / SPAN as f32;
+        Self { mean, varies: mean_product(levels, levels) - mean * mean }
+    }
 }
 
-fn likeness(sent: &[u8; SPAN], heard: &[u8; SPAN]) -> f32 {
-    let (sent_varies, heard_varies) = (variance(sent), variance(heard));
-    if sent_varies < VARIED {
+/// The mean of the products of levels; no sum of 100 of them wraps.
+fn mean_product(one: &[u8; SPAN], other: &[u8; SPAN]) -> f32 {
+    let products = one.iter().zip(other).map(|(one, other)| u16::from(*one) * u16::from(*other));
+    products.map(u32::from).fold(0, u32::wrapping_add) as f32 / SPAN as f32
+}
+
+fn likeness(sent: &[u8; SPAN], heard: &[u8; SPAN], of_heard: Spread) -> f32 {
+    let of_sent = Spread::of(sent);
+    if of_sent.varies < VARIED {
         return 0.0;
     }
-    let products: u32 =
-        sent.iter().zip(heard).map(|(one, other)| u32::from(*one) * u32::from(*other)).sum();
-    let means = sums(sent).0 * sums(heard).0 / (SPAN * SPAN) as f32;
-    (products as f32 / SPAN as f32 - means) / (sent_varies * heard_varies).sqrt()
+    let covaries = mean_product(sent, heard) - of_sent.mean * of_heard.mean;
+    covaries / (of_sent.varies * of_heard.varies).sqrt()
 }
 
 #[cfg(test)]

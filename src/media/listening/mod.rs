@@ -70,8 +70,13 @@ impl Default for Frames {
 }
 
 impl Frames {
-    fn push(&mut self, samples: impl Iterator<Item = i16>, mut each: impl FnMut(&[i16; FRAME])) {
-        for sample in samples {
+    fn push(&mut self, law: Law, codes: &[u8], mut each: impl FnMut(&[i16; FRAME])) {
+        if let (0, Some(codes)) =
+            (self.filled, codes.first_chunk::<FRAME>().filter(|_| codes.len() == FRAME))
+        {
+            return each(&codes.map(|code| law.decode(code)));
+        }
+        for sample in codes.iter().map(|code| law.decode(*code)) {
             if let Some(slot) = self.samples.get_mut(self.filled) {
                 *slot = sample;
             }
@@ -149,8 +154,7 @@ impl Listening {
         order.push(packet, law, |piece| {
             match piece {
                 Piece::Audio(law, codes) => {
-                    let samples = codes.iter().map(|code| law.decode(*code));
-                    frames.push(samples, |samples| frame(Some(echo), Frame::of(samples)));
+                    frames.push(law, codes, |samples| frame(Some(echo), Frame::of(samples)));
                 }
                 // What was lost is not known to be silent; but time has passed.
                 Piece::Lost(samples) => {

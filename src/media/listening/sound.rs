@@ -65,22 +65,26 @@ impl Frame {
 /// The level in dBm0, rounded, not below -70.
 #[must_use]
 pub fn level(samples: &[i16; FRAME]) -> i16 {
-    let energy: f32 = samples.iter().map(|sample| f32::from(*sample).powi(2)).sum();
-    let mean = (energy / FRAME as f32).max(1.0);
+    // In whole numbers, which a processor adds up several at a time: no sum of 160 squares wraps.
+    let square = |sample: &i16| u64::from(sample.unsigned_abs()).wrapping_pow(2);
+    let energy = samples.iter().map(square).fold(0_u64, u64::wrapping_add);
+    let mean = (energy as f32 / FRAME as f32).max(1.0);
     (10.0 * mean.log10() + UNIT_DBM0).round().max(-70.0) as i16
 }
 
 fn sound(samples: &[i16; FRAME]) -> Sound {
-    let [mut r0, mut r1, mut r2, mut square] = [0.0_f32; 4];
-    for window in samples.windows(5) {
-        let &[a, b, x, c, d] = window else { continue };
-        let x = f32::from(x);
-        let near = f32::from(b) + f32::from(c);
-        r0 += x * x;
-        r1 += x * near / 2.0;
-        r2 += x * (f32::from(a) + f32::from(d)) / 2.0;
-        square += near * near;
+    let samples_f32 = samples.map(f32::from);
+    let from = |n: usize| samples_f32.get(n..).unwrap_or_default().as_chunks::<LANES>().0;
+    let [mut r0, mut r1, mut r2, mut square] = [Sum::default(); 4];
+    let windows = from(0).iter().zip(from(1)).zip(from(2)).zip(from(3)).zip(from(4));
+    for ((((a, b), x), c), d) in windows {
+        let (near, far) = (plus(*b, c), plus(*a, d));
+        r0.add(x, x);
+        r1.add(x, &near);
+        r2.add(x, &far);
+        square.add(&near, &near);
     }
+    let (r0, r1, r2, square) = (r0.total(), r1.total() / 2.0, r2.total() / 2.0, square.total());
     if r0 <= 0.0 || r1 == 0.0 {
         return Sound::Other;
     }
@@ -105,6 +109,29 @@ fn sound(samples: &[i16; FRAME]) -> Sound {
         }
     }
     Sound::Other
+}
+
+/// How many sums of one kind are kept: a single one would wait for itself at each step.
+const LANES: usize = 4;
+
+/// A sum of products.
+#[derive(Clone, Copy, Default)]
+struct Sum([f32; LANES]);
+
+impl Sum {
+    fn add(&mut self, one: &[f32; LANES], other: &[f32; LANES]) {
+        let products = one.iter().zip(other).map(|(one, other)| one * other);
+        self.0.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+    }
+
+    fn total(self) -> f32 {
+        self.0.iter().sum()
+    }
+}
+
+fn plus(mut one: [f32; LANES], other: &[f32; LANES]) -> [f32; LANES] {
+    one.iter_mut().zip(other).for_each(|(one, other)| *one += other);
+    one
 }
 
 fn hertz(cosine: f32) -> u16 {
