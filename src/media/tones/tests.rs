@@ -218,11 +218,11 @@ fn a_dial_tone_or_a_hum_goes_on_under_a_press() {
 
 #[test]
 fn noise_that_was_there_before_does_not_speak_against_a_press() {
-    // Two tones of -13 dBm0 over noise of -20: 10 dB between them.
+    // Two tones of -13 dBm0 over noise of -18: 8 dB between them.
     let press = |_| [Tones::of('#', 0.06).at(-13.0, -13.0).audio(), silence(0.06)].concat();
-    let audio = [silence(0.5), (0..40).flat_map(press).collect()].concat();
-    let out = heard(&mix(&audio, &noise(-20.0, 5.3)), Keys::NONE);
-    assert!(keys(&out).len() >= 38, "{}", keys(&out).len());
+    let audio = [silence(6.0), (0..40).flat_map(press).collect()].concat();
+    let out = heard(&mix(&audio, &noise(-18.0, 11.0)), Keys::NONE);
+    assert!(keys(&out).len() >= 34, "{}", keys(&out).len());
     assert!(keys(&out).chars().all(|key| key == '#'));
     // Noise that came with the tones is no part of a key.
     let sudden = mix(&Tones::of('#', 0.1).audio(), &noise(-15.0, 0.1));
@@ -304,9 +304,10 @@ fn a_press_that_has_begun_goes_on_behind_a_lost_frame() {
 #[test]
 fn a_pause_is_a_pause_though_a_frame_of_it_is_lost() {
     let press = Tones::of('#', 0.1).audio();
-    let audio = [&silence(0.1)[..], &press, &silence(0.08), &press, &silence(0.1)].concat();
-    for lost in 10..14 {
-        assert_eq!(keys(&with_losses(&audio, &[lost])), "##", "without frame {lost}");
+    // Of 50 ms, the first 20 may also be the end of the press: then it is held.
+    for (pause, lost) in [(0.05, 11), (0.05, 12), (0.055, 11), (0.06, 10), (0.06, 11), (0.06, 12)] {
+        let audio = [&silence(0.1)[..], &press, &silence(pause), &press, &silence(0.1)].concat();
+        assert_eq!(keys(&with_losses(&audio, &[lost])), "##", "{pause} s without frame {lost}");
     }
 }
 
@@ -331,9 +332,10 @@ fn it_does_not_matter_where_the_frames_are_cut_or_by_which_instructions_they_are
         let noise = noise(level - 7.0, 0.05);
         [mix(&tones, &noise), silence(0.043), noise, silence(0.012)].concat()
     };
-    let levels = [-10.0, -41.0, -20.0, -43.0, -30.0].into_iter().cycle();
+    let levels = [-10.0, -39.0, -20.0, -43.0, -40.0].into_iter().cycle();
     let presses = KEYS.chars().cycle().zip(levels).take(160);
-    let samples = linear(&presses.flat_map(press).collect::<Vec<f64>>());
+    let audio: Vec<f64> = presses.flat_map(press).collect();
+    let samples = linear(&mix(&audio, &noise(-45.0, 30.0)));
     let heard = |processor, length: usize| {
         let (mut receiver, mut out) = (Receiver::new(processor), Vec::new());
         let (mut downs, mut fed) = (Vec::new(), 0);
