@@ -63,7 +63,7 @@ pub(super) struct Args {
     /// Judge the keys that another detector heard there, as `--detections` prints them, beside ours.
     #[arg(long, value_name = "FILE")]
     beside: Option<PathBuf>,
-    /// The keys that the call waits for; of these, worn presses count too.
+    /// The keys that the call waits for; of these, worn presses count sooner.
     #[arg(long, value_name = "KEYS", default_value = "", value_parser = keys)]
     wait: Keys,
     /// Measure the speed instead, on 20 minutes of the audio.

@@ -46,6 +46,9 @@ pub(super) const NOISE: f32 = 0.10;
 /// quarter: 40 ms are always enough, and 23 ms never.
 pub(super) const WINDOWS: usize = 5;
 
+/// The windows in a row, 61 ms, after which a worn key is believed that nobody waits for.
+pub(super) const LASTING: usize = 10;
+
 /// The windows in a row without the key, after which it is up: 10 ms are bridged, and so is a
 /// frame of zeros in the place of a lost one; 40 ms are a pause.
 pub(super) const RELEASE: u32 = 7;

@@ -23,9 +23,10 @@
 //! may flutter by 6 dB, as it does behind the codecs of mobile phones; a limit of 2 dB in its place
 //! kept no more speech out and missed four times as many worn keys.
 //!
-//! For keys that the call waits for ([`Receiver::wait_for`]) a second rule holds: less of the power, more
-//! wandering, and frequencies that are the nearer in the mean. For all sixteen keys it would take speech for
-//! a key four times more in 37 hours; never for a digit, `*` or `#`.
+//! For keys that the call waits for ([`Receiver::wait_for`]), and for any key that lasts 61 ms, a second
+//! rule holds: less of the power, more wandering, and frequencies that are the nearer in the mean. Without
+//! the 61 ms it would take speech for one of the sixteen keys four times more in 37 hours, though never for
+//! a digit, `*` or `#`; with them, not once.
 //!
 //! # What was lost
 //!
@@ -124,8 +125,8 @@ pub struct Press {
     pub low: f32,
     /// The level of the high tone, in dBm0.
     pub high: f32,
-    /// Whether the tones were clear. If not, they were worn by the line, and believed because they
-    /// lasted and the call waited for this key.
+    /// Whether the tones were clear. If not, they were worn by the line, and believed because the call
+    /// waited for this key, or because they lasted.
     pub is_clear: bool,
 }
 
@@ -183,7 +184,7 @@ impl Receiver {
         }
     }
 
-    /// Says for which keys the call waits from now on. Of these a worn press is believed too.
+    /// Says for which keys the call waits from now on. Of these, a worn press is believed sooner.
     pub fn wait_for(&mut self, keys: Keys) {
         self.waited = keys;
     }
