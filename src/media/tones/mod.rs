@@ -40,14 +40,14 @@
 //!
 //! | | here | spandsp 0.0.6 |
 //! |---|---|---|
-//! | keys missed: default set, two salts | 0, 0, 0 | 843, 809, 817 |
-//! | false keys | 0, 0, 0 | 106, 98, 86 |
-//! | cases failed of 127 without a key | 0, 0, 0 | 6, 7, 6 |
+//! | keys missed: default set, two salts | 0, 0, 0 | 843, 847, 813 |
+//! | false keys | 0, 0, 0 | 106, 117, 100 |
+//! | cases failed of 127 without a key | 0, 0, 0 | 6, 6, 8 |
 //! | onset to report, p99 | 36.6 ms | 37.1 ms |
 //! | heard in 28.8 h of recorded speech and music | 1 (`*`) | 4 |
 //! | heard in 7.75 h of synthetic speech | 0 | 2 |
-//! | missed behind GSM full rate, of 4,736 (waited for: by the second rule) | 182 (153) | 246 |
-//! | channel-seconds for a second of one core, speech (AVX2; any x86-64) | 100,000; 48,000 | 22,000 |
+//! | channel-seconds for a second of one core, speech: AVX2 | 102,000 | |
+//! | the same by any x86-64 | 44,000 | 25,500 |
 //!
 use std::time::Duration;
 
