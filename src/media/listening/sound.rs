@@ -73,8 +73,8 @@ pub fn level(samples: &[i16; FRAME]) -> i16 {
 }
 
 fn sound(samples: &[i16; FRAME]) -> Sound {
-    let samples_f32 = samples.map(f32::from);
-    let from = |n: usize| samples_f32.get(n..).unwrap_or_default().as_chunks::<LANES>().0;
+    let samples = &samples.map(f32::from);
+    let from = |n: usize| samples.get(n..).unwrap_or_default().as_chunks::<LANES>().0;
     let [mut r0, mut r1, mut r2, mut square] = [Sum::default(); 4];
     let windows = from(0).iter().zip(from(1)).zip(from(2)).zip(from(3)).zip(from(4));
     for ((((a, b), x), c), d) in windows {
@@ -139,18 +139,21 @@ fn hertz(cosine: f32) -> u16 {
 }
 
 /// The part of the energy that is a sine of this frequency.
-fn part(samples: &[i16; FRAME], hertz: f32) -> f32 {
-    let step = TAU * hertz / RATE as f32;
-    let (turn_sin, turn_cos) = step.sin_cos();
-    let (mut sin, mut cos) = (0.0_f32, 1.0_f32);
-    let [mut re, mut im, mut energy] = [0.0_f32; 3];
-    for sample in samples {
-        let x = f32::from(*sample);
-        re += x * cos;
-        im += x * sin;
-        energy += x * x;
-        (sin, cos) = (sin * turn_cos + cos * turn_sin, cos * turn_cos - sin * turn_sin);
+fn part(samples: &[f32; FRAME], hertz: f32) -> f32 {
+    let angle = |steps: usize| steps as f32 * TAU * hertz / RATE as f32;
+    let (turn_sin, turn_cos) = angle(LANES).sin_cos();
+    let turns: [(f32, f32); LANES] = std::array::from_fn(|lane| angle(lane).sin_cos());
+    let (mut sin, mut cos) = (turns.map(|(sin, _)| sin), turns.map(|(_, cos)| cos));
+    let [mut re, mut im, mut energy] = [Sum::default(); 3];
+    for x in samples.as_chunks::<LANES>().0 {
+        re.add(x, &cos);
+        im.add(x, &sin);
+        energy.add(x, x);
+        for (sin, cos) in sin.iter_mut().zip(&mut cos) {
+            (*sin, *cos) = (*sin * turn_cos + *cos * turn_sin, *cos * turn_cos - *sin * turn_sin);
+        }
     }
+    let (re, im, energy) = (re.total(), im.total(), energy.total());
     if energy > 0.0 { 2.0 * (re * re + im * im) / (FRAME as f32 * energy) } else { 0.0 }
 }
 
