@@ -28,11 +28,12 @@ use octothorpe::store::Store;
 use octothorpe::store::record::Delivery;
 use octothorpe::verify::attempt::AttemptNo;
 use octothorpe::verify::code::{Code, Pin, Vault};
+use octothorpe::verify::limits::{self, Limits, Rate};
 use octothorpe::verify::number::PhoneNumber;
 use octothorpe::verify::policy::{Refusal, Rules};
 use octothorpe::verify::request::{Channel, Mode, Request, Way};
 use octothorpe::verify::route::{Rule, Table};
-use octothorpe::verify::signal::{Farewell, Reason, Status};
+use octothorpe::verify::signal::{Farewell, Press, Reason, Said, Signal, Status};
 use octothorpe::verify::text::Texts;
 use octothorpe::verify::{Verification, VerificationId};
 use zeroize::Zeroizing;
@@ -102,8 +103,12 @@ fn site_of(texting: Texting) -> Site {
     site_with(texting, false)
 }
 
-/// A gateway with one tenant and a Twilio account, going by itself.
 fn site_with(texting: Texting, test: bool) -> Site {
+    site_for(Tenant { texting, test, ..Tenant::new("acme") })
+}
+
+/// A gateway with one tenant and a Twilio account, going by itself.
+fn site_for(tenant: Tenant) -> Site {
     let us = BTreeSet::from(["US".parse().unwrap()]);
     let tenant = Tenant {
         rules: Rules { voice_countries: us.clone(), sms_countries: us },
@@ -112,9 +117,7 @@ fn site_with(texting: Texting, test: bool) -> Site {
             secret: WebhookSecret::new(Zeroizing::new(vec![7; 32])),
             allow_private: false,
         }],
-        texting,
-        test,
-        ..Tenant::new("acme")
+        ..tenant
     };
     let twilio = Twilio::new(twilio::Settings {
         base_url: "https://api.twilio.com".to_owned(),
@@ -643,4 +646,33 @@ async fn a_receipt_that_says_undelivered_fails_what_has_no_other_way() {
         [("MessageSid", sid.as_str()), ("MessageStatus", "undelivered"), ("ErrorCode", "30005")];
     site.hook(&Site::at(&id, 1, "receipt"), &fields).await.unwrap();
     assert_eq!(site.verdict(&id).await.0, Status::Failed);
+}
+
+#[tokio::test]
+async fn an_approval_gives_back_what_its_start_counted_and_no_more() {
+    let rates = vec![(limits::By::Prefix, Rate::new(2, Duration::from_secs(3_600)))];
+    let limits = Limits { rates, record_only: Vec::new() };
+    let site = site_for(Tenant { limits, ..Tenant::new("acme") });
+    let call = Way { channel: Channel::Voice, mode: Mode::Confirm };
+    let begin =
+        async |n: u32| site.try_begin_to(&format!("+1202555{n}"), call, &[], "", None).await;
+    begin(1_001).await.unwrap();
+    let id = begin(1_002).await.unwrap();
+    let full = begin(1_003).await;
+    assert!(matches!(full, Err(BeginError::Limited(_))), "{full:?}");
+    let (attempt, press) =
+        (AttemptNo::FIRST, Press::by("rfc4733", site.read(&id).await.created_at));
+    for signal in [
+        Signal::Engaged { attempt, sip_status: Some(200) },
+        Signal::Prompting { attempt },
+        Signal::heard(attempt, Said::Confirmed, press.clone()),
+        // What is learned of the press later is no second approval.
+        Signal::Proven { attempt, press: Press { held_ms: Some(90), ..press } },
+    ] {
+        site.gateway.signal(&id, signal).await.unwrap();
+    }
+    assert_eq!(site.read(&id).await.status(), Status::Approved);
+    begin(1_003).await.unwrap();
+    let full = begin(1_004).await;
+    assert!(matches!(full, Err(BeginError::Limited(_))), "{full:?}");
 }

@@ -582,15 +582,17 @@ impl Gateway {
         let committed = self.0.store.commit(commit).await?;
         if committed == Committed::Yes {
             telemetry::observe(&Event::Moved { before, next });
-            if next.status() == Status::Approved {
-                self.count_approval(now, next).await;
-            }
             self.0.hub.announce(&next.id);
             for (effect, duty) in duties {
                 let id = EffectId { record: next.id.to_string(), effect };
                 self.hand_over(Job::Effect(Work { id, duty, orphaned: false }));
             }
             let _ = next.deadline().map(|(at, _)| self.0.wake.send(at));
+            // Once, however much is learned of the press after it; and when nobody waits for it.
+            let was_open = before.is_none_or(|before| before.verdict().is_none());
+            if was_open && next.status() == Status::Approved {
+                self.count_approval(now, next).await;
+            }
         }
         Ok(committed)
     }
