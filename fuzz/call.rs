@@ -123,21 +123,10 @@ impl Play {
         }
         let from = NameAddr::new(Uri::sip("+49307654321", "ours.example", None)).display("Us");
         let order = Order {
-            target: Target {
-                user: "+49301234567".into(),
-                host: "trunk.example".into(),
-                port: None,
-                is_phone: false,
-            },
-            ways,
-            from,
-            routes: Vec::new(),
-            headers: Vec::new(),
-            contact_host: None,
             redirects: vec!["192.0.2.9".to_owned()],
             credentials: (setup & 8 != 0).then(|| Credentials::new("user", "password")),
-            ring_timeout: Duration::from_secs(45),
             is_last_resort: setup & 16 == 0,
+            ..Order::new(Target::new("+49301234567", "trunk.example"), ways, from)
         };
         let entropy = Entropy::from_number(7);
         let call = Call::new(order, SDP.into(), entropy, Settings::default());

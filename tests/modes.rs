@@ -46,23 +46,11 @@ struct Line {
 
 fn order(question: Question) -> voice::Order {
     let way = Way { hop: Hop::udp(address(THEIRS)), local: address(OURS) };
-    let call = call::Order {
-        target: call::Target {
-            user: "+12025550123".to_owned(),
-            host: "198.51.100.1".to_owned(),
-            port: None,
-            is_phone: false,
-        },
-        ways: vec![way],
-        from: NameAddr::new(Uri::sip("anonymous", "198.51.100.1", None)),
-        routes: Vec::new(),
-        headers: Vec::new(),
-        contact_host: None,
-        redirects: Vec::new(),
-        credentials: None,
-        ring_timeout: Duration::from_secs(45),
-        is_last_resort: true,
-    };
+    let call = call::Order::new(
+        call::Target::new("+12025550123", "198.51.100.1"),
+        vec![way],
+        NameAddr::new(Uri::sip("anonymous", "198.51.100.1", None)),
+    );
     let rtp = address("192.0.2.1:40000");
     voice::Order { call, rtp, srtp: Protection::Off, question, extension: None }
 }

@@ -9,7 +9,6 @@
 )]
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::sip::call::{Call, Input, Order, Output, State, Target};
@@ -155,21 +154,12 @@ fn readable(bytes: &[u8]) -> Message {
 fn order(display: &str) -> Order {
     let from = NameAddr::new(Uri::sip("+49307654321", "ours.example", None)).display(display);
     Order {
-        target: Target {
-            user: "+49301234567".into(),
-            host: "trunk.example".into(),
-            port: None,
-            is_phone: false,
-        },
-        ways: vec![Way { local: address("192.0.2.1:5060"), ..way(TRUNK) }],
-        from,
-        routes: Vec::new(),
-        headers: Vec::new(),
-        contact_host: None,
-        redirects: Vec::new(),
         credentials: Some(Credentials::new("user", "password")),
-        ring_timeout: Duration::from_secs(45),
-        is_last_resort: true,
+        ..Order::new(
+            Target::new("+49301234567", "trunk.example"),
+            vec![Way { local: address("192.0.2.1:5060"), ..way(TRUNK) }],
+            from,
+        )
     }
 }
 

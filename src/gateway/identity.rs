@@ -134,7 +134,6 @@ impl NumberFormat {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -165,16 +164,13 @@ mod tests {
         let Introduction { target, from, routes, headers } = introduction;
         let hop = Hop::udp("192.0.2.1:5060".parse().unwrap());
         let order = call::Order {
-            target,
-            ways: vec![Way { hop, local: "192.0.2.2:5060".parse().unwrap() }],
-            from,
             routes,
             headers,
-            contact_host: None,
-            redirects: Vec::new(),
-            credentials: None,
-            ring_timeout: Duration::from_secs(45),
-            is_last_resort: true,
+            ..call::Order::new(
+                target,
+                vec![Way { hop, local: "192.0.2.2:5060".parse().unwrap() }],
+                from,
+            )
         };
         let mut call =
             Call::new(order, Vec::new(), Entropy::from_number(1), crate::sip::Settings::default());

@@ -256,21 +256,12 @@ impl State {
 fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::Order {
     let host = trunk(index).ip().to_string();
     let call = call::Order {
-        target: call::Target {
-            user: verification.request.to.expose().to_owned(),
-            host: host.clone(),
-            port: None,
-            is_phone: false,
-        },
-        ways: vec![Way { hop: Hop::udp(trunk(index)), local: gateway() }],
-        from: NameAddr::new(Uri::sip("anonymous", &host, None)),
-        routes: Vec::new(),
-        headers: Vec::new(),
-        contact_host: None,
-        redirects: Vec::new(),
-        credentials: None,
-        ring_timeout: Duration::from_secs(45),
         is_last_resort: !verification.has_another_way(),
+        ..call::Order::new(
+            call::Target::new(verification.request.to.expose(), &host),
+            vec![Way { hop: Hop::udp(trunk(index)), local: gateway() }],
+            NameAddr::new(Uri::sip("anonymous", &host, None)),
+        )
     };
     voice::Order { call, rtp, srtp: Protection::Off, question: Question::Confirm, extension: None }
 }

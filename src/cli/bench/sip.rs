@@ -183,23 +183,11 @@ impl Line {
 }
 
 fn order(trunk: SocketAddr, local: SocketAddr) -> Order {
-    Order {
-        target: Target {
-            user: "+12025550123".to_owned(),
-            host: "trunk.example".to_owned(),
-            port: None,
-            is_phone: true,
-        },
-        ways: vec![Way { hop: Hop::udp(trunk), local }],
-        from: NameAddr::new(Uri::sip("+12025550100", "trunk.example", None)).display("Contoso"),
-        routes: Vec::new(),
-        headers: Vec::new(),
-        contact_host: None,
-        redirects: Vec::new(),
-        credentials: None,
-        ring_timeout: Duration::from_secs(45),
-        is_last_resort: true,
-    }
+    Order::new(
+        Target { is_phone: true, ..Target::new("+12025550123", "trunk.example") },
+        vec![Way { hop: Hop::udp(trunk), local }],
+        NameAddr::new(Uri::sip("+12025550100", "trunk.example", None)).display("Contoso"),
+    )
 }
 
 fn address(host: u8, port: u16) -> SocketAddr {

@@ -47,21 +47,15 @@ impl Caller {
         let pair = Pair::bind(phone.ip()).await.unwrap();
         let media = MediaSession::new(pair.address, protection, Entropy::from_number(1));
         let order = Order {
-            target: Target {
-                user: "+12025550123".into(),
-                host: phone.ip().to_string(),
-                port: Some(phone.port()),
-                is_phone: false,
-            },
-            routes: Vec::new(),
-            headers: Vec::new(),
-            contact_host: None,
-            redirects: Vec::new(),
-            ways: vec![Way { hop: Hop::udp(phone), local: sip.local_addr().unwrap() }],
-            from: NameAddr::new(Uri::sip("+12025550100", "127.0.0.1", None)),
             credentials,
-            ring_timeout: Duration::from_secs(45),
-            is_last_resort: true,
+            ..Order::new(
+                Target {
+                    port: Some(phone.port()),
+                    ..Target::new("+12025550123", &phone.ip().to_string())
+                },
+                vec![Way { hop: Hop::udp(phone), local: sip.local_addr().unwrap() }],
+                NameAddr::new(Uri::sip("+12025550100", "127.0.0.1", None)),
+            )
         };
         let call =
             sip::Call::new(order, media.offer(), Entropy::system(), sip::Settings::default());

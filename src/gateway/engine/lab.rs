@@ -118,21 +118,15 @@ impl Lab {
 
     fn leg(&mut self, rtp: SocketAddr, srtp: Protection) -> Result<Leg, PackError> {
         let call = call::Order {
-            target: call::Target {
-                user: "+12025550123".to_owned(),
-                host: "trunk.example".to_owned(),
-                port: None,
-                is_phone: true,
-            },
-            ways: vec![Way { hop: self.trunk, local: self.local }],
-            from: NameAddr::new(Uri::sip("+12025550100", "trunk.example", None)),
-            routes: Vec::new(),
-            headers: Vec::new(),
-            contact_host: None,
-            redirects: Vec::new(),
-            credentials: None,
             ring_timeout: FOREVER,
-            is_last_resort: true,
+            ..call::Order::new(
+                call::Target {
+                    is_phone: true,
+                    ..call::Target::new("+12025550123", "trunk.example")
+                },
+                vec![Way { hop: self.trunk, local: self.local }],
+                NameAddr::new(Uri::sip("+12025550100", "trunk.example", None)),
+            )
         };
         let question = Question::Confirm;
         let order = voice::Order { call, rtp, srtp, question, extension: None };

@@ -25,6 +25,14 @@ pub struct Target {
     pub is_phone: bool,
 }
 
+impl Target {
+    /// This user at the trunk's own host and the default port.
+    #[must_use]
+    pub fn new(user: &str, host: &str) -> Self {
+        Self { user: user.to_owned(), host: host.to_owned(), port: None, is_phone: false }
+    }
+}
+
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", masked(&self.user), self.host)
@@ -60,6 +68,26 @@ pub struct Order {
     ///
     /// [`Settings::silence`]: crate::sip::Settings::silence
     pub is_last_resort: bool,
+}
+
+impl Order {
+    /// A call of `target` by these ways, with nothing else to it: it may ring for 45 s, and is the last
+    /// resort.
+    #[must_use]
+    pub fn new(target: Target, ways: Vec<Way>, from: NameAddr) -> Self {
+        Self {
+            target,
+            ways,
+            from,
+            contact_host: None,
+            routes: Vec::new(),
+            headers: Vec::new(),
+            redirects: Vec::new(),
+            credentials: None,
+            ring_timeout: Duration::from_secs(45),
+            is_last_resort: true,
+        }
+    }
 }
 
 impl fmt::Debug for Order {

@@ -28,23 +28,11 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn leg(extension: &str, entropy: Entropy) -> Leg {
-    let call = call::Order {
-        target: call::Target {
-            user: "+12025550123".to_owned(),
-            host: "198.51.100.1".to_owned(),
-            port: None,
-            is_phone: false,
-        },
-        ways: vec![Way { hop: Hop::udp(address(THEIRS)), local: address(OURS) }],
-        from: NameAddr::new(Uri::sip("anonymous", "198.51.100.1", None)),
-        routes: Vec::new(),
-        headers: Vec::new(),
-        contact_host: None,
-        redirects: Vec::new(),
-        credentials: None,
-        ring_timeout: Duration::from_secs(45),
-        is_last_resort: true,
-    };
+    let call = call::Order::new(
+        call::Target::new("+12025550123", "198.51.100.1"),
+        vec![Way { hop: Hop::udp(address(THEIRS)), local: address(OURS) }],
+        NameAddr::new(Uri::sip("anonymous", "198.51.100.1", None)),
+    );
     let strokes = extension.chars().filter_map(Digit::from_char).map(Stroke::Key).collect();
     let order = voice::Order {
         call,

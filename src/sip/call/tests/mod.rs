@@ -30,16 +30,12 @@ fn order() -> Order {
         is_phone: false,
     };
     Order {
-        target,
-        ways: vec![Way { hop: trunk(), local: "192.0.2.1:5060".parse().unwrap() }],
-        from: NameAddr::new(Uri::sip("+49307654321", "ours.example", None)).display("Us \"&\" Co"),
-        routes: Vec::new(),
-        headers: Vec::new(),
-        contact_host: None,
-        redirects: Vec::new(),
         credentials: Some(Credentials::new("user", "password")),
-        ring_timeout: Duration::from_secs(45),
-        is_last_resort: true,
+        ..Order::new(
+            target,
+            vec![Way { hop: trunk(), local: "192.0.2.1:5060".parse().unwrap() }],
+            NameAddr::new(Uri::sip("+49307654321", "ours.example", None)).display("Us \"&\" Co"),
+        )
     }
 }
 
