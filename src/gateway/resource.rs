@@ -7,6 +7,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use crate::ambient::Timestamp;
 use crate::verify::Verification;
 use crate::verify::attempt::{Attempt, AttemptState};
+use crate::verify::policy;
 use crate::verify::request::{Assurance, Channel, Mode};
 use crate::verify::signal::{Press, Reason, Status, Verdict};
 
@@ -36,6 +37,10 @@ pub struct Resource {
     /// The phone, masked: its country code and last four digits.
     #[schema(example = "+1******0132")]
     pub to: String,
+    /// What to know of the phone: `voip` is a line that anybody can rent for a day. More words may be
+    /// added.
+    #[schema(example = json!([]))]
+    pub flags: Vec<&'static str>,
     /// What is dialled once that has answered, masked but for its last key; null where nothing is.
     #[schema(required, example = json!(null))]
     pub extension: Option<String>,
@@ -190,6 +195,7 @@ impl From<&Verification> for Resource {
             channel: way.channel.as_str(),
             mode: way.mode.as_str(),
             to: request.to.masked(),
+            flags: policy::flags(&request.to),
             extension: request.extension.as_ref().map(ToString::to_string),
             subject: request.subject.clone(),
             reference: request.reference.clone(),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 mod codes;
+mod policy;
 
 use super::*;
 use crate::ambient::{Clock, Entropy};
@@ -230,7 +231,7 @@ async fn a_start_is_answered_with_the_resource() {
         shown,
         json!({
             "id": id, "version": 1, "status": "pending", "reason": null, "channel": "voice",
-            "mode": "confirm", "to": "+1******0132", "subject": "user-7f3", "reference": null,
+            "mode": "confirm", "to": "+1******0132", "flags": [], "subject": "user-7f3", "reference": null,
             "assurance": "possession", "match": null, "extension": null, "created_at": "…", "expires_at": "…",
             "settled_at": null,
             "attempts": [{

@@ -445,8 +445,11 @@ fn resource(verification: &Verification) -> Response {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal {
-            Refusal::Country { .. } => Code::CountryDenied,
-            Refusal::Kind { .. } | Refusal::FixedLine | Refusal::NotReserved => Code::PolicyDenied,
+            Refusal::Country { .. } | Refusal::Closed { .. } => Code::CountryDenied,
+            Refusal::Network { .. }
+            | Refusal::Kind { .. }
+            | Refusal::FixedLine
+            | Refusal::NotReserved => Code::PolicyDenied,
             Refusal::OptedOut => Code::OptedOut,
         };
         Self::new(code).because(refusal.to_string())
@@ -552,11 +555,13 @@ mod tests {
 
     #[test]
     fn a_refusal_has_the_code_that_policy_gives_it() {
-        let country = "FR".parse().unwrap();
+        let country: crate::verify::number::Country = "FR".parse().unwrap();
         let kind = crate::verify::number::NumberKind::Premium;
         let channel = Channel::Voice;
         for refusal in [
+            Refusal::Closed { country: country.clone(), channel },
             Refusal::Country { country, channel },
+            Refusal::Network { prefix: "+881" },
             Refusal::Kind { kind },
             Refusal::FixedLine,
             Refusal::NotReserved,

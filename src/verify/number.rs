@@ -274,6 +274,108 @@ mod tests {
         }
     }
 
+    /// The ways people and programs spell one number.
+    fn spellings(e164: &str, country_code: &str) -> Vec<String> {
+        let digits = &e164[1..];
+        let national = &digits[country_code.len()..];
+        let (first, rest) = national.split_at(3);
+        let wide = |text: &str| {
+            let wide = |c: char| char::from_u32(c as u32 + 0xfee0).unwrap();
+            text.chars().map(|c| if c.is_ascii_digit() || c == '+' { wide(c) } else { c }).collect()
+        };
+        let arabic = |c: char| char::from_u32(0x660 + c.to_digit(10).unwrap()).unwrap();
+        vec![
+            e164.to_owned(),
+            format!(" {e164}"),
+            format!("{e164} "),
+            format!("{e164}\n"),
+            format!("{e164}\0"),
+            digits.to_owned(),
+            national.to_owned(),
+            format!("0{national}"),
+            format!("1{national}"),
+            format!("00{digits}"),
+            format!("011{digits}"),
+            format!("+00{digits}"),
+            format!("++{digits}"),
+            format!("+{country_code}0{national}"),
+            format!("+{country_code}1{national}"),
+            format!("+{country_code}(0){national}"),
+            format!("+0{digits}"),
+            format!("+{country_code} {first} {rest}"),
+            format!("+{country_code}-{first}-{rest}"),
+            format!("+{country_code}.{first}.{rest}"),
+            format!("+{country_code}/{first}/{rest}"),
+            format!("+{country_code} ({first}) {rest}"),
+            format!("+{country_code}\u{a0}{national}"),
+            format!("+{country_code}\u{200b}{national}"),
+            format!("+{country_code}\u{202d}{national}\u{202c}"),
+            format!("+{country_code}{first}\u{2011}{rest}"),
+            wide(e164),
+            format!("+{}", wide(digits)),
+            format!("+{}", digits.chars().map(arabic).collect::<String>()),
+            format!("tel:{e164}"),
+            format!("tel:+{country_code}-{first}-{rest}"),
+            format!("sip:{e164}@example.com"),
+            format!("{e164};phone-context=example.com"),
+            format!("{e164};ext=204"),
+            format!("{e164}x204"),
+            format!("{e164}#204"),
+            format!("{e164},,204"),
+            format!("{e164}204"),
+            format!("{e164}0"),
+            format!("{e164}*"),
+        ]
+    }
+
+    /// What is taken is taken as it stands, and the numbering plan knows no other spelling of it.
+    fn must_be_one_phone(e164: &str, spelled: &str) {
+        let Ok(taken) = spelled.parse::<PhoneNumber>() else { return };
+        assert_eq!(taken.expose(), spelled);
+        let plan = |text: &str| text.parse::<rlibphonenumber::PhoneNumber>().unwrap();
+        assert_eq!(plan(spelled) == plan(e164), spelled == e164, "{spelled:?}");
+    }
+
+    #[test]
+    fn however_a_number_is_spelled_it_is_one_number_or_none() {
+        for (e164, country_code) in [
+            ("+14155550132", "1"),
+            ("+442079460018", "44"),
+            ("+4915112345678", "49"),
+            ("+390612345678", "39"),
+            ("+33612345678", "33"),
+            ("+5511961234567", "55"),
+            ("+525512345678", "52"),
+            ("+5491123456789", "54"),
+            ("+79123456789", "7"),
+            ("+819012345678", "81"),
+            ("+85251234567", "852"),
+        ] {
+            assert_eq!(e164.parse::<PhoneNumber>().unwrap().expose(), e164);
+            for spelled in spellings(e164, country_code) {
+                must_be_one_phone(e164, &spelled);
+            }
+        }
+        // What was dialled for the same phones before their plans changed, or is dialled at home.
+        for former in ["+5215512345678", "+5401123456789", "+4401632960961", "+7809123456789"] {
+            assert!(former.parse::<PhoneNumber>().is_err(), "{former}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_put_into_a_number_makes_another_text_of_it_and_no_second_name(
+            at in 0_usize..13,
+            put in "[ 0-9+().,;x#*/\\-\\u{a0}\\u{200b}\\u{ff10}-\\u{ff19}]{1,4}",
+            instead in proptest::bool::ANY,
+        ) {
+            let e164 = "+4915112345678";
+            let (before, after) = e164.split_at(at);
+            let after = if instead { after.get(1..).unwrap_or_default() } else { after };
+            must_be_one_phone(e164, &format!("{before}{put}{after}"));
+        }
+    }
+
     #[test]
     fn dear_kinds_are_told_apart() {
         let premium: PhoneNumber = "+19002345678".parse().unwrap();

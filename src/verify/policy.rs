@@ -14,6 +14,13 @@ pub struct Rules {
     pub sms_countries: BTreeSet<Country>,
 }
 
+impl Rules {
+    /// Whether nothing is written yet.
+    fn is_closed(&self) -> bool {
+        self.voice_countries.is_empty() && self.sms_countries.is_empty()
+    }
+}
+
 /// Leave to reach one person. Only [`decide`] makes one, and a route cannot be planned without it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit(());
@@ -21,6 +28,19 @@ pub struct Permit(());
 /// Why not, and which rule says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The tenant may reach no country at all: nothing has been written yet.
+    #[error(
+        "nobody may be reached by {} yet; three lines open it: {}_countries = [\"{country}\"] in the \
+         entry of this tenant in [[tenants]]; an entry {} with a name; and an entry [[routes]] with \
+         channel = \"{}\" and via = [that name]",
+        .channel.as_str(), .channel.as_str(), carried_by(*.channel), .channel.as_str()
+    )]
+    Closed {
+        /// The number's country.
+        country: Country,
+        /// By which channel.
+        channel: Channel,
+    },
     /// The country is not on the tenant's list.
     #[error(
         "{country} may not be reached by {}: add \"{country}\" to this tenant's {}_countries",
@@ -44,6 +64,12 @@ pub enum Refusal {
              called, with channel \"voice\""
     )]
     OptedOut,
+    /// A network that belongs to no country, and is dear to reach.
+    #[error("numbers that begin with {prefix} ({}) are never reached", network(prefix))]
+    Network {
+        /// How its numbers begin.
+        prefix: &'static str,
+    },
     /// A kind of line that costs the caller dear, or reaches no person.
     #[error("numbers of this kind ({}) are never called", .kind.as_str())]
     Kind {
@@ -52,13 +78,40 @@ pub enum Refusal {
     },
 }
 
+/// The networks that are never reached, whatever countries are written: a minute to one of them costs
+/// up to ten dollars, and hardly anybody's own phone is there.
+const NETWORKS: [(&str, &str); 7] = [
+    ("+808", "shared cost, of no country"),
+    ("+870", "Inmarsat's satellites"),
+    ("+878", "universal personal numbers"),
+    ("+881", "satellite phones"),
+    ("+882", "international networks"),
+    ("+883", "international networks"),
+    ("+979", "premium rate, of no country"),
+];
+
+/// What is behind a prefix of [`NETWORKS`].
+fn network(prefix: &str) -> &'static str {
+    NETWORKS.iter().find(|(known, _)| *known == prefix).map_or("", |(_, what)| what)
+}
+
+/// The entry of a configuration that carries a channel.
+const fn carried_by(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Voice => "[[trunks]]",
+        Channel::Sms => "[[carriers]]",
+    }
+}
+
 impl Refusal {
     /// The stable code of the problem.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Country { .. } => "country_denied",
-            Self::Kind { .. } | Self::FixedLine | Self::NotReserved => "policy_denied",
+            Self::Country { .. } | Self::Closed { .. } => "country_denied",
+            Self::Network { .. } | Self::Kind { .. } | Self::FixedLine | Self::NotReserved => {
+                "policy_denied"
+            }
             Self::OptedOut => "opted_out",
         }
     }
@@ -124,26 +177,94 @@ pub fn decide_channel(
 /// # Errors
 /// The first rule that refuses.
 pub fn reaches(to: &PhoneNumber, channel: Channel, rules: &Rules) -> Result<(), Refusal> {
-    let kind = to.kind();
-    if !kind.reaches_a_person() {
-        return Err(Refusal::Kind { kind });
+    let mut refusals = Standing::ALL.into_iter().map(|rule| rule.refuses(to, channel, rules));
+    refusals.find_map(|refusal| refusal).map_or(Ok(()), Err)
+}
+
+/// A rule that looks at the number alone, whatever has happened before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Networks of no country.
+    Network,
+    /// Kinds of lines.
+    Kind,
+    /// Whether the channel arrives there.
+    Line,
+    /// Countries.
+    Country,
+}
+
+impl Standing {
+    /// All of them, in the order they are asked: what no tenant can allow goes first.
+    pub const ALL: [Self; 4] = [Self::Network, Self::Kind, Self::Line, Self::Country];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Kind => "kind",
+            Self::Line => "line",
+            Self::Country => "country",
+        }
     }
-    if (channel, kind) == (Channel::Sms, NumberKind::Fixed) {
-        return Err(Refusal::FixedLine);
+
+    /// Its refusal, if it refuses.
+    #[must_use]
+    pub fn refuses(self, to: &PhoneNumber, channel: Channel, rules: &Rules) -> Option<Refusal> {
+        match self {
+            Self::Network => {
+                let mut prefixes = NETWORKS.iter().map(|(prefix, _)| *prefix);
+                let prefix = prefixes.find(|prefix| to.expose().starts_with(prefix))?;
+                Some(Refusal::Network { prefix })
+            }
+            Self::Kind => {
+                let kind = to.kind();
+                (!kind.reaches_a_person()).then_some(Refusal::Kind { kind })
+            }
+            Self::Line => {
+                let unread = (channel, to.kind()) == (Channel::Sms, NumberKind::Fixed);
+                unread.then_some(Refusal::FixedLine)
+            }
+            Self::Country => {
+                let allowed = match channel {
+                    Channel::Voice => &rules.voice_countries,
+                    Channel::Sms => &rules.sms_countries,
+                };
+                let country = to.country().clone();
+                match (allowed.contains(&country), rules.is_closed()) {
+                    (true, _) => None,
+                    (false, true) => Some(Refusal::Closed { country, channel }),
+                    (false, false) => Some(Refusal::Country { country, channel }),
+                }
+            }
+        }
     }
-    let allowed = match channel {
-        Channel::Voice => &rules.voice_countries,
-        Channel::Sms => &rules.sms_countries,
-    };
-    let country = to.country();
-    if !allowed.contains(country) {
-        return Err(Refusal::Country { country: country.clone(), channel });
+}
+
+/// What callers should know of a number that may be reached: `voip` is a line that anybody can rent for
+/// a day.
+#[must_use]
+pub fn flags(to: &PhoneNumber) -> Vec<&'static str> {
+    match to.kind() {
+        NumberKind::Voip => vec!["voip"],
+        NumberKind::Fixed
+        | NumberKind::Mobile
+        | NumberKind::FixedOrMobile
+        | NumberKind::TollFree
+        | NumberKind::Premium
+        | NumberKind::SharedCost
+        | NumberKind::Personal
+        | NumberKind::Pager
+        | NumberKind::Universal
+        | NumberKind::Voicemail
+        | NumberKind::Unknown => Vec::new(),
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::{Mode, Way};
     use super::super::tests::request;
     use super::*;
 
@@ -151,11 +272,46 @@ mod tests {
     fn nothing_is_allowed_until_it_is_written() {
         let refusal = decide(&request("+14155550132"), &Rules::default()).unwrap_err();
         assert_eq!(refusal.code(), "country_denied");
-        assert!(refusal.to_string().contains("voice_countries"));
+        for line in ["voice_countries = [\"US\"]", "[[tenants]]", "[[trunks]]", "[[routes]]"] {
+            assert!(refusal.to_string().contains(line), "{refusal}");
+        }
         let us = BTreeSet::from(["US".parse().unwrap()]);
         let rules = Rules { voice_countries: us, ..Rules::default() };
         assert!(decide(&request("+14155550132"), &rules).is_ok());
-        assert!(decide(&request("+442079460018"), &rules).is_err());
+        let refusal = decide(&request("+442079460018"), &rules).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "GB may not be reached by voice: add \"GB\" to this tenant's voice_countries"
+        );
+        // Each channel has a list of its own, and a fallback needs its channel's.
+        let text = Way { channel: Channel::Sms, mode: Mode::Code };
+        let fallback = Request { fallback: vec![text], ..request("+14155550132") };
+        assert!(matches!(decide(&fallback, &rules), Err(Refusal::Country { .. })));
+    }
+
+    #[test]
+    fn networks_of_no_country_are_never_reached_whatever_is_allowed() {
+        let nobody = BTreeSet::from(["001".parse().unwrap()]);
+        let rules = Rules { voice_countries: nobody.clone(), sms_countries: nobody };
+        for number in ["+870301234567", "+881612345678", "+883510012345"] {
+            let to = number.parse().unwrap();
+            let refusal = reaches(&to, Channel::Voice, &rules).unwrap_err();
+            assert!(matches!(refusal, Refusal::Network { .. }), "{number}: {refusal}");
+            assert!(!refusal.to_string().contains(&number[4..]));
+        }
+    }
+
+    #[test]
+    fn texts_go_to_no_fixed_line_and_lines_of_the_internet_are_flagged() {
+        let gb = BTreeSet::from(["GB".parse().unwrap()]);
+        let rules = Rules { voice_countries: gb.clone(), sms_countries: gb };
+        let fixed = "+442079460018".parse().unwrap();
+        assert_eq!(reaches(&fixed, Channel::Sms, &rules), Err(Refusal::FixedLine));
+        assert_eq!(reaches(&fixed, Channel::Voice, &rules), Ok(()));
+        assert_eq!(flags(&fixed), [""; 0]);
+        let voip = "+445612345678".parse().unwrap();
+        assert_eq!(reaches(&voip, Channel::Voice, &rules), Ok(()));
+        assert_eq!(flags(&voip), ["voip"]);
     }
 
     #[test]

@@ -54,3 +54,34 @@ fn a_limit_is_kept_to_the_last_start_and_says_when_to_come_back() {
         assert_eq!(gateway.post("/v1/verifications", &other).status, 200);
     }
 }
+
+#[test]
+fn out_of_the_box_nothing_is_sent_and_the_refusal_names_the_lines_to_add() {
+    let phone = Phone::start(Manner::Ring);
+    let trunk = format!(
+        "[[trunks]]\nname = \"phone\"\ntarget = \"sip:127.0.0.1:{};transport=udp\"\n\
+         options_secs = 0\n",
+        phone.port()
+    );
+    // A key alone: no countries, and nothing to reach them by.
+    let gateway = Gateway::closed();
+    for (channel, entry) in [("voice", "[[trunks]]"), ("sms", "[[carriers]]")] {
+        let refused = gateway.post("/v1/verifications", &json!({"to": NUMBER, "channel": channel}));
+        let told = refused.json();
+        assert_eq!((refused.status, &told["code"]), (403, &"country_denied".into()), "{told}");
+        let detail = told["detail"].as_str().unwrap();
+        let list = format!("{channel}_countries = [\"US\"]");
+        for line in ["[[tenants]]", &list, entry, "[[routes]]"] {
+            assert!(detail.contains(line), "{detail}");
+        }
+    }
+    // What it says is done, and the phone rings.
+    gateway.rewrite(|before| {
+        let route = "[[routes]]\nchannel = \"voice\"\nvia = [\"phone\"]\n";
+        let opened = before.replace("#here\n", "voice_countries = [\"US\"]\n");
+        format!("{opened}\n{trunk}{route}")
+    });
+    assert_eq!(gateway.reload().status, 200);
+    let id = gateway.ask();
+    gateway.reaches(&id, "ringing");
+}

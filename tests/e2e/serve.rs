@@ -54,6 +54,16 @@ impl Gateway {
     /// Starts a gateway with these trunks, carriers and routes, and more of these about its tenant.
     /// Limits are what the tenant has of its own.
     pub(crate) fn with(ways: &str, tenant: &str) -> Self {
+        let us = "voice_countries = [\"US\"]\nsms_countries = [\"US\"]";
+        Self::of(ways, &format!("{us}\nallow_private_webhooks = true\n{tenant}"))
+    }
+
+    /// Starts a gateway that has one tenant with a key, and nothing else.
+    pub(crate) fn closed() -> Self {
+        Self::of("", "#here\n")
+    }
+
+    fn of(ways: &str, tenant: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rtp = ports(256);
         let config = format!(
@@ -72,9 +82,6 @@ impl Gateway {
             [[tenants]]
             name = "e2e"
             api_keys = ["{API_KEY}"]
-            voice_countries = ["US"]
-            sms_countries = ["US"]
-            allow_private_webhooks = true
             {tenant}
             "#,
             store = folder.path().join("data").display(),
