@@ -162,8 +162,22 @@ pub enum Event<'a> {
         event: &'a str,
         /// How often it had been tried before.
         tries: u32,
+        /// What became of it: `delivered`, `failed` and to be tried again, `given_up`, `gone`, or
+        /// `withheld`, because its endpoint is switched off.
+        outcome: &'static str,
         /// Why it was not.
-        failure: Option<&'a str>,
+        why: Option<&'a str>,
+    },
+    /// An endpoint was switched off or on.
+    Endpoint {
+        /// Whose it is.
+        tenant: &'a str,
+        /// Its name.
+        id: &'a str,
+        /// Scheme, host and port.
+        origin: &'a str,
+        /// Why nothing is sent there any more; `None`: it is, again.
+        why: Option<&'static str>,
     },
     /// Something of ours went wrong.
     Fault {
@@ -250,13 +264,21 @@ pub fn observe(event: &Event<'_>) {
             counter!("octothorpe_replies_total", "carrier" => carrier, "sense" => *sense)
                 .increment(1);
         }
-        Event::Delivered { event, tries, failure: None } => {
-            tracing::debug!(event, tries, "event delivered");
-            counter!("octothorpe_webhooks_total", "outcome" => "delivered").increment(1);
+        Event::Delivered { event, tries, outcome, why } => {
+            match why {
+                None => tracing::debug!(event, tries, "event delivered"),
+                Some(why) => tracing::warn!(event, tries, outcome, why, "event not delivered"),
+            }
+            counter!("octothorpe_webhooks_total", "outcome" => *outcome).increment(1);
         }
-        Event::Delivered { event, tries, failure: Some(failure) } => {
-            tracing::warn!(event, tries, failure, "event not delivered");
-            counter!("octothorpe_webhooks_total", "outcome" => "failed").increment(1);
+        Event::Endpoint { tenant, id, origin, why } => {
+            match why {
+                Some(why) => tracing::warn!(tenant, id, origin, why, "endpoint switched off"),
+                None => tracing::info!(tenant, id, origin, "endpoint switched on"),
+            }
+            let (tenant, id) = ((*tenant).to_owned(), (*id).to_owned());
+            gauge!("octothorpe_webhook_endpoint_off", "tenant" => tenant, "endpoint" => id)
+                .set(f64::from(why.is_some()));
         }
         Event::Limited { tenant, limited, enforced } => {
             let (by, rate) = (limited.by.as_str(), limited.rate);
@@ -406,7 +428,7 @@ fn describe() {
         ),
         ("octothorpe_hooks_forged_total", "Requests in a carrier's name that were not believed."),
         ("octothorpe_replies_total", "Texts that people sent, by what they meant."),
-        ("octothorpe_webhooks_total", "Tries to deliver an event."),
+        ("octothorpe_webhooks_total", "Tries to deliver an event, by what became of them."),
         ("octothorpe_faults_total", "Faults of this gateway."),
         ("octothorpe_http_requests_total", "HTTP requests answered."),
         ("octothorpe_http_panics_total", "HTTP handlers that panicked."),
@@ -415,6 +437,10 @@ fn describe() {
         describe_counter!(name, what);
     }
     describe_gauge!("octothorpe_smpp_bound", "Whether the session with a message centre is bound.");
+    describe_gauge!(
+        "octothorpe_webhook_endpoint_off",
+        "Whether an endpoint is switched off, since it was switched last."
+    );
     describe_gauge!("octothorpe_trunk_up", "Whether a trunk can be used, as far as is known.");
     describe_gauge!("octothorpe_trunk_registered", "Whether a trunk knows where we are.");
     describe_gauge!("octothorpe_legs", "Calls that are up or ringing on this node.");

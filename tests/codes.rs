@@ -112,11 +112,10 @@ fn site_for(tenant: Tenant) -> Site {
     let us = BTreeSet::from(["US".parse().unwrap()]);
     let tenant = Tenant {
         rules: Rules { voice_countries: us.clone(), sms_countries: us },
-        webhooks: vec![Endpoint {
-            url: "https://idp.example.com/hooks".to_owned(),
-            secret: WebhookSecret::new(Zeroizing::new(vec![7; 32])),
-            allow_private: false,
-        }],
+        webhooks: vec![Endpoint::new(
+            "https://idp.example.com/hooks",
+            WebhookSecret::new(Zeroizing::new(vec![7; 32])),
+        )],
         ..tenant
     };
     let twilio = Twilio::new(twilio::Settings {

@@ -68,7 +68,7 @@ const OWNED: &[(&str, &[&str])] = &[
     // The SIP crate is named in one place, so that it can be replaced.
     ("sipx_sip", &["src/sip/message.rs"]),
     // One outbound HTTP client; the demo is its own customer.
-    ("reqwest::Client::builder", &["src/gateway/webhook.rs", "src/cli/"]),
+    ("reqwest::Client::builder", &["src/gateway/webhook/courier.rs", "src/cli/"]),
     // Each layer owns its settings; only the command line reads files.
     ("crate::config", &["src/config", "src/cli/"]),
 ];

@@ -1,5 +1,7 @@
 //! `octothorpe key`: the keys of the API, which live in the configuration.
 
+mod webhook;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -79,6 +81,22 @@ Exit codes: 0 the key is there, 2 it is not.")]
         #[arg(long)]
         json: bool,
     },
+    /// Make what signs for a webhook: a secret that both ends know, or a pair of keys.
+    #[command(after_help = "\
+What the gateway signs by goes to standard output, everything else to standard error.
+
+Examples:
+  octothorpe key webhook                        # whsec_…, for both ends
+  octothorpe key webhook --ed25519              # whsk_… for the gateway; receivers check by whpk_…
+  octothorpe key webhook --ed25519 --json | jq -r .public")]
+    Webhook {
+        /// A pair of keys of Ed25519: receivers need its public half alone.
+        #[arg(long)]
+        ed25519: bool,
+        /// Print the result as one JSON object, on the last line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Carries the command out.
@@ -94,6 +112,7 @@ fn report(args: &Args, env: impl Fn(&str) -> Option<String>) -> Report {
         Command::New { tenant, json } => new(tenant.as_deref(), *json),
         Command::List { config, json } => list(config, *json, env),
         Command::Revoke { fingerprint, config, json } => revoke(fingerprint, config, *json, env),
+        Command::Webhook { ed25519, json } => webhook::new(*ed25519, *json),
     }
 }
 

@@ -308,6 +308,7 @@ pub(super) struct Tenant {
     pub(super) sms_countries: Vec<Spanned<String>>,
     pub(super) webhooks: Vec<Spanned<Webhook>>,
     pub(super) allow_private_webhooks: bool,
+    pub(super) webhook_ports: Vec<Spanned<i64>>,
     pub(super) locale: Option<Spanned<String>>,
     pub(super) brand: Option<Spanned<String>>,
     pub(super) prompts: Option<Spanned<String>>,
@@ -329,6 +330,8 @@ pub(super) struct Tenant {
 pub(super) struct Webhook {
     pub(super) url: Option<Spanned<Hidden>>,
     pub(super) secret: Option<Spanned<Hidden>>,
+    pub(super) previous_secret: Option<Spanned<Hidden>>,
+    pub(super) events: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// A text that is, or may hold, a secret; wiped when dropped.

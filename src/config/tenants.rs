@@ -10,13 +10,15 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::address::{is_private, shown, web};
+use super::address::shown;
 use super::complaint::{did_you_mean, quoted};
 use super::limits::limits;
 use super::raw;
 use super::reader::{At, Reader};
 use super::routing::{names, secret, table_of, warn_of_literal};
 use super::{KeyOrigin, LAB_KEY, SecretSource, is_tag};
+use crate::gateway::settings::address::{self, Bounds, Unfit};
+use crate::gateway::settings::event::{self, Filter};
 use crate::gateway::settings::{ApiKey, Calling, Endpoint, Tenant, Texting, WebhookSecret};
 use crate::verify::code::{LONGEST, SHORTEST};
 use crate::verify::limits::Limits;
@@ -113,14 +115,23 @@ fn one_tenant(
     }
     let sms_countries =
         countries(reader, &format!("tenants[{i}].sms_countries"), &tenant.sms_countries);
-    let webhooks = tenant
-        .webhooks
-        .iter()
-        .enumerate()
-        .filter_map(|(j, webhook)| {
-            endpoint(reader, &format!("tenants[{i}].webhooks[{j}]"), webhook, tenant)
-        })
-        .collect();
+    let bounds = Bounds {
+        private: tenant.allow_private_webhooks,
+        ports: webhook_ports(reader, &format!("tenants[{i}].webhook_ports"), &tenant.webhook_ports),
+    };
+    let mut webhooks: Vec<Endpoint> = Vec::new();
+    for (j, webhook) in tenant.webhooks.iter().enumerate() {
+        let at = format!("tenants[{i}].webhooks[{j}]");
+        let found = endpoint(reader, &at, webhook, &bounds);
+        if let Some(endpoint) = &found
+            && webhooks.iter().any(|other| other.url == endpoint.url)
+        {
+            let message = "this address is there already: each endpoint once, with all its events";
+            let value = Some(shown(&endpoint.url));
+            reader.complain(reader.place(webhook), &format!("{at}.url"), value, message);
+        }
+        webhooks.extend(found);
+    }
     Tenant {
         name,
         keys,
@@ -328,15 +339,31 @@ pub(super) fn countries(
     countries
 }
 
+/// More ports that events may go to.
+fn webhook_ports(reader: &mut Reader<'_>, key: &str, written: &[Spanned<i64>]) -> Vec<u16> {
+    let mut ports = Vec::new();
+    for (j, port) in written.iter().enumerate() {
+        match u16::try_from(*port.get_ref()) {
+            Ok(port) if port != 0 => ports.push(port),
+            Ok(_) | Err(_) => {
+                let message = "a port is a number from 1 to 65535: write those beside 443 and 8443 \
+                               that events may go to, as [9443]";
+                let value = Some(port.get_ref().to_string());
+                reader.complain(reader.place(port), &format!("{key}[{j}]"), value, message);
+            }
+        }
+    }
+    ports
+}
+
 fn endpoint(
     reader: &mut Reader<'_>,
     at: &str,
     webhook: &Spanned<raw::Webhook>,
-    tenant: &raw::Tenant,
+    bounds: &Bounds,
 ) -> Option<Endpoint> {
     let (table, webhook) = (reader.place(webhook), webhook.get_ref());
     let (url_key, secret_key) = (format!("{at}.url"), format!("{at}.secret"));
-    let allow_private = tenant.allow_private_webhooks;
     let url = match &webhook.url {
         None => {
             reader.complain(
@@ -349,70 +376,127 @@ fn endpoint(
         }
         Some(written) => {
             let text = written.get_ref().expose();
-            match check_url(text, allow_private) {
-                Ok(()) => Some(text.to_owned()),
+            match address::read(text, bounds) {
+                Ok(_) => Some(text.to_owned()),
                 Err(why) => {
+                    let why = remedy(why);
                     reader.complain(reader.place(written), &url_key, Some(shown(text)), why);
                     None
                 }
             }
         }
     };
-    let secret = match &webhook.secret {
-        None => {
-            let message = "the secret that signs is missing: write secret = \"env:NAME\"";
-            reader.complain(table, &secret_key, None, message);
-            None
+    if webhook.secret.is_none() {
+        let message = "the secret that signs is missing: write secret = \"env:NAME\"";
+        reader.complain(table, &secret_key, None, message);
+    }
+    let secret = webhook.secret.as_ref().and_then(|it| webhook_secret(reader, &secret_key, it));
+    let previous_key = format!("{at}.previous_secret");
+    let previous = webhook.previous_secret.as_ref();
+    let previous = previous.and_then(|it| webhook_secret(reader, &previous_key, it));
+    let events = events(reader, &format!("{at}.events"), webhook.events.as_ref());
+    let secrets = [Some(secret?), previous].into_iter().flatten().collect();
+    Some(Endpoint { url: url?, secrets, events, bounds: bounds.clone() })
+}
+
+/// Why an address is refused, and what allows it.
+fn remedy(why: Unfit) -> String {
+    let more = match why {
+        Unfit::Scheme | Unfit::Private => {
+            " (allow_private_webhooks = true allows it, for tests and closed networks only)"
         }
-        Some(written) => {
-            let place = reader.place(written);
-            let shown = super::secret::shown(written.get_ref().expose());
-            let text = secret(reader, place, &secret_key, written.get_ref().expose());
-            let bytes = text.and_then(|text| match webhook_secret(&text) {
-                Ok(bytes) => Some(bytes),
-                Err(why) => {
-                    reader.complain(place, &secret_key, shown.clone(), why);
-                    None
-                }
-            });
-            if let Some(bytes) = &bytes
-                && bytes.len() < SHORTEST_WEBHOOK_SECRET
-            {
-                let message = format!(
-                    "the secret has {} bytes: Standard Webhooks wants at least \
-                     {SHORTEST_WEBHOOK_SECRET}",
-                    bytes.len()
-                );
-                reader.warn(place, &secret_key, shown, message);
-            }
-            bytes
+        Unfit::Unreadable
+        | Unfit::User
+        | Unfit::Fragment
+        | Unfit::Spelling
+        | Unfit::Port(_)
+        | Unfit::Nowhere
+        | Unfit::InClear => "",
+    };
+    format!("{why}{more}")
+}
+
+/// What an endpoint is told.
+fn events(
+    reader: &mut Reader<'_>,
+    key: &str,
+    written: Option<&Spanned<Vec<Spanned<String>>>>,
+) -> Filter {
+    let Some(written) = written else { return Filter::default() };
+    if written.get_ref().is_empty() {
+        let message = "the endpoint is told nothing: leave events out for verdicts alone, or write \
+                       them, as [\"verification.*\"]";
+        reader.complain(reader.place(written), key, None, message);
+    }
+    let mut patterns = Vec::new();
+    for (j, pattern) in written.get_ref().iter().enumerate() {
+        let text = pattern.get_ref();
+        if Filter::new(vec![text.clone()]).is_ok() {
+            patterns.push(text.clone());
+            continue;
+        }
+        let names: Vec<String> = event::names().collect();
+        let near = did_you_mean(text, names.iter().map(String::as_str));
+        let message = format!(
+            "no event is called so: write a name, as verification.settled, or the beginning of \
+             several and *, as verification.attempt.*{near}"
+        );
+        let place = reader.place(pattern);
+        reader.complain(place, &format!("{key}[{j}]"), Some(quoted(text)), message);
+    }
+    Filter::new(patterns).unwrap_or_default()
+}
+
+/// A secret: the key behind `whsec_` and base64, a private key of Ed25519 behind `whsk_`, or the text's
+/// own bytes.
+fn webhook_secret(
+    reader: &mut Reader<'_>,
+    key: &str,
+    written: &Spanned<raw::Hidden>,
+) -> Option<WebhookSecret> {
+    let (place, text) = (reader.place(written), written.get_ref().expose());
+    let shown = super::secret::shown(text);
+    let text = secret(reader, place, key, text)?;
+    let secret = match read_secret(&text) {
+        Ok(secret) => secret,
+        Err(why) => {
+            reader.complain(place, key, shown, why);
+            return None;
         }
     };
-    Some(Endpoint { url: url?, secret: WebhookSecret::new(secret?), allow_private })
+    if let Some(bytes) = secret.shared_bytes()
+        && bytes < SHORTEST_WEBHOOK_SECRET
+    {
+        let message = format!(
+            "the secret has {bytes} bytes: Standard Webhooks wants at least \
+             {SHORTEST_WEBHOOK_SECRET}"
+        );
+        reader.warn(place, key, shown, message);
+    }
+    Some(secret)
 }
 
-fn check_url(text: &str, allow_private: bool) -> Result<(), String> {
-    let web = web(text)?;
-    if allow_private {
-        return Ok(());
+fn read_secret(text: &str) -> Result<WebhookSecret, String> {
+    let decoded = |encoded: &str| BASE64.decode(encoded).map(Zeroizing::new).ok();
+    if let Some(encoded) = text.strip_prefix("whsk_") {
+        return decoded(encoded).and_then(|key| WebhookSecret::ed25519(&key)).ok_or_else(|| {
+            "what follows whsk_ is not a private key of Ed25519 in base64: `octothorpe key webhook` \
+             makes one"
+                .to_owned()
+        });
     }
-    let only = "(allow_private_webhooks = true allows it, for tests and closed networks only)";
-    if !web.encrypted {
-        return Err(format!("verdicts go by https:// {only}"));
+    if text.starts_with("whpk_") {
+        return Err(
+            "this is the public key, which receivers check by: write the private one, which \
+                    begins with whsk_"
+                .to_owned(),
+        );
     }
-    if is_private(&web.host) {
-        return Err(format!("this address lies in a private network {only}"));
-    }
-    Ok(())
-}
-
-/// The key behind `whsec_` and base64, or the text's own bytes.
-fn webhook_secret(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     let Some(encoded) = text.strip_prefix("whsec_") else {
-        return Ok(Zeroizing::new(text.as_bytes().to_vec()));
+        return Ok(WebhookSecret::new(Zeroizing::new(text.as_bytes().to_vec())));
     };
-    let decoded = BASE64.decode(encoded).map(Zeroizing::new);
-    decoded.ok().filter(|bytes| !bytes.is_empty()).ok_or_else(|| {
+    let key = decoded(encoded).filter(|bytes| !bytes.is_empty());
+    key.map(WebhookSecret::new).ok_or_else(|| {
         "what follows whsec_ is not base64: copy the secret whole, or write one without whsec_"
             .to_owned()
     })

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::gateway::settings::{Calling, StoreSettings};
+use crate::gateway::settings::{Calling, StoreSettings, WebhookSecret};
 use crate::media::script::FraudKeys;
 use crate::verify::number::NumberKind;
 use crate::verify::request::Channel;
@@ -417,14 +417,14 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "webhooks = [{ url = 'http://idp.example/h', secret = 'canary' }]",
         &[
-            "o.toml:8: tenants[0].webhooks[0].url = \"http://idp.example/…\": verdicts go by https://",
+            "o.toml:8: tenants[0].webhooks[0].url = \"http://idp.example/…\": events go by https:// alone",
             "allow_private_webhooks",
         ],
     ),
     (
         "webhooks = [{ url = 'https://10.0.0.1/h', secret = 'canary' }]",
         &[
-            "tenants[0].webhooks[0].url = \"https://10.0.0.1/…\": this address lies in a private network",
+            "tenants[0].webhooks[0].url = \"https://10.0.0.1/…\": its address lies in a private network (allow_private_webhooks",
         ],
     ),
     (
@@ -453,6 +453,55 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "webhooks = [{ url = 'https://idp.example/h', secrt = 'canary' }]",
         &["o.toml:8: tenants[0].webhooks[0].secrt: no such key; did you mean \"secret\"?"],
+    ),
+    (
+        "webhooks = [{ url = 'https://0x7f000001/h', secret = 'canary' }]",
+        &[
+            "tenants[0].webhooks[0].url = \"https://0x7f000001/…\": write the host as a name or an address",
+        ],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example:25/h', secret = 'canary' }]",
+        &[
+            "https://idp.example:25/…\": events go to the ports 443, 8443 and those of webhook_ports, not to 25",
+        ],
+    ),
+    (
+        "webhook_ports = [9443, 0, 70000]",
+        &[
+            "o.toml:8: tenants[0].webhook_ports[1] = 0: a port is a number from 1 to 65535",
+            "o.toml:8: tenants[0].webhook_ports[2] = 70000: a port is a number",
+        ],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secret = 'canary' }, \
+         { url = 'https://idp.example/h', secret = 'canary' }]",
+        &[
+            "o.toml:8: tenants[0].webhooks[1].url = \"https://idp.example/…\": this address is there already",
+        ],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secret = 'canary', events = ['verification.setled'] }]",
+        &[
+            "tenants[0].webhooks[0].events[0] = \"verification.setled\": no event is called so",
+            "did you mean \"verification.settled\"?",
+        ],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secret = 'canary', events = [] }]",
+        &["tenants[0].webhooks[0].events: the endpoint is told nothing: leave events out"],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secret = 'whsk_canary' }]",
+        &["tenants[0].webhooks[0].secret: what follows whsk_ is not a private key of Ed25519"],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secret = 'whpk_canary' }]",
+        &["tenants[0].webhooks[0].secret: this is the public key"],
+    ),
+    (
+        "webhooks = [{ url = 'https://idp.example/h', secret = 'canary', previous_secret = 'whsec_!' }]",
+        &["tenants[0].webhooks[0].previous_secret: what follows whsec_ is not base64"],
     ),
     (
         "webhooks = ['whsec_canary']",
@@ -651,8 +700,9 @@ fn secrets_come_from_files_that_not_everybody_can_read() {
     }
     let loaded = load(&path, |_| None).unwrap();
     let endpoint = &loaded.config.gateway.tenants[0].webhooks[0];
-    assert_eq!(endpoint.secret.expose(), b"canary-canary-canary");
-    assert!(endpoint.allow_private);
+    let secret = WebhookSecret::new(Zeroizing::new(b"canary-canary-canary".to_vec()));
+    assert_eq!(endpoint.secrets, [secret]);
+    assert!(endpoint.bounds.private);
     assert!(!seen(&Ok(loaded)).contains("canary"));
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::watch::Room;
-use super::webhook::{self, Failure};
+use super::webhook::{self, Failure, Lanes, News};
 use super::{Fault, Gateway, rehearsal};
 use crate::ambient::Timestamp;
 use crate::carrier::wire::HttpRequest;
@@ -29,8 +29,8 @@ const CLAIM_EVERY: Duration = Duration::from_secs(5);
 /// How much is claimed at once.
 const CLAIM_MOST: usize = 256;
 
-/// How many events are on their way at once.
-const DELIVERIES: usize = 256;
+/// When an event is looked at again whose endpoint has too many waiting.
+const CROWDED: Duration = Duration::from_secs(5);
 
 /// How long a fault keeps the claimer from trying again.
 const AFTER_FAULT: Duration = Duration::from_millis(500);
@@ -140,7 +140,7 @@ pub(super) struct Work {
 pub(super) struct Dispatcher<H> {
     gateway: Gateway,
     hands: H,
-    deliveries: Semaphore,
+    lanes: Lanes,
 }
 
 pub(super) fn report(doing: &'static str, error: &dyn std::error::Error) {
@@ -150,7 +150,7 @@ pub(super) fn report(doing: &'static str, error: &dyn std::error::Error) {
 impl<H: Hands> Dispatcher<H> {
     /// A dispatcher of this gateway.
     pub(super) fn new(gateway: Gateway, hands: H) -> Self {
-        Self { gateway, hands, deliveries: Semaphore::new(DELIVERIES) }
+        Self { gateway, hands, lanes: Lanes::default() }
     }
 
     /// Carries out what this node committed, as soon as it did.
@@ -226,15 +226,16 @@ impl<H: Hands> Dispatcher<H> {
     }
 
     async fn perform(&self, Work { id, duty, orphaned }: Work) {
-        let Some(verification) = VerificationId::parse(&id.record) else { return };
-        let outcome = match duty {
-            Duty::Dial { attempt } | Duty::Send { attempt } => {
+        let outcome = match (duty, VerificationId::parse(&id.record)) {
+            // Events tell of other things, too.
+            (Duty::Deliver(delivery), _) => self.deliver(id, delivery).await,
+            (Duty::Dial { attempt } | Duty::Send { attempt }, Some(verification)) => {
                 self.place_firmly(&verification, attempt, orphaned).await
             }
-            Duty::HangUp { attempt, farewell } => {
+            (Duty::HangUp { attempt, farewell }, Some(verification)) => {
                 self.hang_up(&verification, attempt, farewell, id).await
             }
-            Duty::Deliver(delivery) => self.deliver(id, delivery).await,
+            (Duty::Dial { .. } | Duty::Send { .. } | Duty::HangUp { .. }, None) => return,
         };
         if let Err(fault) = outcome {
             report("carry out an effect", &fault);
@@ -440,25 +441,62 @@ impl<H: Hands> Dispatcher<H> {
 
     /// Delivers an event, or plans the next try.
     async fn deliver(&self, id: EffectId, mut delivery: Delivery) -> Result<(), Fault> {
-        let _place = self.deliveries.acquire().await;
-        let failure = self.hands.deliver(&delivery).await.err();
-        let told = failure.as_ref().map(ToString::to_string);
-        let (event, tries) = (delivery.event.as_str(), delivery.tries);
-        telemetry::observe(&Event::Delivered { event, tries, failure: told.as_deref() });
-        let again = match failure {
-            Some(Failure::Retry(_)) => webhook::pause(tries),
-            Some(Failure::Gone) | None => None,
+        let name = delivery.tenant.clone();
+        let tenant = self.gateway.tenant(&name);
+        let endpoint = tenant.as_ref().and_then(|tenant| tenant.endpoint(&delivery.url));
+        let lane = endpoint.map(|endpoint| endpoint.url.as_str()).unwrap_or_default();
+        let Some(_place) = self.lanes.of(&format!("{name} {lane}")).enter().await else {
+            return self.again(id, delivery, CROWDED).await;
         };
-        let Some(pause) = again else {
+        // What becomes of an address that a request named says nothing of the endpoint.
+        let endpoint = endpoint.filter(|endpoint| endpoint.url == delivery.url);
+        if let Some(endpoint) = endpoint
+            && matches!(self.gateway.is_off(&name, endpoint).await, Ok(true))
+        {
+            tell_of(&delivery, "withheld", Some("the endpoint is switched off"));
+            return self.settle(vec![id], Vec::new()).await;
+        }
+        let failure = self.hands.deliver(&delivery).await.err();
+        let (news, wish) = match &failure {
+            None => (News::Taken, None),
+            Some(Failure::Gone) => (News::Gone, None),
+            Some(Failure::Retry(_)) => (News::Failed, None),
+            Some(Failure::Later(_, wish)) => (News::Failed, Some(*wish)),
+        };
+        if let Some(endpoint) = endpoint
+            && let Err(fault) = self.gateway.learn_of(&name, endpoint, news).await
+        {
+            report("keep what is known of an endpoint", &fault);
+        }
+        let pause = webhook::pause(delivery.tries, wish, self.gateway.chance());
+        let pause = pause.filter(|_| news == News::Failed);
+        let outcome = match (news, pause) {
+            (News::Failed, Some(_)) => "failed",
+            (News::Failed, None) => "given_up",
+            (News::Gone, _) => "gone",
+            (News::Taken | News::On, _) => "delivered",
+        };
+        tell_of(&delivery, outcome, failure.map(|failure| failure.to_string()).as_deref());
+        let Some(pause) = pause else {
             return self.settle(vec![id], Vec::new()).await;
         };
         delivery.tries += 1;
+        self.again(id, delivery, pause).await
+    }
+
+    /// Gives an event back to the store, to be claimed after a pause.
+    async fn again(&self, id: EffectId, delivery: Delivery, pause: Duration) -> Result<(), Fault> {
         let bytes = record::encode_duty(&Duty::Deliver(delivery))?;
         let due = self.gateway.now() + pause;
         self.settle(Vec::new(), vec![Postponed { id, due, bytes }]).await?;
         let _ = self.gateway.0.wake.send(due);
         Ok(())
     }
+}
+
+fn tell_of(delivery: &Delivery, outcome: &'static str, why: Option<&str>) {
+    let Delivery { event, tries, .. } = delivery;
+    telemetry::observe(&Event::Delivered { event, tries: *tries, outcome, why });
 }
 
 fn is_running(verification: &Verification, attempt: AttemptNo) -> bool {

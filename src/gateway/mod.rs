@@ -10,6 +10,7 @@ pub mod tap;
 
 mod answers;
 mod capacity;
+mod deliveries;
 mod dial;
 mod dispatch;
 mod engine;
@@ -37,20 +38,20 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use self::answers::{CheckError, ResendError};
+pub use self::deliveries::{EndpointView, Replayed, Which};
 pub use self::dispatch::Hands;
 use self::dispatch::{Job, Work};
 pub(crate) use self::engine::lab;
 use self::hub::Hub;
 pub use self::line::{Unconnected, stream};
 use self::orders::{Orders, Present};
-use self::resource::Resource;
 use self::settings::{ApiKey, Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
 use self::watch::Watch;
 pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
 pub use self::webhook::Failure;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
-use crate::store::record::{self, Delivery, Duty, RecordError};
+use crate::store::record::{self, Duty, RecordError};
 use crate::store::{
     Alias, Answer, Commit, Committed, EffectId, Owner, Queued, RecordWrite, Store, StoreError,
 };
@@ -217,9 +218,9 @@ pub enum Fault {
     /// A record was changed by others faster than we could, again and again.
     #[error("verification {0} did not hold still")]
     Contended(VerificationId),
-    /// So was the record of what a phone wants.
-    #[error("the record of a phone's choice did not hold still")]
-    Choice,
+    /// So was a small record of ours.
+    #[error("a record did not hold still")]
+    Restless,
 }
 
 /// Whether this node takes new verifications.
@@ -238,6 +239,13 @@ struct Answering<'a> {
     answer: &'a AnswerOf,
     /// Whether an answer is kept when nothing changed.
     even_ignored: bool,
+}
+
+/// A small record as it is to be, with what must then be done, and what whoever changes it wants to know.
+struct Change<T> {
+    bytes: Vec<u8>,
+    duties: Vec<(String, Duty)>,
+    result: T,
 }
 
 /// What became of a signal.
@@ -477,6 +485,11 @@ impl Gateway {
         self.0.clock.now()
     }
 
+    /// A number drawn by chance.
+    fn chance(&self) -> u32 {
+        self.0.entropy.lock().unwrap_or_else(PoisonError::into_inner).u32()
+    }
+
     async fn load(&self, id: &VerificationId) -> Result<Option<Verification>, Fault> {
         let Some(stored) = self.0.store.load(id.as_str()).await? else { return Ok(None) };
         Ok(Some(record::decode(&stored.bytes)?))
@@ -549,18 +562,8 @@ impl Gateway {
         effects: Vec<Effect>,
         answer: Option<Answer>,
     ) -> Result<Committed, Fault> {
-        let duties = self.duties(next, effects);
-        let mut queue = Vec::with_capacity(duties.len());
-        for (effect, duty) in &duties {
-            queue.push(Queued {
-                id: EffectId { record: next.id.to_string(), effect: effect.clone() },
-                kind: duty.kind(),
-                due: now,
-                bytes: record::encode_duty(duty)?,
-                once: !duty.repeatable(),
-                claimed_by: Some(self.0.owner.clone()),
-            });
-        }
+        let duties = self.duties(now, before, next, effects);
+        let queue = self.queued(now, next.id.as_str(), &duties)?;
         let record = RecordWrite {
             id: next.id.to_string(),
             expected: before.map(|before| before.version),
@@ -583,10 +586,7 @@ impl Gateway {
         if committed == Committed::Yes {
             telemetry::observe(&Event::Moved { before, next });
             self.0.hub.announce(&next.id);
-            for (effect, duty) in duties {
-                let id = EffectId { record: next.id.to_string(), effect };
-                self.hand_over(Job::Effect(Work { id, duty, orphaned: false }));
-            }
+            self.hand_all_over(next.id.as_str(), duties);
             let _ = next.deadline().map(|(at, _)| self.0.wake.send(at));
             // Once, however much is learned of the press after it; and when nobody waits for it.
             let was_open = before.is_none_or(|before| before.verdict().is_none());
@@ -604,46 +604,76 @@ impl Gateway {
         let _ = self.0.work.send(job);
     }
 
-    /// What carrying the effects out takes: a `Notify` is one delivery for each endpoint.
-    fn duties(&self, next: &Verification, effects: Vec<Effect>) -> Vec<(String, Duty)> {
-        let mut duties = Vec::new();
-        for effect in effects {
-            let name = effect.name();
-            match effect {
-                Effect::Dial { attempt } => duties.push((name, Duty::Dial { attempt })),
-                Effect::Send { attempt } => duties.push((name, Duty::Send { attempt })),
-                Effect::HangUp { attempt, farewell } => {
-                    duties.push((name, Duty::HangUp { attempt, farewell }));
-                }
-                Effect::Notify { sequence } => {
-                    let deliveries = self.deliveries(next, sequence).into_iter().enumerate();
-                    duties.extend(
-                        deliveries.map(|(i, it)| (format!("{name}-{i}"), Duty::Deliver(it))),
-                    );
-                }
-            }
-        }
-        duties
+    /// Duties as they are committed: taken by this node at once.
+    fn queued(
+        &self,
+        now: Timestamp,
+        record: &str,
+        duties: &[(String, Duty)],
+    ) -> Result<Vec<Queued>, Fault> {
+        let queued = |(effect, duty): &(String, Duty)| {
+            Ok(Queued {
+                id: EffectId { record: record.to_owned(), effect: effect.clone() },
+                kind: duty.kind(),
+                due: now,
+                bytes: record::encode_duty(duty)?,
+                once: !duty.repeatable(),
+                claimed_by: Some(self.0.owner.clone()),
+            })
+        };
+        duties.iter().map(queued).collect()
     }
 
-    fn deliveries(&self, next: &Verification, sequence: u64) -> Vec<Delivery> {
-        let Some(tenant) = self.tenant(&next.tenant) else { return Vec::new() };
-        let urls: Vec<String> = match &next.request.callback_url {
-            Some(url) => vec![url.clone()],
-            None => tenant.webhooks.iter().map(|endpoint| endpoint.url.clone()).collect(),
-        };
-        let event = webhook::event_id(next, sequence);
-        let verdict = self.0.signer.as_ref().and_then(|signer| signer.verdict(next));
-        let body = webhook::body(&event, next, sequence, &Resource::from(next), verdict);
-        urls.into_iter()
-            .map(|url| Delivery {
-                tenant: next.tenant.clone(),
-                url,
-                event: event.clone(),
-                body: body.clone(),
-                tries: 0,
-            })
-            .collect()
+    fn hand_all_over(&self, record: &str, duties: Vec<(String, Duty)>) {
+        for (effect, duty) in duties {
+            let id = EffectId { record: record.to_owned(), effect };
+            self.hand_over(Job::Effect(Work { id, duty, orphaned: false }));
+        }
+    }
+
+    /// Commits more duties of a record that stays as it is.
+    async fn queue(&self, record: &str, duties: Vec<(String, Duty)>) -> Result<(), Fault> {
+        let now = self.now();
+        let queue = self.queued(now, record, &duties)?;
+        self.0.store.commit(Commit { now, queue, ..Commit::default() }).await?;
+        self.hand_all_over(record, duties);
+        Ok(())
+    }
+
+    /// Changes a small record: what it says is given to `change`, and what comes back is written, with
+    /// what must then be done; anew when another was faster. `None`: it stays as it is.
+    async fn change<T>(
+        &self,
+        id: &str,
+        group: &str,
+        change: impl Fn(Option<&[u8]>) -> Result<Option<Change<T>>, Fault>,
+    ) -> Result<Option<T>, Fault> {
+        let now = self.now();
+        for _ in 0..RETRIES {
+            let before = self.0.store.load(id).await?;
+            let Some(Change { bytes, duties, result }) =
+                change(before.as_ref().map(|before| before.bytes.as_slice()))?
+            else {
+                return Ok(None);
+            };
+            let version = before.map(|before| before.version);
+            let record = RecordWrite {
+                id: id.to_owned(),
+                expected: version,
+                version: version.unwrap_or_default() + 1,
+                bytes,
+                wake: None,
+                group: group.to_owned(),
+                created: now,
+            };
+            let queue = self.queued(now, id, &duties)?;
+            let commit = Commit { now, record: Some(record), queue, ..Commit::default() };
+            if self.0.store.commit(commit).await? == Committed::Yes {
+                self.hand_all_over(id, duties);
+                return Ok(Some(result));
+            }
+        }
+        Err(Fault::Restless)
     }
 
     /// What holds now. Whoever needs more of it than one answer asks once.
@@ -734,24 +764,11 @@ impl Gateway {
 
     /// Writes a phone's choice down: no texts any more, or texts again.
     async fn write_choice(&self, choice: String, out: bool) -> Result<(), Fault> {
-        let now = self.now();
-        for _ in 0..RETRIES {
-            let before = self.0.store.load(&choice).await?.map(|it| it.version);
-            let record = RecordWrite {
-                id: choice.clone(),
-                expected: before,
-                version: before.unwrap_or_default() + 1,
-                bytes: if out { OPTED_OUT } else { OPTED_IN }.to_vec(),
-                wake: None,
-                group: CHOICES.to_owned(),
-                created: now,
-            };
-            let commit = Commit { now, record: Some(record), ..Commit::default() };
-            if self.0.store.commit(commit).await? == Committed::Yes {
-                return Ok(());
-            }
-        }
-        Err(Fault::Choice)
+        let bytes = if out { OPTED_OUT } else { OPTED_IN };
+        let written = |_: Option<&[u8]>| {
+            Ok(Some(Change { bytes: bytes.to_vec(), duties: Vec::new(), result: () }))
+        };
+        self.change(&choice, CHOICES, written).await.map(|_| ())
     }
 
     /// Writes down that something was answered; `false` when it had been already.

@@ -3,7 +3,7 @@
 //! `/etc/hosts` and the system's own ways are honoured as ever; `resolv.conf` and `hosts` are read anew
 //! once a minute, so that a machine that moves to another network needs no restart.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +57,23 @@ impl Resolver {
             locate.answer(self.clock.now(), &asked.unwrap_or(Answer::Failed));
         }
         locate.found()
+    }
+
+    /// The addresses of a name; `None`: it has none, or nobody tells.
+    pub(super) async fn addresses_of(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let asker = self.asker()?;
+        let asked = tokio::time::timeout(QUESTION, self.addresses(&asker, name)).await;
+        match asked {
+            Ok(Answer::Addresses(found, _)) if !found.is_empty() => Some(found),
+            Ok(
+                Answer::Addresses(..)
+                | Answer::Naptr(..)
+                | Answer::Srv(..)
+                | Answer::Nothing
+                | Answer::Failed,
+            )
+            | Err(_) => None,
+        }
     }
 
     async fn ask(&self, question: Question) -> Answer {

@@ -17,6 +17,9 @@ pub use trunk::{
     Trunk, TrunkCredentials,
 };
 
+pub use super::webhook::WebhookSecret;
+pub use super::webhook::address::{self, Bounds};
+pub use super::webhook::event::{self, Filter};
 use crate::carrier::{Carrier, Reach, smpp};
 use crate::media::prompt::Prompts;
 use crate::media::script::FraudKeys;
@@ -276,44 +279,48 @@ impl Tenant {
 /// A customer's endpoint for signed events.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// An `https` URL (or `http`, where the tenant allows private webhooks).
+    /// Where it is: a URL that the [guard](address::read) lets pass.
     pub url: String,
-    /// The secret that signs (Standard Webhooks).
-    pub secret: WebhookSecret,
-    /// Whether it may resolve to a private address.
-    pub allow_private: bool,
+    /// The secrets that are live, the newest first: each signs.
+    pub secrets: Vec<WebhookSecret>,
+    /// What it is told.
+    pub events: Filter,
+    /// Where it may be.
+    pub bounds: Bounds,
+}
+
+impl Endpoint {
+    /// An endpoint of the public Internet that is told verdicts.
+    #[must_use]
+    pub fn new(url: &str, secret: WebhookSecret) -> Self {
+        Self {
+            url: url.to_owned(),
+            secrets: vec![secret],
+            events: Filter::default(),
+            bounds: Bounds::default(),
+        }
+    }
+
+    /// Its name in lists and for operators: it says nothing of its path.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let hash = Sha256::digest(self.url.as_bytes());
+        let digits: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        format!("ep_{digits}")
+    }
+
+    /// Scheme, host and port: a path may hold a token.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let origin = reqwest::Url::parse(&self.url).ok().map(|url| url.origin());
+        origin.map(|origin| origin.ascii_serialization()).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for Endpoint {
-    /// Its origin only: a path may hold a token.
+    /// Its origin only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origin = reqwest::Url::parse(&self.url).ok().map(|url| url.origin());
-        let origin = origin.map(|origin| origin.ascii_serialization()).unwrap_or_default();
-        write!(f, "Endpoint({origin})")
-    }
-}
-
-/// The secret of an endpoint: the raw bytes behind `whsec_…`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebhookSecret(Zeroizing<Vec<u8>>);
-
-impl WebhookSecret {
-    /// From the raw key.
-    #[must_use]
-    pub const fn new(key: Zeroizing<Vec<u8>>) -> Self {
-        Self(key)
-    }
-
-    /// The raw key. Grep for it.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for WebhookSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WebhookSecret(•)")
+        write!(f, "Endpoint({})", self.origin())
     }
 }
 

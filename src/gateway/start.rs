@@ -19,6 +19,7 @@ use super::hub::Hub;
 use super::line::{Calls, Guard, Known, Net};
 use super::orders::{Orders, Present};
 use super::ports::Ports;
+use super::resolver::Resolver;
 use super::settings::{Settings, StoreSettings};
 use super::smsc::Events;
 use super::tap::Tap;
@@ -157,7 +158,8 @@ impl Gateway {
         let (net, listeners) =
             Net::bind(&settings.sip_listen, settings.sip_identity.as_ref(), clock.clone())
                 .map_err(|(hop, source)| StartError::Listen { hop, source })?;
-        let courier = Courier::new()?;
+        let resolver = Arc::new(Resolver::new(clock.clone(), settings.dns));
+        let courier = Courier::new(&resolver)?;
         let (signals, learned) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             clock: clock.clone(),

@@ -16,6 +16,7 @@ mod query;
 mod report;
 mod start;
 mod verify;
+mod webhooks;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -280,6 +281,9 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/metrics", get(ops::metrics)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
         ("post", "/admin/v1/reload", post(ops::reload)),
+        ("get", "/admin/v1/webhooks", get(webhooks::list)),
+        ("post", "/admin/v1/webhooks/{id}/enable", post(webhooks::enable)),
+        ("post", "/admin/v1/webhooks/replay", post(webhooks::replay)),
     ];
     routes.extend(health_routes());
     routes

@@ -1,5 +1,6 @@
 //! The body that starts a verification: from JSON to a checked [`Request`], or every bad field.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use reqwest::Url;
@@ -10,7 +11,7 @@ use utoipa::ToSchema;
 use super::json::{self, Checks, Fault, Field};
 use super::problem::{FieldCode, Problem};
 use crate::gateway::Asked;
-use crate::gateway::settings::{Calling, Endpoint, Tenant};
+use crate::gateway::settings::{Calling, Endpoint, Tenant, address};
 use crate::verify::code::{self, Code, PIN_IN_REPLY, Pin, Shown};
 use crate::verify::extension::{Extension, ExtensionError};
 use crate::verify::language;
@@ -365,7 +366,7 @@ fn extension(text: String) -> Result<Extension, Fault> {
         .map_err(|error: ExtensionError| (FieldCode::InvalidValue, error.to_string().into()))
 }
 
-fn invalid(detail: &'static str) -> Fault {
+fn invalid(detail: impl Into<Cow<'static, str>>) -> Fault {
     (FieldCode::InvalidValue, detail.into())
 }
 
@@ -439,28 +440,20 @@ fn lifetime(seconds: u64) -> Result<u32, Fault> {
         .ok_or_else(|| invalid("must be 10 to 600 seconds"))
 }
 
-/// A URL of one of the tenant's own origins. It is read by the same parser as the client's that
-/// will call it, so that both see the same host, and kept as that parser writes it.
+/// A URL of one of the tenant's own origins, where events may go. It is read by the same parser as the
+/// client's that will call it, so that both see the same host, and kept as that parser writes it.
 fn callback(text: &str, webhooks: &[Endpoint]) -> Result<String, Fault> {
-    let same_origin = |url: &Url| {
-        webhooks
-            .iter()
-            .filter_map(|webhook| Url::parse(&webhook.url).ok())
-            .any(|webhook| webhook.origin() == url.origin())
-    };
-    let bare = |url: &Url| {
-        url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
-    };
-    Url::parse(text)
-        .ok()
-        .filter(|url| text.len() <= 2048 && bare(url) && same_origin(url))
-        .map(String::from)
-        .ok_or_else(|| {
-            invalid(
-                "must be a URL of the same origin (scheme, host and port) as one of the tenant's \
-                 webhooks, without user name or fragment",
-            )
-        })
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    let bounds = webhooks.first().map(|webhook| webhook.bounds.clone()).unwrap_or_default();
+    let url = address::read(text, &bounds).map_err(|why| invalid(why.to_string()))?;
+    let own = webhooks.iter().any(|webhook| origin(&webhook.url) == Some(url.origin()));
+    if !own || text.len() > 2048 {
+        return Err(invalid(
+            "must be a URL of at most 2048 characters, of the same origin (scheme, host and port) \
+             as one of the tenant's webhooks",
+        ));
+    }
+    Ok(url.into())
 }
 
 #[cfg(test)]
@@ -474,11 +467,7 @@ mod tests {
     use crate::media::script::FraudKeys;
 
     fn tenant() -> Tenant {
-        let webhook = |url: &str| Endpoint {
-            url: url.to_owned(),
-            secret: WebhookSecret::new(Zeroizing::new(vec![7; 32])),
-            allow_private: false,
-        };
+        let webhook = |url| Endpoint::new(url, WebhookSecret::new(Zeroizing::new(vec![7; 32])));
         Tenant {
             locale: Some("de-DE".to_owned()),
             brand: Some(Brand::try_from("Acme".to_owned()).unwrap()),

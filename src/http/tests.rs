@@ -43,11 +43,10 @@ fn gateway() -> Gateway {
             voice_countries: BTreeSet::from(["US".parse().unwrap(), "DE".parse().unwrap()]),
             sms_countries: BTreeSet::from(["US".parse().unwrap()]),
         },
-        webhooks: vec![Endpoint {
-            url: "https://idp.example.com/hooks".to_owned(),
-            secret: WebhookSecret::new(Zeroizing::new(vec![7; 32])),
-            allow_private: false,
-        }],
+        webhooks: vec![Endpoint::new(
+            "https://idp.example.com/hooks",
+            WebhookSecret::new(Zeroizing::new(vec![7; 32])),
+        )],
         ..Tenant::new(name)
     };
     let tenants = vec![tenant("acme", ACME), tenant("globex", GLOBEX)];

@@ -118,6 +118,22 @@ pub fn decode_duty(bytes: &[u8]) -> Result<Duty, RecordError> {
     read(bytes)
 }
 
+/// Writes a small record.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_value(value: &impl Serialize) -> Result<Vec<u8>, RecordError> {
+    write(value)
+}
+
+/// Reads what [`encode_value`] wrote.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_value<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError> {
+    read(bytes)
+}
+
 fn write(value: &impl Serialize) -> Result<Vec<u8>, RecordError> {
     let mut bytes = vec![FORMAT];
     serde_json::to_writer(&mut bytes, value)?;

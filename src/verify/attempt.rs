@@ -68,6 +68,19 @@ pub enum AttemptState {
 }
 
 impl AttemptState {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::Queued,
+        Self::Dialing,
+        Self::Ringing,
+        Self::Answered,
+        Self::Prompting,
+        Self::Listening,
+        Self::Sent,
+        Self::Delivered,
+        Self::Ended,
+    ];
+
     /// The word of the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -119,6 +119,9 @@ pub struct Verification {
     pub expires_at: Timestamp,
     /// Seeds the tags, branches and numbers of its calls.
     pub seed: u64,
+    /// The version that brought the verdict, and by which that was told; more evidence may come later.
+    #[serde(default)]
+    pub told: Option<u64>,
 }
 
 /// Where a verification stands.
@@ -225,6 +228,7 @@ impl Verification {
             created_at: now,
             expires_at: now + lifetime,
             seed,
+            told: None,
         };
         born.attempt(now, 0)
     }
@@ -608,7 +612,9 @@ impl Verification {
             }
         }
         self.phase = Phase::Settled { verdict, at: now };
-        effects.push(Effect::Notify { sequence: self.version + 1 });
+        let sequence = self.version + 1;
+        self.told = Some(sequence);
+        effects.push(Effect::Notify { sequence });
         self.moved(effects)
     }
 

@@ -30,11 +30,8 @@ struct Asked {
 
 impl Customer {
     pub(crate) fn new(plan: &Plan) -> Self {
-        let endpoint = |url: &&str| Endpoint {
-            url: (*url).to_owned(),
-            secret: WebhookSecret::new(Zeroizing::new(vec![7; 32])),
-            allow_private: false,
-        };
+        let endpoint =
+            |url: &&str| Endpoint::new(url, WebhookSecret::new(Zeroizing::new(vec![7; 32])));
         let tenant = Tenant {
             rules: Rules {
                 voice_countries: BTreeSet::from(["US".parse().unwrap()]),

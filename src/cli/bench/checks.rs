@@ -142,11 +142,10 @@ impl Desk {
         let countries = BTreeSet::from(["US".parse().map_err(anyhow::Error::msg)?]);
         let tenant = Tenant {
             rules: Rules { voice_countries: BTreeSet::new(), sms_countries: countries },
-            webhooks: vec![Endpoint {
-                url: "https://customer.bench.example/hooks".to_owned(),
-                secret: WebhookSecret::new(Zeroizing::new(ambient::secret::<32>().to_vec())),
-                allow_private: false,
-            }],
+            webhooks: vec![Endpoint::new(
+                "https://customer.bench.example/hooks",
+                WebhookSecret::new(Zeroizing::new(ambient::secret::<32>().to_vec())),
+            )],
             ..Tenant::new("bench")
         };
         let (name, sender) = CARRIER;

@@ -1,0 +1,252 @@
+//! The one outbound client: no redirects, no proxies, one deadline, and no address that the guard has
+//! not let pass.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Response};
+
+use super::Failure;
+use super::address::{self, Unfit};
+use super::signature::sign;
+use crate::ambient::Timestamp;
+use crate::carrier::wire::HttpRequest;
+use crate::gateway::resolver::Resolver;
+use crate::gateway::settings::Endpoint;
+
+/// How long an endpoint may take, from its name to the head of its answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one of a name's addresses may take to be connected, where there are more.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How much of an endpoint's answer is read, in bytes, and how long that may take: nothing of it is
+/// wanted, but a connection whose answer was read can be used again.
+const REMAINDER_MOST: usize = 16 * 1024;
+const REMAINDER: Duration = Duration::from_millis(250);
+
+/// The longest answer of a carrier, in bytes.
+const ANSWER_MOST: usize = 256 * 1024;
+
+/// What makes requests.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct Courier {
+    /// To endpoints of the public Internet, by `https`.
+    public: Client,
+    /// To endpoints of tenants that may have them in private networks: by `https`, and in clear.
+    closed: Client,
+    clear: Client,
+    /// To carriers, whose addresses are the operator's word.
+    carriers: Client,
+}
+
+impl Courier {
+    /// A courier that looks names up so.
+    ///
+    /// # Errors
+    /// When the system's root certificates cannot be had.
+    #[expect(clippy::disallowed_methods, reason = "the one outbound client is built here")]
+    pub(in crate::gateway) fn new(resolver: &Arc<Resolver>) -> Result<Self, reqwest::Error> {
+        let base = || {
+            Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .timeout(TIMEOUT)
+                .user_agent("octothorpe")
+        };
+        let guarded = |encrypted, private| {
+            let guard = Guard { resolver: Arc::clone(resolver), encrypted, private };
+            let guarded = base().connect_timeout(CONNECT).dns_resolver(Arc::new(guard));
+            guarded.https_only(encrypted).build()
+        };
+        Ok(Self {
+            public: guarded(true, false)?,
+            closed: guarded(true, true)?,
+            clear: guarded(false, true)?,
+            carriers: base().build()?,
+        })
+    }
+
+    /// Delivers an event, once.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub(in crate::gateway) async fn deliver(
+        &self,
+        endpoint: &Endpoint,
+        url: &str,
+        event: &str,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        // A URL that names an address is not resolved, so the guard of names would never see it.
+        let url = address::read(url, &endpoint.bounds).map_err(refused)?;
+        let seconds = now.as_secs();
+        let signature = sign(&endpoint.secrets, event, seconds, body)
+            .ok_or_else(|| Failure::Retry("the secret cannot sign".to_owned()))?;
+        let client = match (endpoint.bounds.private, url.scheme()) {
+            (false, _) => &self.public,
+            (true, "https") => &self.closed,
+            (true, _) => &self.clear,
+        };
+        let sent = client
+            .post(url)
+            .header("content-type", "application/json")
+            .header("webhook-id", event)
+            .header("webhook-timestamp", seconds)
+            .header("webhook-signature", signature)
+            .body(body.to_owned())
+            .send()
+            .await;
+        let response = sent.map_err(|error| Failure::Retry(describe(&error)))?;
+        let status = response.status();
+        let wish = wish(&response);
+        let _ = tokio::time::timeout(REMAINDER, read_off(response)).await;
+        if status.is_success() {
+            return Ok(());
+        }
+        let why = format!("answered {status}");
+        match (status.as_u16(), wish) {
+            (410, _) => Err(Failure::Gone),
+            (_, Some(wish)) => Err(Failure::Later(why, wish)),
+            (_, None) => Err(Failure::Retry(why)),
+        }
+    }
+}
+
+/// RFC 9110 § 10.2.3: "A non-negative decimal integer, representing time in seconds". A date is passed
+/// over: it is right by the receiver's clock alone.
+fn wish(response: &Response) -> Option<Duration> {
+    let written = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    written.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Reads what is left of an answer, and throws it away. A connection whose answer is longer is closed.
+async fn read_off(mut response: Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read += chunk.len();
+        if read > REMAINDER_MOST {
+            return;
+        }
+    }
+}
+
+fn refused(why: Unfit) -> Failure {
+    Failure::Retry(format!("nothing was sent: {why}"))
+}
+
+/// Why a carrier gave no answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::gateway) enum Unanswered {
+    /// No connection: nothing was sent.
+    #[error("{0}")]
+    Unsent(String),
+    /// It may have been taken, or not.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl Courier {
+    /// Makes a request of a carrier, once. Its address is the operator's word, and may be a
+    /// private one.
+    ///
+    /// # Errors
+    /// Why there is no answer, and whether the request can have been taken.
+    pub(in crate::gateway) async fn ask(
+        &self,
+        request: HttpRequest,
+    ) -> Result<(u16, Vec<u8>), Unanswered> {
+        let method = reqwest::Method::from_bytes(request.method.as_bytes());
+        let method = method.map_err(|_| Unanswered::Unsent("no such method".to_owned()))?;
+        let mut ready = self.carriers.request(method, &request.url);
+        for (name, value) in &request.headers {
+            ready = ready.header(name, value.as_str());
+        }
+        let sent = ready.body(request.body.to_vec()).send().await;
+        let mut response = sent.map_err(|error| match describe(&error) {
+            why if error.is_connect() || error.is_builder() => Unanswered::Unsent(why),
+            why => Unanswered::Lost(why),
+        })?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_MOST => {
+                    body.extend_from_slice(&chunk);
+                }
+                Ok(None) => return Ok((status, body)),
+                Ok(Some(_)) => return Err(Unanswered::Lost("the answer is too long".to_owned())),
+                Err(error) => return Err(Unanswered::Lost(describe(&error))),
+            }
+        }
+    }
+}
+
+/// What went wrong, without the URL, which may hold a token.
+fn describe(error: &reqwest::Error) -> String {
+    let kind = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "cannot be sent"
+    };
+    let mut source = std::error::Error::source(error);
+    let mut deepest = None;
+    while let Some(inner) = source {
+        deepest = Some(inner.to_string());
+        source = inner.source();
+    }
+    deepest.map_or_else(|| kind.to_owned(), |why| format!("{kind}: {why}"))
+}
+
+/// Resolves names, and refuses those that lead to any address that is not to be dialled. The addresses
+/// it lets pass are the ones that are dialled: nobody asks again.
+struct Guard {
+    resolver: Arc<Resolver>,
+    encrypted: bool,
+    private: bool,
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (resolver, encrypted, private) =
+            (Arc::clone(&self.resolver), self.encrypted, self.private);
+        Box::pin(async move {
+            let found = resolver.addresses_of(name.as_str()).await;
+            let found = found.ok_or("its name leads nowhere")?;
+            let addresses = vetted(&found, encrypted, private)?;
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// The addresses of a name as they are dialled, or none of them: a name that has one good address
+/// beside one that is not to be dialled is not an honest receiver's.
+fn vetted(found: &[IpAddr], encrypted: bool, private: bool) -> Result<Vec<SocketAddr>, Unfit> {
+    // The port is that of the URL.
+    let vet = |&ip| address::admit(ip, encrypted, private).map(|()| SocketAddr::new(ip, 0));
+    found.iter().map(vet).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_address_spoils_the_name() {
+        let ips = |text: &str| text.split(' ').map(|ip| ip.parse().unwrap()).collect::<Vec<_>>();
+        let found = ips("8.8.8.8 2606:4700::1111");
+        let vetted_all = vetted(&found, true, false).unwrap();
+        assert_eq!(vetted_all.iter().map(SocketAddr::ip).collect::<Vec<_>>(), found);
+        assert_eq!(vetted(&ips("8.8.8.8 127.0.0.1"), true, false), Err(Unfit::Private));
+        assert_eq!(vetted(&ips("8.8.8.8 ::ffff:127.0.0.1"), true, false), Err(Unfit::Nowhere));
+        assert!(vetted(&ips("127.0.0.1 10.0.0.1"), false, true).is_ok());
+        assert_eq!(vetted(&ips("127.0.0.1 8.8.8.8"), false, true), Err(Unfit::InClear));
+    }
+}
