@@ -41,6 +41,11 @@ pub enum Event<'a> {
         /// Whether the start was refused.
         enforced: bool,
     },
+    /// A start joined a verification that asks the same.
+    Joined {
+        /// That one.
+        verification: &'a Verification,
+    },
     /// A leg saw something odd.
     Noted {
         /// In which verification.
@@ -286,6 +291,10 @@ pub fn observe(event: &Event<'_>) {
             let outcome = if *enforced { "refused" } else { "recorded" };
             counter!("octothorpe_limited_total", "by" => by, "outcome" => outcome).increment(1);
         }
+        Event::Joined { verification } => {
+            tracing::debug!(verification = %verification.id, "joined");
+            counter!("octothorpe_joined_total").increment(1);
+        }
         Event::Fault { doing, error } => {
             tracing::error!(doing, %error, "fault");
             counter!("octothorpe_faults_total").increment(1);
@@ -412,6 +421,7 @@ fn describe() {
     for (name, what) in [
         ("octothorpe_verifications_started_total", "Verifications started."),
         ("octothorpe_verifications_settled_total", "Verifications settled, by verdict."),
+        ("octothorpe_joined_total", "Starts that joined a verification that asks the same."),
         ("octothorpe_limited_total", "Starts that a limit refused, or would refuse."),
         ("octothorpe_signals_ignored_total", "Signals that changed nothing."),
         ("octothorpe_notes_total", "Oddities that calls saw and coped with."),

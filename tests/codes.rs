@@ -35,6 +35,7 @@ use octothorpe::verify::request::{Channel, Mode, Request, Way};
 use octothorpe::verify::route::{Rule, Table};
 use octothorpe::verify::signal::{Farewell, Press, Reason, Said, Signal, Status};
 use octothorpe::verify::text::Texts;
+use octothorpe::verify::transaction::Transaction;
 use octothorpe::verify::{Verification, VerificationId};
 use zeroize::Zeroizing;
 
@@ -192,18 +193,13 @@ impl Site {
         let pin = pin.and_then(Pin::parse);
         let asked = Asked { code, pin, ..Asked::plainly(request) };
         let answer = AnswerOf { idempotency: None, render };
-        match self.gateway.begin(&self.tenant, asked, answer).await? {
-            Answered::Fresh { id, .. } => {
-                let begun = |it: &Verification| {
-                    it.attempts[0].call_id.is_some() || it.attempts[0].ended_at.is_some()
-                };
-                self.until(&id, begun).await;
-                Ok(id)
-            }
-            other @ (Answered::Replayed { .. } | Answered::Dry { .. } | Answered::Mismatch) => {
-                panic!("{other:?}")
-            }
-        }
+        let begun = self.gateway.begin(&self.tenant, asked, answer).await?;
+        let Answered::Fresh { id, .. } = &begun else { panic!("{begun:?}") };
+        let begun = |it: &Verification| {
+            it.attempts[0].call_id.is_some() || it.attempts[0].ended_at.is_some()
+        };
+        self.until(id, begun).await;
+        Ok(id.clone())
     }
 
     async fn read(&self, id: &VerificationId) -> Verification {
@@ -320,7 +316,7 @@ async fn a_thousand(site: &Site, id: &VerificationId, code: &'static str) -> (us
         let (gateway, tenant, id) = (site.gateway.clone(), site.tenant.clone(), id.clone());
         checks.spawn(async move {
             let answer = AnswerOf { idempotency: None, render: render_checked };
-            gateway.check(&tenant, &id, code, answer).await
+            gateway.check(&tenant, &id, code, None, answer).await
         });
     }
     let (mut matched, mut compared, mut refused) = (0, 0, 0);
@@ -545,7 +541,7 @@ async fn an_answer_that_was_lost_is_never_repeated_and_the_code_still_counts() {
     assert_eq!(waiting.status(), Status::Pending);
     assert_eq!(waiting.attempts[0].reason, Some(Reason::CarrierError));
     assert_eq!(site.world.0.lock().unwrap().placed.len(), 1);
-    let checked = site.gateway.check(&site.tenant, &id, "111222", answer).await.unwrap();
+    let checked = site.gateway.check(&site.tenant, &id, "111222", None, answer).await.unwrap();
     assert!(checked.is_some());
     assert_eq!(site.verdict(&id).await.0, Status::Approved);
 }
@@ -596,7 +592,7 @@ async fn test_numbers_play_their_parts_and_nothing_is_sent() {
                 None => {
                     site.until(&id, |it| it.attempts[0].state.as_str() == "delivered").await;
                     let answer = AnswerOf { idempotency: None, render: render_checked };
-                    site.gateway.check(&site.tenant, &id, "123456", answer).await.unwrap();
+                    site.gateway.check(&site.tenant, &id, "123456", None, answer).await.unwrap();
                     let approved = (Status::Approved, Reason::CodeMatched);
                     assert_eq!(site.verdict(&id).await, approved);
                 }
@@ -674,4 +670,46 @@ async fn an_approval_gives_back_what_its_start_counted_and_no_more() {
     begin(1_003).await.unwrap();
     let full = begin(1_004).await;
     assert!(matches!(full, Err(BeginError::Limited(_))), "{full:?}");
+}
+
+#[tokio::test]
+async fn a_code_for_a_payment_approves_that_payment_alone() {
+    let site = site();
+    let payment = |amount, currency, payee| Transaction::new(amount, currency, payee).ok();
+    let request = Request {
+        transaction: payment("49.9", "EUR", "ACME"),
+        ..Request::new(PHONE.parse().unwrap(), SMS)
+    };
+    let asked = Asked { code: Code::parse("493817"), ..Asked::plainly(request.clone()) };
+    let answer = || AnswerOf { idempotency: None, render: render_checked };
+    let Answered::Fresh { id, .. } =
+        site.gateway.begin(&site.tenant, asked, answer()).await.unwrap()
+    else {
+        panic!("it is begun")
+    };
+    let check = async |payment: Option<Transaction>| {
+        let checked =
+            site.gateway.check(&site.tenant, &id, "493817", payment.as_ref(), answer()).await;
+        let Ok(Some(Answered::Fresh { body, .. })) = checked else { panic!("{checked:?}") };
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (body["matched"].as_bool().unwrap(), body["checks_left"].as_u64())
+    };
+    assert_eq!(check(None).await, (false, Some(4)));
+    assert_eq!(check(payment("49.91", "EUR", "ACME")).await, (false, Some(3)));
+    assert_eq!(check(payment("49.90", "USD", "ACME")).await, (false, Some(2)));
+    assert_eq!(check(payment("49.90", "EUR", "ACNE")).await, (false, Some(1)));
+    assert_eq!(check(payment("049.90", "eur", "ACME ")).await, (true, None));
+    // And the other way around: a payment at the check that nobody was asked about.
+    let id = site.begin(SMS, "493817").await;
+    let other = payment("49.90", "EUR", "ACME");
+    let checked = site.gateway.check(&site.tenant, &id, "493817", other.as_ref(), answer()).await;
+    let Ok(Some(Answered::Fresh { body, .. })) = checked else { panic!("{checked:?}") };
+    assert!(String::from_utf8(body).unwrap().contains("\"matched\":false"));
+    // No recording says to whom a payment goes: not first, nor where the text fails, nor afterwards.
+    for (way, fallback) in [(CALL, vec![]), (SMS, vec![CALL])] {
+        let request = Request { way, fallback, ..request.clone() };
+        let begun = site.gateway.begin(&site.tenant, Asked::plainly(request), answer()).await;
+        let Err(BeginError::NoRoute(why)) = begun else { panic!("{begun:?}") };
+        assert!(why.to_string().contains("ask by text"), "{why}");
+    }
 }

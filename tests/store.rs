@@ -9,9 +9,9 @@ mod store {
 
     use octothorpe::ambient::Timestamp;
     use octothorpe::store::{
-        Alias, Answer, Claimed, Commit, Committed, Counter, EffectId, FIND_MOST, LEASE, ListQuery,
-        Owner, PAGE_MOST, Postponed, Queued, RENEWAL, RecordWrite, Store, StoreError, Stored,
-        WAKE_RETRY,
+        Alias, Answer, Claimed, Commit, Committed, Counter, EffectId, FIND_MOST, Hold, LEASE,
+        ListQuery, Owner, PAGE_MOST, Postponed, Queued, RENEWAL, RecordWrite, Store, StoreError,
+        Stored, WAKE_RETRY,
     };
     use proptest::prelude::*;
 
@@ -121,6 +121,8 @@ mod store {
         of_parallel_commits_on_one_version_one_wins,
         an_answer_is_given_once_until_it_expires,
         of_parallel_commits_with_one_answer_one_wins,
+        a_name_is_one_records_until_it_is_given_back_or_its_time_is_over,
+        of_parallel_commits_for_one_name_one_wins,
         an_effect_is_claimed_once_it_is_due_and_by_one_owner,
         of_parallel_claims_none_share_an_effect,
         a_claim_takes_no_more_than_its_limit,
@@ -206,7 +208,7 @@ mod store {
             match answer.await.unwrap() {
                 Committed::Yes => won += 1,
                 Committed::Stale { version } => assert!(version.unwrap() >= 100),
-                Committed::Answered { .. } => panic!("nobody asked"),
+                Committed::Answered { .. } | Committed::Held(_) => panic!("nobody asked"),
             }
         }
         assert_eq!(won, 1);
@@ -245,7 +247,60 @@ mod store {
             match answer.await.unwrap() {
                 (n, Committed::Yes) => won.push(n.to_string().into_bytes()),
                 (_, Committed::Answered { bytes, .. }) => drop(told.insert(bytes)),
-                (_, Committed::Stale { .. }) => panic!("each has its own record"),
+                (_, Committed::Stale { .. } | Committed::Held(_)) => {
+                    panic!("each has its own record")
+                }
+            }
+        }
+        assert_eq!(won.len(), 1);
+        assert_eq!(told.into_iter().collect::<Vec<_>>(), won);
+        assert_eq!(store.list(&of("acme")).await.unwrap().rows.len(), 1);
+    }
+
+    fn hold(name: &str, record: &str, until: u64) -> Hold {
+        Hold { name: name.to_owned(), record: record.to_owned(), until: at(until) }
+    }
+
+    async fn a_name_is_one_records_until_it_is_given_back_or_its_time_is_over(store: Store) {
+        let taking =
+            |secs: u64, it: Hold| Commit { now: at(secs), holds: vec![it], ..Commit::default() };
+        yes(&store, taking(0, hold("n", "v1", 50))).await;
+        assert_eq!(store.holder(at(49), "n").await, Ok(Some(hold("n", "v1", 50))));
+        let other =
+            Commit { record: writing("v2", None, 1).record, ..taking(1, hold("n", "v2", 60)) };
+        let held = Ok(Committed::Held(hold("n", "v1", 50)));
+        assert_eq!(store.commit(other.clone()).await, held);
+        assert_eq!(store.load("v2").await, Ok(None), "nothing of it is written");
+        yes(&store, taking(2, hold("n", "v2", 2))).await;
+        assert!(store.holder(at(2), "n").await.unwrap().is_some(), "only its own is given back");
+        yes(&store, taking(3, hold("n", "v1", 70))).await;
+        assert_eq!(
+            store.commit(Commit { now: at(59), ..other.clone() }).await,
+            Ok(Committed::Held(hold("n", "v1", 70)))
+        );
+        yes(&store, taking(4, hold("n", "v1", 0))).await;
+        assert_eq!(store.holder(at(4), "n").await, Ok(None));
+        yes(&store, other).await;
+        yes(&store, taking(60, hold("n", "v3", 61))).await;
+        claim(&store, 80, "a").await;
+        assert_eq!(store.holder(at(80), "n").await, Ok(None));
+        yes(&store, taking(81, hold("n", "v4", 99))).await;
+    }
+
+    async fn of_parallel_commits_for_one_name_one_wins(store: Store) {
+        let tries: Vec<_> = (0..100)
+            .map(|n| {
+                let (store, id) = (store.clone(), format!("v{n}"));
+                let commit = Commit { holds: vec![hold("n", &id, 50)], ..writing(&id, None, 1) };
+                tokio::spawn(async move { (id, store.commit(commit).await.unwrap()) })
+            })
+            .collect();
+        let (mut won, mut told) = (Vec::new(), BTreeSet::new());
+        for answer in tries {
+            match answer.await.unwrap() {
+                (id, Committed::Yes) => won.push(id),
+                (_, Committed::Held(by)) => drop(told.insert(by.record)),
+                (_, other) => panic!("{other:?}"),
             }
         }
         assert_eq!(won.len(), 1);
@@ -657,6 +712,7 @@ mod store {
         Claim(u8, usize),
         Tally(Vec<Counter>),
         Find(String),
+        Holder(String),
         List(ListQuery),
         Load(String),
     }
@@ -712,6 +768,8 @@ mod store {
             record,
             expires,
         });
+        let hold =
+            (name(), name(), soon()).prop_map(|(name, record, until)| Hold { name, record, until });
         let answer = (name(), any::<[u8; 32]>(), some_bytes(), soon()).prop_map(
             |(key, fingerprint, bytes, expires)| Answer { key, fingerprint, bytes, expires },
         );
@@ -721,15 +779,17 @@ mod store {
             prop::collection::vec(some_effect(), 0..3),
             prop::collection::vec(postponed, 0..3),
             prop::collection::vec(alias, 0..3),
+            prop::collection::vec(hold, 0..2),
             prop::option::weighted(0.2, answer),
         )
-            .prop_map(|(record, queue, done, postpone, aliases, answer)| Commit {
+            .prop_map(|(record, queue, done, postpone, aliases, holds, answer)| Commit {
                 now: at(0),
                 record,
                 queue,
                 done,
                 postpone,
                 aliases,
+                holds,
                 answer,
             })
     }
@@ -753,6 +813,7 @@ mod store {
             4 => (0..3_u8, 0..6_usize).prop_map(|(owner, limit)| Verb::Claim(owner, limit)),
             2 => prop::collection::vec(counter, 0..3).prop_map(Verb::Tally),
             1 => name().prop_map(Verb::Find),
+            1 => name().prop_map(Verb::Holder),
             1 => query.prop_map(Verb::List),
             1 => name().prop_map(Verb::Load),
         ]
@@ -773,6 +834,9 @@ mod store {
                 assert_eq!(memory.tally(now, &counters).await, disk.tally(now, &counters).await);
             }
             Verb::Find(alias) => assert_eq!(memory.find(&alias).await, disk.find(&alias).await),
+            Verb::Holder(name) => {
+                assert_eq!(memory.holder(now, &name).await, disk.holder(now, &name).await);
+            }
             Verb::List(query) => assert_eq!(memory.list(&query).await, disk.list(&query).await),
             Verb::Load(id) => assert_eq!(memory.load(&id).await, disk.load(&id).await),
         }

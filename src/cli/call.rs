@@ -173,7 +173,11 @@ async fn ask(
     let types = asked.request.way.mode == Mode::Code;
     let answer = |render| AnswerOf { idempotency: None, render };
     let id = match gateway.begin(tenant, asked, answer(render)).await {
-        Ok(Answered::Fresh { id, .. } | Answered::Replayed { id, .. }) => id,
+        Ok(
+            Answered::Fresh { id, .. }
+            | Answered::Replayed { id, .. }
+            | Answered::Joined { id, .. },
+        ) => id,
         Ok(Answered::Mismatch | Answered::Dry { .. }) => {
             anyhow::bail!("a fresh request was taken for a repeat")
         }
@@ -191,7 +195,7 @@ async fn ask(
         tokio::select! {
             found = settled(gateway, tenant, &id) => return found,
             code = line(&mut typed) => {
-                match gateway.check(tenant, &id, &code, answer(render_checked)).await {
+                match gateway.check(tenant, &id, &code, None, answer(render_checked)).await {
                     Ok(_) | Err(CheckError::Settled(..)) => {}
                     Err(error) => eprintln!("{error}"),
                 }

@@ -165,7 +165,11 @@ async fn follow(gateway: &Gateway, tenant: &Tenant, asked: Asked) -> anyhow::Res
     let types = asked.request.way.mode == Mode::Code;
     let answer = |render| AnswerOf { idempotency: None, render };
     let id = match gateway.begin(tenant, asked, answer(render)).await {
-        Ok(Answered::Fresh { id, .. } | Answered::Replayed { id, .. }) => id,
+        Ok(
+            Answered::Fresh { id, .. }
+            | Answered::Replayed { id, .. }
+            | Answered::Joined { id, .. },
+        ) => id,
         Ok(Answered::Mismatch | Answered::Dry { .. }) => {
             anyhow::bail!("a fresh request was taken for a repeat")
         }
@@ -189,7 +193,7 @@ async fn follow(gateway: &Gateway, tenant: &Tenant, asked: Asked) -> anyhow::Res
             }
             code = typed.line(), if types => {
                 let digits: String = code.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
-                match gateway.check(tenant, &id, &digits, answer(render_checked)).await {
+                match gateway.check(tenant, &id, &digits, None, answer(render_checked)).await {
                     Ok(_) | Err(CheckError::Settled(..)) => {}
                     Err(error) => eprintln!("{error}"),
                 }

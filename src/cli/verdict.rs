@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::wrong;
 use crate::verify::proof::{self, Claims, Jwks};
-use crate::verify::text::Transaction;
+use crate::verify::transaction::Transaction;
 
 /// Verdicts that are signed.
 #[derive(Debug, clap::Args)]

@@ -312,6 +312,7 @@ pub(super) struct Tenant {
     pub(super) locale: Option<Spanned<String>>,
     pub(super) brand: Option<Spanned<String>>,
     pub(super) prompts: Option<Spanned<String>>,
+    pub(super) join_secs: Option<Spanned<i64>>,
     pub(super) languages: Vec<Spanned<String>>,
     pub(super) accessible: bool,
     pub(super) confirm_fraud: bool,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -26,6 +27,9 @@ use crate::verify::number::Country;
 use crate::verify::policy::Rules;
 use crate::verify::request::{Brand, Channel};
 use crate::verify::route::Rule;
+
+/// The longest that a question may be joined, in seconds.
+const JOIN_MOST: u64 = 600;
 
 /// The shortest API key, in characters.
 const SHORTEST_KEY: usize = 32;
@@ -140,10 +144,23 @@ fn one_tenant(
         locale: locale(reader, i, tenant),
         brand: brand(reader, i, tenant),
         webhooks,
+        join: join(reader, i, tenant),
         texting: texting(reader, i, tenant),
         calling: Calling::default(),
         test: tenant.test,
     }
+}
+
+/// For how long a question that is asked again joins the first.
+fn join(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> Duration {
+    let Some(written) = &tenant.join_secs else { return Tenant::new("").join };
+    let seconds = u64::try_from(*written.get_ref()).ok().filter(|it| *it <= JOIN_MOST);
+    if seconds.is_none() {
+        let message = format!("write a whole number from 0, which is never, to {JOIN_MOST}");
+        let value = Some(written.get_ref().to_string());
+        reader.complain(reader.place(written), &format!("tenants[{i}].join_secs"), value, message);
+    }
+    Duration::from_secs(seconds.unwrap_or_default())
 }
 
 /// How a tenant calls.

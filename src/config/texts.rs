@@ -11,7 +11,8 @@ use crate::gateway::settings::Tenant;
 use crate::verify::code::SHORTEST;
 use crate::verify::gsm::{self, Encoding};
 use crate::verify::language;
-use crate::verify::text::{Fill, Kind, Texts, Transaction};
+use crate::verify::text::{Fill, Kind, Texts};
+use crate::verify::transaction::Transaction;
 
 /// The most segments that the gateway sends: a longer text would be refused when it is wanted.
 const SEGMENTS_MOST: usize = 10;

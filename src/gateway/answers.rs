@@ -3,14 +3,17 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::asked::replay;
 use super::settings::Tenant;
-use super::{AnswerOf, Answered, Answering, Applied, Fault, Gateway, replay};
+use super::{AnswerOf, Answered, Answering, Applied, Fault, Gateway, InCall};
 use crate::ambient::{Entropy, Timestamp};
 use crate::verify::code::{Binding, Secret};
+use crate::verify::limits::Limited;
 use crate::verify::policy::{self, Refusal};
 use crate::verify::request::{Channel, Mode, Way};
 use crate::verify::route::NoRoute;
 use crate::verify::signal::{Because, Reason, Resend, Signal, Status, Verdict};
+use crate::verify::transaction::Transaction;
 use crate::verify::{Verification, VerificationId};
 
 /// Why a code was not compared.
@@ -50,6 +53,12 @@ pub enum ResendError {
     /// No route.
     #[error(transparent)]
     NoRoute(#[from] NoRoute),
+    /// It was sent too often.
+    #[error(transparent)]
+    Limited(Limited),
+    /// Its phone is being called for another verification.
+    #[error("another call to this number is ringing or up")]
+    InCall(InCall),
     /// This node takes nothing on now.
     #[error("this node is shutting down")]
     NotReady,
@@ -59,7 +68,9 @@ pub enum ResendError {
 }
 
 impl Gateway {
-    /// Compares a code that somebody typed. `None`: this tenant has no verification of that name.
+    /// Compares a code that somebody typed, with the payment that it is typed for: a code for one is
+    /// right for that one alone, and without it for none. `None`: this tenant has no verification of
+    /// that name.
     ///
     /// # Errors
     /// When it was not compared.
@@ -68,14 +79,18 @@ impl Gateway {
         tenant: &Tenant,
         id: &VerificationId,
         code: &str,
+        payment: Option<&Transaction>,
         answer: AnswerOf,
     ) -> Result<Option<Answered>, CheckError> {
         if self.read(tenant, id).await?.is_none() {
             return Ok(None);
         }
-        let answer = self.keyed(answer);
+        let answer = answer.keyed(&self.0.vault);
         let vault = &self.0.vault;
-        let guess = |it: &Verification| Signal::Guess(vault.of_code(Binding::of(it), code));
+        let guess = |it: &Verification| {
+            let binding = Binding { transaction: payment, ..Binding::of(it) };
+            Signal::Guess(vault.of_code(binding, code))
+        };
         let scope = format!("check/{}/{id}", tenant.name);
         let answering = Answering { scope: &scope, answer: &answer, even_ignored: false };
         Ok(match self.apply(id, guess, Some(answering)).await? {
@@ -84,6 +99,8 @@ impl Gateway {
                 Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone(), left: None })
             }
             Some(Applied::Ignored(_, Because::NoCode)) => return Err(CheckError::NoCode),
+            // Nothing is begun by a code.
+            Some(Applied::Denied(_)) => return Err(Fault::Contended(id.clone()).into()),
             Some(Applied::Ignored(same, _)) => {
                 // An answer that was stored under the same key is given again.
                 if let Some(answered) = self.answered_before(&scope, &answer).await? {
@@ -111,7 +128,7 @@ impl Gateway {
         answer: AnswerOf,
     ) -> Result<Option<Answered>, ResendError> {
         let Some(now) = self.read(tenant, id).await? else { return Ok(None) };
-        let answer = self.keyed(answer);
+        let answer = answer.keyed(&self.0.vault);
         let scope = format!("resend/{}/{id}", tenant.name);
         if let Some(answered) = self.answered_before(&scope, &answer).await? {
             return Ok(Some(answered));
@@ -134,6 +151,10 @@ impl Gateway {
         if !self.is_willing(&tenant.name, &now.request, &steps).await? {
             return Err(Refusal::OptedOut.into());
         }
+        // What is too soon, or one too many, is no send.
+        if now.next_send_at().is_some_and(|at| at <= self.now()) {
+            self.count_resend(tenant, &now.request).await?;
+        }
         let signal = |it: &Verification| {
             let secret = way.mode.has_code().then(|| self.secret_for(tenant, it)).flatten();
             Signal::Resend(Resend { steps: steps.clone(), secret })
@@ -144,6 +165,7 @@ impl Gateway {
             Some(Applied::Moved(next)) => {
                 Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone(), left: None })
             }
+            Some(Applied::Denied(busy)) => return Err(ResendError::InCall(busy)),
             Some(Applied::Ignored(same, because)) => {
                 // Another request of the same key may have been faster.
                 if let Some(answered) = self.answered_before(&scope, &answer).await? {

@@ -1,7 +1,7 @@
 //! Counts starts and approvals against the limits of their tenant.
 
 use super::settings::Tenant;
-use super::{BeginError, Gateway};
+use super::{BeginError, Gateway, ResendError};
 use crate::ambient::Timestamp;
 use crate::store::{self, Store, StoreError, Tally};
 use crate::telemetry::{self, Event};
@@ -29,11 +29,29 @@ impl Gateway {
         let who = Who::of(&self.0.vault, &tenant.name, request);
         let judged = count_against(&self.0.store, &tenant.limits, now, &who, dry).await;
         let Judged { outcome, recorded } = judged.map_err(super::Fault::from)?;
-        let tell = |limited: &Limited, enforced| {
-            telemetry::observe(&Event::Limited { tenant: &tenant.name, limited, enforced });
-        };
-        recorded.iter().for_each(|limited| tell(limited, false));
-        outcome.inspect_err(|limited| tell(limited, true)).map_err(BeginError::Limited)
+        tell(tenant, &recorded, outcome.as_ref().err());
+        outcome.map_err(BeginError::Limited)
+    }
+
+    /// Counts another attempt of a verification, unless a limit of those that count every start stands
+    /// against it: those of the number and of the tenant.
+    ///
+    /// # Errors
+    /// The limit, or what the store says.
+    pub(super) async fn count_resend(
+        &self,
+        tenant: &Tenant,
+        request: &Request,
+    ) -> Result<(), ResendError> {
+        if tenant.test {
+            return Ok(());
+        }
+        let who = Who::of(&self.0.vault, &tenant.name, request);
+        let limits = tenant.limits.of_sends();
+        let judged = count_against(&self.0.store, &limits, self.now(), &who, false).await;
+        let Judged { outcome, recorded } = judged.map_err(super::Fault::from)?;
+        tell(tenant, &recorded, outcome.as_ref().err());
+        outcome.map(|_| ()).map_err(ResendError::Limited)
     }
 
     /// Gives back what the start of an approved verification counted as unverified, and counts the
@@ -47,6 +65,14 @@ impl Gateway {
         if let Err(error) = count_approved(&self.0.store, &tenant.limits, now, &who).await {
             telemetry::observe(&Event::Fault { doing: "count an approval", error: &error });
         }
+    }
+}
+
+/// Tells of limits that would stand against it if they did more than count, and of the one that does.
+fn tell(tenant: &Tenant, recorded: &[Limited], refused: Option<&Limited>) {
+    let all = recorded.iter().map(|it| (it, false)).chain(refused.map(|it| (it, true)));
+    for (limited, enforced) in all {
+        telemetry::observe(&Event::Limited { tenant: &tenant.name, limited, enforced });
     }
 }
 

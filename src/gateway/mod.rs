@@ -9,12 +9,14 @@ pub mod smsc;
 pub mod tap;
 
 mod answers;
+mod asked;
 mod capacity;
 mod deliveries;
 mod dial;
 mod dispatch;
 mod engine;
 mod hands;
+mod holds;
 mod hub;
 mod identity;
 mod limits;
@@ -38,10 +40,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use self::answers::{CheckError, ResendError};
+pub use self::asked::{AnswerOf, Answered, Asked, Idempotency};
+use self::asked::{replay, stored_answer};
 pub use self::deliveries::{EndpointView, Replayed, Which};
 pub use self::dispatch::Hands;
 use self::dispatch::{Job, Work};
 pub(crate) use self::engine::lab;
+pub use self::holds::InCall;
+use self::holds::Queues;
 use self::hub::Hub;
 pub use self::line::{Unconnected, stream};
 use self::orders::{Orders, Present};
@@ -53,21 +59,18 @@ pub use self::webhook::Failure;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::store::record::{self, Duty, RecordError};
 use crate::store::{
-    Alias, Answer, Commit, Committed, EffectId, Owner, Queued, RecordWrite, Store, StoreError,
+    Alias, Answer, Commit, Committed, EffectId, Hold, Owner, Queued, RecordWrite, Store, StoreError,
 };
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{AttemptNo, AttemptState};
-use crate::verify::code::{Binding, Code, Expected, Pin, Shown, Vault};
-use crate::verify::limits::{Left, Limited};
+use crate::verify::code::{Binding, Expected, Shown, Vault};
+use crate::verify::limits::Limited;
 use crate::verify::policy::{self, Refusal, Rules};
 use crate::verify::proof::{Jwks, Signer};
 use crate::verify::request::{Channel, Mode, Request, Way};
 use crate::verify::route::{NoRoute, Route, Table};
-use crate::verify::signal::{Because, By, Effect, Signal, Status};
+use crate::verify::signal::{Because, By, Cause, Effect, Reason, Signal, Status};
 use crate::verify::{Birth, Step, Verification, VerificationId};
-
-/// How long a repeated request gets the answer of the first.
-const IDEMPOTENCY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long after its end a verification is still known by the phone it asked and by what its
 /// carriers call it: receipts and replies come late.
@@ -107,6 +110,7 @@ struct Inner {
     /// What carriers tell on sessions of their own goes there; a simulation has none.
     sessions: Option<smsc::Events>,
     hub: Hub,
+    queues: Queues,
     draining: AtomicBool,
     /// Whether the last claim could use the store.
     store_works: AtomicBool,
@@ -115,75 +119,6 @@ struct Inner {
     in_flight: AtomicUsize,
     /// Tells the claimer of deadlines that may be earlier than those it knows.
     wake: mpsc::UnboundedSender<Timestamp>,
-}
-
-/// How a request wants to be answered.
-#[derive(Clone, Debug)]
-pub struct AnswerOf {
-    /// Under which key a repeat is answered alike.
-    pub idempotency: Option<Idempotency>,
-    /// Writes the body; it is stored in the commit of what it tells.
-    pub render: fn(&Verification) -> Vec<u8>,
-}
-
-/// What is asked for, with the secrets that are in it.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// All that may be kept.
-    pub request: Request,
-    /// The code, where the caller chose it.
-    pub code: Option<Code>,
-    /// The PIN that must follow the code in a reply, or is entered on a call.
-    pub pin: Option<Pin>,
-    /// The digits that the sign-in page shows, where the caller chose them.
-    pub shown: Option<Shown>,
-    /// Only see whether it could be done, and how.
-    pub dry_run: bool,
-}
-
-impl Asked {
-    /// A request without secrets.
-    #[must_use]
-    pub const fn plainly(request: Request) -> Self {
-        Self { request, code: None, pin: None, shown: None, dry_run: false }
-    }
-}
-
-/// The caller's name for a request that it may repeat.
-#[derive(Clone, Debug)]
-pub struct Idempotency {
-    /// The key, as the caller wrote it.
-    pub key: String,
-    /// SHA-256 of what was asked.
-    pub fingerprint: [u8; 32],
-}
-
-/// What a request is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answered {
-    /// It was carried out.
-    Fresh {
-        /// The body.
-        body: Vec<u8>,
-        /// The verification it tells of.
-        id: VerificationId,
-        /// What is left of the tightest limit, where one was counted against.
-        left: Option<Left>,
-    },
-    /// It was carried out before; this is the answer of then, byte for byte.
-    Replayed {
-        /// The body.
-        body: Vec<u8>,
-        /// The verification it tells of.
-        id: VerificationId,
-    },
-    /// It would be carried out; nothing was kept or sent.
-    Dry {
-        /// The body.
-        body: Vec<u8>,
-    },
-    /// Another request was sent under the same idempotency key.
-    Mismatch,
 }
 
 /// Why a verification was not begun.
@@ -198,6 +133,9 @@ pub enum BeginError {
     /// It was asked too often.
     #[error(transparent)]
     Limited(Limited),
+    /// Its phone is being called.
+    #[error("another call to this number is ringing or up")]
+    InCall(InCall),
     /// This node takes no new verifications now.
     #[error("{0}")]
     NotReady(String),
@@ -257,6 +195,8 @@ enum Applied {
         fingerprint: [u8; 32],
         bytes: Vec<u8>,
     },
+    /// What it was to begin cannot be had: nothing was applied.
+    Denied(InCall),
 }
 
 impl Gateway {
@@ -285,7 +225,7 @@ impl Gateway {
         asked: Asked,
         answer: AnswerOf,
     ) -> Result<Answered, BeginError> {
-        let answer = self.keyed(answer);
+        let answer = answer.keyed(&self.0.vault);
         // A repeat gets the answer of then, whatever has changed since.
         let scope = format!("start/{}", tenant.name);
         if let Some(answered) = self.answered_before(&scope, &answer).await? {
@@ -307,6 +247,18 @@ impl Gateway {
         let able = |via: &str, way| Self::able(&orders, via, way, request);
         let route = routes.plan(request, &tenant.name, &permit, &able, &mut draws)?;
         self.must_be_willing(tenant, request, &route).await?;
+        let question = self.question(tenant, &asked).await;
+        if let Some(question) = &question
+            && let Some(joined) = self.joined(tenant, question, &scope, &answer).await?
+        {
+            return Ok(joined);
+        }
+        if request.way.channel == Channel::Voice
+            && !tenant.test
+            && let Some(busy) = self.call_to(&request.to).await?
+        {
+            return Err(BeginError::InCall(busy));
+        }
         let left = self.count_start(now, tenant, request, dry_run).await?;
         let birth = self.birth(tenant, asked, route, id, seed);
         let (next, effects) = match Verification::begin(now, birth) {
@@ -316,13 +268,22 @@ impl Gateway {
         if dry_run {
             return Ok(Answered::Dry { body: (answer.render)(&next) });
         }
-        let row = stored_answer(&scope, &answer, &next, now);
-        match self.commit(now, None, &next, effects, row).await? {
+        let row = stored_answer(&scope, &answer, &next, now, false);
+        let asks = question.as_ref().map(|question| question.hold(&next));
+        match self.commit(now, None, &next, effects, row, asks).await? {
             Committed::Yes => {
                 Ok(Answered::Fresh { body: (answer.render)(&next), id: next.id, left })
             }
             Committed::Answered { fingerprint, bytes } => Ok(replay(&answer, &fingerprint, &bytes)),
             Committed::Stale { .. } => Err(Fault::Contended(next.id).into()),
+            // Another node was faster.
+            Committed::Held(hold) => match &question {
+                Some(question) if question.is(&hold) => {
+                    let joined = self.joined(tenant, question, &scope, &answer).await?;
+                    joined.ok_or_else(|| Fault::Contended(next.id).into())
+                }
+                Some(_) | None => Err(BeginError::InCall(InCall::by(&hold, now))),
+            },
         }
     }
 
@@ -362,6 +323,9 @@ impl Gateway {
 
     /// Whether a trunk or carrier can ask this. Every pack of prompts is whole, and can ask everything.
     fn able(orders: &Orders, via: &str, way: Way, request: &Request) -> Result<(), String> {
+        if way.channel == Channel::Voice && request.transaction.is_some() {
+            return Err(format!("{via} cannot say to whom a payment goes: ask by text"));
+        }
         let dials_more = way.channel == Channel::Voice && request.extension.is_some();
         if dials_more && orders.carrier(via).is_some() {
             return Err(format!("{via} dials no extension, as no carrier does: a trunk dials it"));
@@ -387,7 +351,7 @@ impl Gateway {
         if self.read(tenant, id).await?.is_none() {
             return Ok(None);
         }
-        let answer = self.keyed(answer);
+        let answer = answer.keyed(&self.0.vault);
         let scope = format!("cancel/{}/{id}", tenant.name);
         let answering = Answering { scope: &scope, answer: &answer, even_ignored: true };
         let signal = |_: &Verification| Signal::Withdrawn(By::Caller);
@@ -399,6 +363,8 @@ impl Gateway {
             Some(Applied::Answered { fingerprint, bytes }) => {
                 Some(replay(&answer, &fingerprint, &bytes))
             }
+            // Nothing is begun by an end.
+            Some(Applied::Denied(_)) => return Err(Fault::Contended(id.clone())),
         })
     }
 
@@ -512,7 +478,7 @@ impl Gateway {
             };
             let row = answering
                 .filter(|answering| answering.even_ignored || ignored.is_none())
-                .and_then(|it| stored_answer(it.scope, it.answer, &next, now));
+                .and_then(|it| stored_answer(it.scope, it.answer, &next, now, false));
             if let Some(because) = ignored {
                 telemetry::observe(&Event::Ignored { verification: &next, because });
                 if row.is_none() {
@@ -520,7 +486,14 @@ impl Gateway {
                 }
             }
             let from = ignored.is_none().then_some(&before);
-            match self.commit_from(now, from, &next, effects, row).await? {
+            let (next, committed) = match answering {
+                Some(_) => {
+                    let committed = self.commit_from(now, from, &next, effects, row).await?;
+                    (next, committed)
+                }
+                None => self.commit_or_do_without(now, from, next, effects).await?,
+            };
+            match committed {
                 Committed::Yes => {
                     return Ok(Some(match ignored {
                         Some(because) => Applied::Ignored(next, because),
@@ -528,12 +501,42 @@ impl Gateway {
                     }));
                 }
                 Committed::Stale { .. } => {}
+                Committed::Held(hold) => {
+                    return Ok(Some(Applied::Denied(InCall::by(&hold, now))));
+                }
                 Committed::Answered { fingerprint, bytes } => {
                     return Ok(Some(Applied::Answered { fingerprint, bytes }));
                 }
             }
         }
         Err(Fault::Contended(id.clone()))
+    }
+
+    /// Commits a step that nobody waits for. Where the call that it begins cannot be had, because the
+    /// phone is being called, that attempt ends before it begins, and what follows is committed instead.
+    async fn commit_or_do_without(
+        &self,
+        now: Timestamp,
+        before: Option<&Verification>,
+        mut next: Verification,
+        mut effects: Vec<Effect>,
+    ) -> Result<(Verification, Committed), Fault> {
+        loop {
+            let committed = self.commit_from(now, before, &next, effects.clone(), None).await?;
+            let begun = next.running().map(|running| running.no);
+            let (Committed::Held(_), Some(attempt)) = (&committed, begun) else {
+                return Ok((next, committed));
+            };
+            let cause = Cause::because(Reason::Busy, "another call to this phone is up");
+            effects.retain(|effect| !effect.begins(attempt));
+            next = match next.apply(now, Signal::Ended { attempt, cause }) {
+                Step::Moved { next, effects: more } => {
+                    effects.extend(more);
+                    next
+                }
+                Step::Ignored { same, .. } => return Ok((same, committed)),
+            };
+        }
     }
 
     /// Commits a moved verification, or (without `before`) only the answer to a repeatable
@@ -547,13 +550,13 @@ impl Gateway {
         answer: Option<Answer>,
     ) -> Result<Committed, Fault> {
         if before.is_some() {
-            return self.commit(now, before, next, effects, answer).await;
+            return self.commit(now, before, next, effects, answer, None).await;
         }
         Ok(self.0.store.commit(Commit { now, answer, ..Commit::default() }).await?)
     }
 
-    /// The one commit: the record, its wake-up, its effects (taken by this node at once) and the
-    /// answer it gives; then whoever waits is told, and the effects go to be carried out.
+    /// The one commit: the record, its wake-up, its effects (taken by this node at once), the answer it
+    /// gives and the names it has for itself (`asks`: that of its question); then whoever waits is told, and the effects go to be carried out.
     async fn commit(
         &self,
         now: Timestamp,
@@ -561,6 +564,7 @@ impl Gateway {
         next: &Verification,
         effects: Vec<Effect>,
         answer: Option<Answer>,
+        asks: Option<Hold>,
     ) -> Result<Committed, Fault> {
         let duties = self.duties(now, before, next, effects);
         let queue = self.queued(now, next.id.as_str(), &duties)?;
@@ -579,6 +583,7 @@ impl Gateway {
             queue,
             done: self.finished(before, next),
             aliases: self.aliases(before, next),
+            holds: self.holds(now, before, next).into_iter().chain(asks).collect(),
             answer,
             ..Commit::default()
         };
@@ -749,14 +754,6 @@ impl Gateway {
         aliases
     }
 
-    /// The same, with a fingerprint that tells nothing without the gateway's key.
-    fn keyed(&self, answer: AnswerOf) -> AnswerOf {
-        let idempotency = answer
-            .idempotency
-            .map(|it| Idempotency { fingerprint: self.0.vault.fingerprint(&it.fingerprint), ..it });
-        AnswerOf { idempotency, ..answer }
-    }
-
     /// Whether a phone's choice is to get no texts.
     async fn has_opted_out(&self, choice: &str) -> Result<bool, Fault> {
         Ok(self.0.store.load(choice).await?.is_some_and(|it| it.bytes == OPTED_OUT))
@@ -823,33 +820,4 @@ fn rules_for<'a>(orders: &'a Orders, tenant: &'a Tenant) -> (Cow<'a, Rules>, Cow
 /// How a carrier's receipt finds its attempt.
 fn handle_alias(carrier: &str, handle: &str) -> String {
     format!("handle/{carrier}/{handle}")
-}
-
-/// The row that answers a repeat of this request.
-fn stored_answer(
-    scope: &str,
-    answer: &AnswerOf,
-    next: &Verification,
-    now: Timestamp,
-) -> Option<Answer> {
-    let idempotency = answer.idempotency.as_ref()?;
-    let mut bytes = format!("{}\n", next.id).into_bytes();
-    bytes.extend((answer.render)(next));
-    Some(Answer {
-        key: format!("{scope}/{}", idempotency.key),
-        fingerprint: idempotency.fingerprint,
-        bytes,
-        expires: now + IDEMPOTENCY_LIFE,
-    })
-}
-
-/// The answer of then, when the same was asked.
-fn replay(answer: &AnswerOf, fingerprint: &[u8; 32], bytes: &[u8]) -> Answered {
-    let same = answer.idempotency.as_ref().is_some_and(|it| it.fingerprint == *fingerprint);
-    let mut parts = bytes.splitn(2, |&byte| byte == b'\n');
-    let id = parts.next().and_then(|id| std::str::from_utf8(id).ok());
-    match (id.and_then(VerificationId::parse), parts.next()) {
-        (Some(id), Some(body)) if same => Answered::Replayed { body: body.to_vec(), id },
-        _ => Answered::Mismatch,
-    }
 }

@@ -266,6 +266,12 @@ pub fn render_checked(verification: &Verification) -> Vec<u8> {
     render_with(verification, "matched", matched)
 }
 
+/// The body that tells of a verification that another start of the same question joined.
+#[must_use]
+pub fn render_joined(verification: &Verification) -> Vec<u8> {
+    render_with(verification, "joined", true)
+}
+
 /// The body that tells what would be done.
 #[must_use]
 pub fn render_dry(verification: &Verification) -> Vec<u8> {

@@ -171,6 +171,8 @@ pub struct Tenant {
     pub brand: Option<Brand>,
     /// Where its verdicts go.
     pub webhooks: Vec<Endpoint>,
+    /// For how long a start that asks what is being asked already joins that; zero is never.
+    pub join: Duration,
     /// How it texts.
     pub texting: Texting,
     /// How it calls.
@@ -257,6 +259,7 @@ impl Tenant {
             locale: None,
             brand: None,
             webhooks: Vec::new(),
+            join: Duration::from_secs(30),
             texting: Texting::default(),
             calling: Calling::default(),
             test: false,

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
+use super::holds::Queues;
 use super::hub::Hub;
 use super::line::{Calls, Guard, Known, Net};
 use super::orders::{Orders, Present};
@@ -243,6 +244,7 @@ impl Gateway {
             vault: fixed.vault,
             sessions: fixed.sessions,
             hub: Hub::default(),
+            queues: Queues::default(),
             draining: AtomicBool::new(false),
             store_works: AtomicBool::new(true),
             work,

@@ -68,6 +68,8 @@ codes! {
         "send the whole body at once";
     AlreadyUsed = "already_used" CONFLICT "The code has approved already"
         "a code approves once";
+    CallInProgress = "call_in_progress" CONFLICT "The phone is being called"
+        "another call to this number is ringing or up; ask again when Retry-After is over";
     AlreadySettled = "already_settled" CONFLICT "The verdict stands"
         "the verification is settled; start another one";
     NothingSent = "no_code" CONFLICT "No code is asked for"

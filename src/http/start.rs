@@ -17,7 +17,7 @@ use crate::verify::extension::{Extension, ExtensionError};
 use crate::verify::language;
 use crate::verify::number::PhoneNumber;
 use crate::verify::request::{Brand, Channel, Mode, Request, Way};
-use crate::verify::text::Transaction;
+use crate::verify::transaction::Transaction;
 
 /// How long a question stands when the request does not say, in seconds.
 const DEFAULT_EXPIRES_IN: u32 = 300;
@@ -118,8 +118,8 @@ pub(super) struct Start {
     #[schema(value_type = Option<bool>, example = false)]
     #[serde(default)]
     accessible: Field<bool>,
-    /// What is approved, where it is a payment: it is named in the text, and the code is bound to
-    /// it.
+    /// What is approved, where it is a payment: it is named in the text, the code and the verdict are
+    /// bound to it, and a check must repeat it. By text only: no recording says to whom it goes.
     #[schema(value_type = Option<Payment>)]
     #[serde(default)]
     transaction: Field<Map<String, Value>>,
@@ -149,13 +149,14 @@ pub(super) struct Fallback {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it is only described: the fields are read one by one")]
 pub(super) struct Payment {
-    /// Digits, and up to four behind a point.
+    /// Digits, and up to four behind a point. Zeros at its ends say nothing: 49.9 is 49.90.
     #[schema(example = "49.90")]
     amount: String,
-    /// ISO 4217.
-    #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
+    /// ISO 4217; capitals or not.
+    #[schema(pattern = "^[A-Za-z]{3}$", example = "EUR")]
     currency: String,
-    /// Who gets it: 1 to 32 letters, digits, spaces and `. - & '`.
+    /// Who gets it: 1 to 32 letters, digits, spaces and `. - & '`. Spaces at its ends, and how accents are
+    /// put together (NFC), make no difference.
     #[schema(example = "ACME")]
     payee: String,
 }
@@ -351,7 +352,7 @@ fn fallback(list: Vec<Value>) -> Result<Vec<Way>, Fault> {
         .collect()
 }
 
-fn transaction(object: Map<String, Value>) -> Result<Transaction, Fault> {
+pub(super) fn transaction(object: Map<String, Value>) -> Result<Transaction, Fault> {
     const FORM: &str = "must have amount, currency and payee, all of them strings";
     if object.keys().any(|key| !["amount", "currency", "payee"].contains(&key.as_str())) {
         return Err(invalid(FORM));
@@ -680,14 +681,14 @@ mod tests {
     #[test]
     fn codes_and_pins_go_with_ways_that_ask_for_them() {
         let asked = asked(
-            r#"{"to": "+14155550132", "fallback": [{"channel": "sms", "mode": "reply"}],
-                "code": "004513", "pin": "4821",
+            r#"{"to": "+14155550132", "channel": "sms", "mode": "reply",
+                "fallback": [{"channel": "sms", "mode": "code"}], "code": "004513", "pin": "4821",
                 "transaction": {"amount": "49.90", "currency": "EUR", "payee": "ACME"}}"#,
         );
         assert_eq!(asked.code.unwrap().expose(), "004513");
         assert_eq!(asked.pin.unwrap().expose(), "4821");
-        let reply = Way { channel: Channel::Sms, mode: Mode::Reply };
-        assert_eq!(asked.request.fallback, [reply]);
+        let code = Way { channel: Channel::Sms, mode: Mode::Code };
+        assert_eq!(asked.request.fallback, [code]);
         assert_eq!(asked.request.transaction.unwrap().amount(), "49.90");
         assert_eq!(bad(&with("code", "\"004513\"")), ["code: invalid_value"]);
         assert_eq!(bad(&with("pin", "\"4821\"")), ["pin: invalid_value"]);

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -21,11 +21,14 @@ use super::problem::{Code, FieldCode, FieldError, Problem};
 use super::{App, auth, body, closes, json, query, report, start, written};
 use crate::gateway::resource::{Resource, render, render_checked, render_dry};
 use crate::gateway::settings::Tenant;
-use crate::gateway::{AnswerOf, Answered, BeginError, CheckError, Fault, Idempotency, ResendError};
+use crate::gateway::{
+    AnswerOf, Answered, BeginError, CheckError, Fault, Idempotency, InCall, ResendError,
+};
 use crate::verify::limits::{Left, Limited};
 use crate::verify::policy::Refusal;
 use crate::verify::request::Channel;
 use crate::verify::signal::Reason;
+use crate::verify::transaction::Transaction;
 use crate::verify::{Verification, VerificationId};
 
 /// What stands for `{id}` in the path, if it is text.
@@ -44,6 +47,10 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 ///
 /// Calls the phone, says who is asking and listens for `#`, or sends a text with a code. Answers at
 /// once; read the verification with `wait`, or take the webhook, to learn the verdict.
+///
+/// Who asks the same again while it is pending (the same `subject` and all other fields, within the
+/// tenant's `join_secs`) joins the verification that is under way: nothing more is sent. A number has one
+/// call at a time; another is refused as `call_in_progress`.
 #[utoipa::path(
     post,
     path = "/v1/verifications",
@@ -61,7 +68,7 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
             ("Location" = String, description = "The path of the verification."),
             ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the answer of an earlier request."),
          )),
-        (status = 200, description = "A dry run: it could be started, and nothing was.", body = Resource, content_type = "application/json"),
+        (status = 200, description = "Nothing was started: the same is being asked already, and this is that verification, with `\"joined\": true` and its `Location`; or it was a dry run, with `\"dry_run\": true`.", body = Resource, content_type = "application/json"),
     ),
     security(("key" = [])),
 )]
@@ -172,6 +179,10 @@ pub(super) struct Check {
     #[schema(value_type = String, required, example = "123456")]
     #[serde(default)]
     code: json::Field<String>,
+    /// The payment, where the verification is of one: what the page is about to carry out.
+    #[schema(value_type = Option<start::Payment>)]
+    #[serde(default)]
+    transaction: json::Field<Map<String, Value>>,
     #[schema(ignore)]
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
@@ -180,7 +191,8 @@ pub(super) struct Check {
 /// Check a code
 ///
 /// Compares the code that the person typed. The right one approves, once; five wrong ones, typed or
-/// sent back, end the verification, and no attempt gives any of them back.
+/// sent back, end the verification, and no attempt gives any of them back. Where a payment is approved,
+/// the right code with another payment, or with none, is a wrong one.
 #[utoipa::path(
     post,
     path = "/v1/verifications/{id}/check",
@@ -206,18 +218,18 @@ pub(super) async fn check(
     request: Request,
 ) -> Result<Response, Problem> {
     let asked = asked(&app, id, request).await?;
-    let code = typed(&asked)?;
+    let (code, payment) = typed(&asked)?;
     let answer = asked.answer(render_checked);
     let Asked { tenant, id, .. } = asked;
     let gateway = app.gateway;
-    let work = async move { gateway.check(&tenant, &id, &code, answer).await };
+    let work = async move { gateway.check(&tenant, &id, &code, payment.as_ref(), answer).await };
     let checked = carried_out(work).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     answered(StatusCode::OK, checked)
 }
 
-/// The code of a check, without what people type between digits. What cannot be a code is not
-/// compared, and costs nothing.
-fn typed(asked: &Asked) -> Result<Zeroizing<String>, Problem> {
+/// The code of a check, without what people type between digits, and the payment that it is for. What
+/// cannot be a code or a payment is not compared, and costs nothing.
+fn typed(asked: &Asked) -> Result<(Zeroizing<String>, Option<Transaction>), Problem> {
     body::must_be_json(&asked.parts.headers)?;
     let object = json::object(&asked.body)?;
     let check: Check = serde_json::from_value(Value::Object(object))
@@ -229,9 +241,10 @@ fn typed(asked: &Asked) -> Result<Zeroizing<String>, Problem> {
         let wrong = (FieldCode::InvalidValue, "must be digits, at most 32".into());
         if fits { Ok(Zeroizing::new(digits)) } else { Err(wrong) }
     });
+    let payment = checks.optional("transaction", check.transaction, start::transaction);
     checks.unknown(check.unknown.keys());
     checks.done()?;
-    code.ok_or_else(|| Problem::new(Code::InvalidRequest))
+    code.map(|code| (code, payment)).ok_or_else(|| Problem::new(Code::InvalidRequest))
 }
 
 /// What a check is answered.
@@ -414,9 +427,10 @@ pub(super) async fn carried_out<T: Send + 'static>(
 struct Told(VerificationId);
 
 fn answered(status: StatusCode, answered: Answered) -> Result<Response, Problem> {
-    let (body, id, left, replayed) = match answered {
-        Answered::Fresh { body, id, left } => (body, id, left, false),
-        Answered::Replayed { body, id } => (body, id, None, true),
+    let (status, body, id, left, replayed) = match answered {
+        Answered::Fresh { body, id, left } => (status, body, id, left, false),
+        Answered::Replayed { body, id } => (status, body, id, None, true),
+        Answered::Joined { body, id, replayed } => (StatusCode::OK, body, id, None, replayed),
         Answered::Dry { body } => return Ok(written(StatusCode::OK, "application/json", body)),
         Answered::Mismatch => return Err(Problem::new(Code::IdempotencyMismatch)),
     };
@@ -467,12 +481,19 @@ impl From<Limited> for Problem {
     }
 }
 
+impl From<InCall> for Problem {
+    fn from(busy: InCall) -> Self {
+        Self::new(Code::CallInProgress).after(busy.wait.as_secs().max(1))
+    }
+}
+
 impl From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match error {
             BeginError::Refused(refusal) => refusal.into(),
             BeginError::NoRoute(no_route) => Self::new(Code::NoRoute).because(no_route.to_string()),
             BeginError::Limited(limited) => limited.into(),
+            BeginError::InCall(busy) => busy.into(),
             BeginError::NotReady(why) => Self::new(Code::NotReady).because(why),
             BeginError::Fault(ours) => fault(ours),
         }
@@ -503,6 +524,8 @@ impl From<ResendError> for Problem {
             ResendError::NoSendsLeft => Self::new(Code::NoSendsLeft),
             ResendError::Refused(refusal) => refusal.into(),
             ResendError::NoRoute(none) => Self::new(Code::NoRoute).because(none.to_string()),
+            ResendError::Limited(limited) => limited.into(),
+            ResendError::InCall(busy) => busy.into(),
             ResendError::NotReady => {
                 Self::new(Code::NotReady).because("this node is shutting down")
             }

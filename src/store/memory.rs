@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::leases::Leases;
 use super::window::{self, Buckets};
 use super::{
-    Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given, ListQuery,
-    Listed, Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored, Tally, WAKE_RETRY,
+    Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given, Hold,
+    ListQuery, Listed, Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored, Tally,
+    WAKE_RETRY,
 };
 use crate::ambient::Timestamp;
 
@@ -30,6 +31,8 @@ struct State {
     held: BTreeSet<(Owner, EffectId)>,
     aliases: BTreeMap<(String, String), Timestamp>,
     alias_expiry: BTreeSet<(Timestamp, String, String)>,
+    holds: BTreeMap<String, Hold>,
+    hold_expiry: BTreeSet<(Timestamp, String)>,
     answers: BTreeMap<String, Answer>,
     answer_expiry: BTreeSet<(Timestamp, String)>,
     counters: BTreeMap<(String, u64), Buckets>,
@@ -81,6 +84,10 @@ impl Memory {
         found
     }
 
+    pub(super) fn holder(&self, now: Timestamp, name: &str) -> Option<Hold> {
+        self.state().holder(now, name).cloned()
+    }
+
     pub(super) fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
         let after = query.after()?;
         let state = self.state();
@@ -124,6 +131,12 @@ impl State {
                 return Committed::Stale { version };
             }
         }
+        for wanted in commit.holds.iter().filter(|wanted| wanted.until > commit.now) {
+            let holder = self.holder(commit.now, &wanted.name);
+            if let Some(other) = holder.filter(|it| it.record != wanted.record) {
+                return Committed::Held(other.clone());
+            }
+        }
         for id in &commit.done {
             self.unqueue(id);
         }
@@ -156,6 +169,9 @@ impl State {
             }
             self.alias_expiry.insert((alias.expires, alias.alias.clone(), alias.record.clone()));
         }
+        for hold in &commit.holds {
+            self.hold(commit.now, hold);
+        }
         if let Some(answer) = &commit.answer {
             if let Some(former) = self.answers.insert(answer.key.clone(), answer.clone()) {
                 self.answer_expiry.remove(&(former.expires, former.key));
@@ -163,6 +179,25 @@ impl State {
             self.answer_expiry.insert((answer.expires, answer.key.clone()));
         }
         Committed::Yes
+    }
+
+    fn holder(&self, now: Timestamp, name: &str) -> Option<&Hold> {
+        self.holds.get(name).filter(|it| it.until > now)
+    }
+
+    /// Takes a name, or gives it back.
+    fn hold(&mut self, now: Timestamp, hold: &Hold) {
+        if hold.until <= now && self.holds.get(&hold.name).is_none_or(|it| it.record != hold.record)
+        {
+            return;
+        }
+        if let Some(former) = self.holds.remove(&hold.name) {
+            self.hold_expiry.remove(&(former.until, former.name));
+        }
+        if hold.until > now {
+            self.hold_expiry.insert((hold.until, hold.name.clone()));
+            self.holds.insert(hold.name.clone(), hold.clone());
+        }
     }
 
     fn write(&mut self, write: &RecordWrite) {
@@ -264,6 +299,15 @@ impl State {
                     break;
                 }
                 self.aliases.remove(&(alias, record));
+            }
+        }
+        for _ in 0..PRUNE_MOST {
+            if let Some((until, name)) = self.hold_expiry.pop_first() {
+                if until > now {
+                    self.hold_expiry.insert((until, name));
+                    break;
+                }
+                self.holds.remove(&name);
             }
         }
         for _ in 0..PRUNE_MOST {

@@ -1,13 +1,14 @@
-//! The store: seven verbs over bytes, each one transaction, none of them containing a rule.
+//! The store: eight verbs over bytes, each one transaction, none of them containing a rule.
 //!
 //! | verb | in one transaction |
 //! |---|---|
 //! | [`load`](Store::load) | a record and its version |
 //! | [`answered`](Store::answered) | what a request that is repeated was answered |
-//! | [`commit`](Store::commit) | a record if its version matches, its one wake-up, its effects, index rows |
+//! | [`commit`](Store::commit) | a record if its version matches and its names are free, its one wake-up, its effects, index rows |
 //! | [`claim`](Store::claim) | the effects and wake-ups that are due, leased to one owner |
 //! | [`tally`](Store::tally) | counts in sliding windows, reserved together or not at all |
 //! | [`find`](Store::find) | which records an alias may mean |
+//! | [`holder`](Store::holder) | which record has a name for itself |
 //! | [`list`](Store::list) | the records of a group, newest first |
 //!
 //! A backend knows keys, versions and times. What a record says, which effect it was and whether
@@ -163,6 +164,17 @@ impl Store {
         }
     }
 
+    /// Which record has this name for itself, and until when; `None` when it is free.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn holder(&self, now: Timestamp, name: &str) -> Result<Option<Hold>, StoreError> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.holder(now, name)),
+            Backend::Embedded(embedded) => embedded.holder(now, name),
+        }
+    }
+
     /// One page of a group's records, newest first.
     ///
     /// # Errors
@@ -208,6 +220,8 @@ pub struct Commit {
     pub postpone: Vec<Postponed>,
     /// Other names of records.
     pub aliases: Vec<Alias>,
+    /// Names that records take for themselves, keep for longer, or give back.
+    pub holds: Vec<Hold>,
     /// The answer that this change gives to a request which may be repeated.
     pub answer: Option<Answer>,
 }
@@ -281,6 +295,18 @@ pub struct Alias {
     pub expires: Timestamp,
 }
 
+/// A name that one record has for itself, for a while: no other can take it before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The name.
+    pub name: String,
+    /// The record that has it.
+    pub record: String,
+    /// From when on it is free, whatever becomes of the record. In a commit, a time that is not after
+    /// the commit's own gives the name back; one that another record has stays with that.
+    pub until: Timestamp,
+}
+
 /// The one answer to a request that may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -311,6 +337,8 @@ pub enum Committed {
         /// What was answered.
         bytes: Vec<u8>,
     },
+    /// Nothing was written: another record has one of the names.
+    Held(Hold),
 }
 
 /// Who carries effects out: one run of one node. A name must not be used by a second run, which

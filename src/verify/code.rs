@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::Verification;
 use super::number::PhoneNumber;
-use super::text::Transaction;
+use super::transaction::Transaction;
 
 /// The fewest digits of a code: a million codes and five comparisons are one chance in 200,000.
 pub const SHORTEST: u8 = 6;

@@ -8,12 +8,12 @@
 //!
 //! | by | counts | default |
 //! |---|---|---|
-//! | number | starts | 5 in 10 minutes, 10 an hour, 20 a day |
+//! | number | starts and further attempts | 5 in 10 minutes, 10 an hour, 20 a day |
 //! | subject | unverified | 3 in 10 minutes |
 //! | client address | unverified | 5 an hour, 10 a day |
 //! | prefix (the number without its last four digits) | unverified | 5 an hour, 20 a day |
 //! | country | unverified | 3 an hour, 20 a day; more where people are verified |
-//! | tenant | starts | 10 a second, 1,000 a day |
+//! | tenant | starts and further attempts | 10 a second, 1,000 a day |
 
 use std::fmt;
 use std::net::IpAddr;
@@ -183,6 +183,14 @@ impl Limits {
             (By::Tenant, Rate::new(1_000, DAY)),
         ];
         Self { rates, record_only: Vec::new() }
+    }
+
+    /// Those that count whatever is sent, and so another attempt as well; what counts unverified
+    /// verifications has counted this one.
+    #[must_use]
+    pub fn of_sends(&self) -> Self {
+        let rates = self.rates.iter().filter(|(by, _)| !by.counts_unverified());
+        Self { rates: rates.copied().collect(), ..self.clone() }
     }
 
     /// The counters of approvals that [`needs`](Self::needs) wants to know first.

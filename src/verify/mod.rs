@@ -20,6 +20,7 @@ pub mod request;
 pub mod route;
 pub mod signal;
 pub mod text;
+pub mod transaction;
 
 mod answers;
 
@@ -293,12 +294,18 @@ impl Verification {
         }
         // A text may be answered as long as the question stands.
         let call = self.running().filter(|running| running.channel == Channel::Voice);
-        let extension = self.request.extension.as_ref().map_or(Duration::ZERO, |_| EXTENSION_LIMIT);
-        let attempt = call.map(|call| call.started_at + ATTEMPT_LIMIT + extension);
+        let attempt = call.map(|call| self.given_up_at(call));
         Some(match attempt {
             Some(at) if at < self.expires_at => (at, Timer::Attempt),
             Some(_) | None => (self.expires_at, Timer::Expiry),
         })
+    }
+
+    /// When a call of it is given up, whatever is heard of it.
+    #[must_use]
+    pub fn given_up_at(&self, call: &Attempt) -> Timestamp {
+        let extension = self.request.extension.as_ref().map_or(Duration::ZERO, |_| EXTENSION_LIMIT);
+        call.started_at + ATTEMPT_LIMIT + extension
     }
 
     /// How it ended, once it has.

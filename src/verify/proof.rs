@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::Verification;
 use super::code::Vault;
 use super::signal::Verdict;
-use super::text::Transaction;
+use super::transaction::Transaction;
 
 /// The type of our tokens (RFC 7515 § 4.1.9), so that no other token of ours is taken for a verdict.
 pub const TYPE: &str = "verdict+jwt";

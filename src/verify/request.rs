@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::extension::Extension;
 use super::number::{self, PhoneNumber};
-use super::text::Transaction;
+use super::transaction::Transaction;
 
 /// How a person is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -617,6 +617,15 @@ impl Effect {
             Self::Notify { sequence } => format!("notify-{sequence}"),
         }
     }
+
+    /// Whether it begins this attempt.
+    #[must_use]
+    pub fn begins(&self, no: AttemptNo) -> bool {
+        match self {
+            Self::Dial { attempt } | Self::Send { attempt } => *attempt == no,
+            Self::HangUp { .. } | Self::Notify { .. } => false,
+        }
+    }
 }
 
 /// What a call says before it ends.

@@ -8,8 +8,7 @@ mod template;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
+use super::transaction::Transaction;
 use template::{Hole, Template, Values};
 
 /// The texts that come with the program.
@@ -187,37 +186,6 @@ pub enum TextError {
     },
 }
 
-/// A payment that a person is asked to agree to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Payment")]
-pub struct Transaction {
-    amount: String,
-    currency: String,
-    payee: String,
-}
-
-/// A payment as written, not yet checked.
-#[derive(Deserialize)]
-struct Payment {
-    amount: String,
-    currency: String,
-    payee: String,
-}
-
-/// Which part of a payment is not well formed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransactionError {
-    /// The amount.
-    #[error("an amount is 1 to 12 digits, and 1 to 4 behind a point, as \"129.90\"")]
-    Amount,
-    /// The currency.
-    #[error("a currency is three capital letters of ISO 4217, as \"EUR\"")]
-    Currency,
-    /// The payee.
-    #[error("a payee is 1 to 32 letters, digits, spaces or . - & '")]
-    Payee,
-}
-
 /// The values of one text. A code that is empty, as in the answers to a text, is no value.
 ///
 /// There is no `Debug`: the code must not reach a log.
@@ -336,75 +304,25 @@ impl Texts {
 
     /// One template with its values.
     fn say(&self, locale: &str, kind: Kind, fill: &Fill<'_>) -> String {
-        let values = Values::new(fill);
         let locale = locale.to_ascii_lowercase();
-        let mut known = fallbacks(&locale).flat_map(|tag| self.templates(tag, kind).iter().rev());
+        let named = |tag: &str| tag.split('-').next().map(str::to_owned);
+        for tag in fallbacks(&locale) {
+            // An amount is written as the text around it is: by region where the language is that one.
+            let region = if named(tag) == named(&locale) { &locale } else { tag };
+            let values = Values::new(fill, region);
+            let mut templates = self.templates(tag, kind).iter().rev();
+            if let Some(template) = templates.find(|template| template.fits(kind, &values)) {
+                return template.render(&values);
+            }
+        }
         // The compiled English can be said with whatever is at hand besides the code.
-        known
-            .find(|template| template.fits(kind, &values))
-            .map(|t| t.render(&values))
-            .unwrap_or_default()
+        String::new()
     }
 
     /// The templates of one language and kind, the preferred one last.
     fn templates(&self, locale: &str, kind: Kind) -> &[Template] {
         self.0.get(locale).and_then(|kinds| kinds.get(&kind)).map_or(&[], Vec::as_slice)
     }
-}
-
-impl Transaction {
-    /// A payment, when all of it is well formed.
-    ///
-    /// # Errors
-    /// With the first part that is not.
-    pub fn new(amount: &str, currency: &str, payee: &str) -> Result<Self, TransactionError> {
-        let (whole, decimals) = amount.split_once('.').unwrap_or((amount, "0"));
-        if !(is_digits(whole, 12) && is_digits(decimals, 4)) {
-            return Err(TransactionError::Amount);
-        }
-        if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
-            return Err(TransactionError::Currency);
-        }
-        let payee = payee.trim();
-        // The characters of a brand: inert wherever they are shown.
-        let allowed = |c: char| c.is_alphanumeric() || " .-&'".contains(c);
-        if !(1..=32).contains(&payee.chars().count()) || !payee.chars().all(allowed) {
-            return Err(TransactionError::Payee);
-        }
-        let (amount, currency) = (amount.to_owned(), currency.to_owned());
-        Ok(Self { amount, currency, payee: payee.to_owned() })
-    }
-
-    /// How much, with a point before the decimals.
-    #[must_use]
-    pub fn amount(&self) -> &str {
-        &self.amount
-    }
-
-    /// The three letters of ISO 4217.
-    #[must_use]
-    pub fn currency(&self) -> &str {
-        &self.currency
-    }
-
-    /// Who gets it.
-    #[must_use]
-    pub fn payee(&self) -> &str {
-        &self.payee
-    }
-}
-
-impl TryFrom<Payment> for Transaction {
-    type Error = TransactionError;
-
-    fn try_from(payment: Payment) -> Result<Self, Self::Error> {
-        Self::new(&payment.amount, &payment.currency, &payment.payee)
-    }
-}
-
-/// One to `most` ASCII digits.
-fn is_digits(text: &str, most: usize) -> bool {
-    (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The shape of RFC 5646, section 2.1: a language, then subtags of 1 to 8 letters and digits.

@@ -37,7 +37,22 @@ fn agreed(gateway: &Gateway, receiver: &Receiver) -> (String, String) {
         "to": "+12025550100", "channel": "sms", "subject": "user-7f3", "reference": "login-991",
         "transaction": payment,
     }));
-    let checked = json!({"code": "123456"});
+    // Another payment, or none, is not the one that the code was sent for.
+    let mut checks = 5;
+    for (wrong, of) in [
+        ("none", json!(null)),
+        ("amount", json!({"amount": "499.90", "currency": "EUR", "payee": "ACME"})),
+        ("currency", json!({"amount": "49.90", "currency": "USD", "payee": "ACME"})),
+        ("payee", json!({"amount": "49.90", "currency": "EUR", "payee": "ACME Ltd"})),
+    ] {
+        let checked = json!({"code": "123456", "transaction": of});
+        let checked = gateway.post(&format!("/v1/verifications/{id}/check"), &checked).json();
+        checks -= 1;
+        let told = (&checked["matched"], &checked["status"], &checked["checks_left"]);
+        assert_eq!(told, (&json!(false), &json!("pending"), &json!(checks)), "{wrong}");
+    }
+    let same = json!({"amount": "049.9", "currency": "eur", "payee": " ACME"});
+    let checked = json!({"code": "123456", "transaction": same});
     let checked = gateway.post(&format!("/v1/verifications/{id}/check"), &checked);
     assert_eq!(checked.json()["matched"], true, "{checked:?}");
     let told = wait_for("its event", Duration::from_secs(10), || {

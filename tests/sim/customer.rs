@@ -82,7 +82,7 @@ impl Customer {
         let (id, body, fresh) = match began {
             Ok(Answered::Fresh { id, body, .. }) => (id, body, true),
             Ok(Answered::Replayed { id, body }) => (id, body, false),
-            Ok(Answered::Mismatch | Answered::Dry { .. }) => {
+            Ok(Answered::Mismatch | Answered::Dry { .. } | Answered::Joined { .. }) => {
                 return state.accuse("the same request is no repeat of itself");
             }
             Err(error) => return state.accuse(format!("a request was refused: {error}")),
@@ -117,7 +117,9 @@ impl Customer {
         state.tell(format!("customer cancels {index}"));
         let body = match canceled {
             Ok(Some(Answered::Fresh { body, .. } | Answered::Replayed { body, .. })) => body,
-            Ok(Some(Answered::Mismatch | Answered::Dry { .. }) | None) => {
+            Ok(
+                Some(Answered::Mismatch | Answered::Dry { .. } | Answered::Joined { .. }) | None,
+            ) => {
                 return state.accuse("a cancel found nothing");
             }
             Err(fault) => return state.accuse(format!("a cancel failed: {fault}")),
@@ -170,6 +172,7 @@ fn told<E: std::fmt::Display>(answered: &Result<Answered, E>) -> String {
         Ok(Answered::Fresh { id, .. }) => format!("fresh {id}"),
         Ok(Answered::Replayed { id, .. }) => format!("replayed {id}"),
         Ok(Answered::Dry { .. }) => "dry".to_owned(),
+        Ok(Answered::Joined { id, .. }) => format!("joined {id}"),
         Ok(Answered::Mismatch) => "mismatch".to_owned(),
         Err(error) => format!("refused: {error}"),
     }

@@ -195,7 +195,7 @@ impl Desk {
     /// Whether a code matched, in the words of the answer; `None` when it was not compared.
     async fn check(&self, id: &VerificationId, code: &str) -> anyhow::Result<Option<bool>> {
         let answer = AnswerOf { idempotency: None, render: render_checked };
-        let checked = self.gateway.check(&self.tenant, id, code, answer).await?;
+        let checked = self.gateway.check(&self.tenant, id, code, None, answer).await?;
         let Some(Answered::Fresh { body, .. }) = checked else { return Ok(None) };
         let says = |words: &[u8]| body.windows(words.len()).any(|window| window == words);
         Ok(match (says(b"\"matched\":true"), says(b"\"matched\":false")) {

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::tables::Tables;
 use super::leases::Leases;
 use super::{
-    Claimed, Commit, Committed, Counter, Given, ListQuery, OpenError, Owner, Page, SCHEMA,
+    Claimed, Commit, Committed, Counter, Given, Hold, ListQuery, OpenError, Owner, Page, SCHEMA,
     StoreError, Stored, Tally,
 };
 use crate::ambient::Timestamp;
@@ -100,6 +100,10 @@ impl Embedded {
 
     pub(super) fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
         self.0.file.read(|transaction| tables::find(transaction, alias))
+    }
+
+    pub(super) fn holder(&self, now: Timestamp, name: &str) -> Result<Option<Hold>, StoreError> {
+        self.0.file.read(|transaction| tables::holder(transaction, now.as_micros(), name))
     }
 
     pub(super) fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
@@ -365,16 +369,12 @@ fn create_tables(database: &Database) -> Result<(), Error> {
     Ok(transaction.commit()?)
 }
 
-/// Takes every held effect from the process that had the file before.
+/// Takes every held effect from the process that had the file before, and makes the tables that an
+/// older program had not.
 fn orphan_all(database: &Database) -> Result<(), Error> {
     let transaction = database.begin_write()?;
-    let orphans = Tables::open(&transaction)?.orphan_all()?;
-    if orphans > 0 {
-        transaction.commit()?;
-    } else {
-        transaction.abort()?;
-    }
-    Ok(())
+    Tables::open(&transaction)?.orphan_all()?;
+    Ok(transaction.commit()?)
 }
 
 fn open_error(path: &Path, error: Error) -> OpenError {

@@ -11,7 +11,7 @@ use crate::ambient::Timestamp;
 use crate::store::leases::Leases;
 use crate::store::window::{self, Buckets};
 use crate::store::{
-    Alias, Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given,
+    Alias, Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given, Hold,
     ListQuery, Listed, Owner, PAGE_MOST, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored,
     Tally, WAKE_RETRY,
 };
@@ -50,6 +50,9 @@ const ALIASES: TableDefinition<(&str, &str), u64> = TableDefinition::new("aliase
 const ALIAS_EXPIRY: TableDefinition<(u64, &str, &str), ()> = TableDefinition::new("alias_expiry");
 const ANSWERS: TableDefinition<&str, AnswerRow> = TableDefinition::new("answers");
 const ANSWER_EXPIRY: TableDefinition<(u64, &str), ()> = TableDefinition::new("answer_expiry");
+/// name → until, record
+const HOLDS: TableDefinition<&str, (u64, &str)> = TableDefinition::new("holds");
+const HOLD_EXPIRY: TableDefinition<(u64, &str), ()> = TableDefinition::new("hold_expiry");
 /// (key, window) → sub-buckets
 const COUNTERS: TableDefinition<(&str, u64), Buckets> = TableDefinition::new("counters");
 const COUNTER_EXPIRY: TableDefinition<(u64, &str, u64), ()> =
@@ -67,6 +70,8 @@ pub(super) struct Tables<'t> {
     held: Table<'t, HeldKey, ()>,
     aliases: Table<'t, (&'static str, &'static str), u64>,
     alias_expiry: Table<'t, (u64, &'static str, &'static str), ()>,
+    holds: Table<'t, &'static str, (u64, &'static str)>,
+    hold_expiry: Table<'t, (u64, &'static str), ()>,
     answers: Table<'t, &'static str, AnswerRow>,
     answer_expiry: Table<'t, (u64, &'static str), ()>,
     counters: Table<'t, (&'static str, u64), Buckets>,
@@ -93,6 +98,8 @@ impl<'t> Tables<'t> {
             held: transaction.open_table(HELD)?,
             aliases: transaction.open_table(ALIASES)?,
             alias_expiry: transaction.open_table(ALIAS_EXPIRY)?,
+            holds: transaction.open_table(HOLDS)?,
+            hold_expiry: transaction.open_table(HOLD_EXPIRY)?,
             answers: transaction.open_table(ANSWERS)?,
             answer_expiry: transaction.open_table(ANSWER_EXPIRY)?,
             counters: transaction.open_table(COUNTERS)?,
@@ -105,8 +112,8 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Takes every held effect from its owner; returns how many there were.
-    pub(super) fn orphan_all(&mut self) -> Result<usize, Error> {
+    /// Takes every held effect from its owner.
+    pub(super) fn orphan_all(&mut self) -> Result<(), Error> {
         // From the first name that somebody can have.
         let held: Vec<EffectId> = self
             .held
@@ -118,7 +125,7 @@ impl<'t> Tables<'t> {
                 self.enqueue(&Queued { claimed_by: Some(Owner::new(NOBODY)), ..queued })?;
             }
         }
-        Ok(held.len())
+        Ok(())
     }
 
     pub(super) fn commit(
@@ -156,6 +163,9 @@ impl<'t> Tables<'t> {
         for alias in &commit.aliases {
             self.name(alias)?;
         }
+        for hold in &commit.holds {
+            self.hold(commit.now.as_micros(), hold)?;
+        }
         if let Some(answer) = &commit.answer {
             // More than is added, so that answers do not pile up however busy the store is.
             self.prune_answers(commit.now.as_micros(), ANSWERS_PRUNED)?;
@@ -180,6 +190,12 @@ impl<'t> Tables<'t> {
             let version = self.records.get(write.id.as_str())?.map(|row| row.value().0);
             if version != write.expected {
                 return Ok(Some(Committed::Stale { version }));
+            }
+        }
+        for wanted in commit.holds.iter().filter(|wanted| wanted.until > commit.now) {
+            let holder = hold_of(&self.holds, commit.now.as_micros(), &wanted.name)?;
+            if let Some(other) = holder.filter(|it| it.record != wanted.record) {
+                return Ok(Some(Committed::Held(other)));
             }
         }
         Ok(None)
@@ -260,6 +276,25 @@ impl<'t> Tables<'t> {
             self.alias_expiry.remove((former, name, record))?;
         }
         self.alias_expiry.insert((expires, name, record), ())?;
+        Ok(())
+    }
+
+    /// Takes a name, or gives it back.
+    fn hold(&mut self, now: u64, hold: &Hold) -> Result<(), Error> {
+        let (name, until) = (hold.name.as_str(), hold.until.as_micros());
+        if until <= now {
+            let is_ours =
+                self.holds.get(name)?.is_some_and(|row| row.value().1 == hold.record.as_str());
+            if is_ours && let Some(row) = self.holds.remove(name)? {
+                self.hold_expiry.remove((row.value().0, name))?;
+            }
+            return Ok(());
+        }
+        let former = self.holds.insert(name, (until, hold.record.as_str()))?;
+        if let Some(former) = former.map(|row| row.value().0) {
+            self.hold_expiry.remove((former, name))?;
+        }
+        self.hold_expiry.insert((until, name), ())?;
         Ok(())
     }
 
@@ -365,6 +400,16 @@ impl<'t> Tables<'t> {
             self.aliases.remove((name.as_str(), record.as_str()))?;
             pruned = true;
         }
+        for _ in 0..PRUNE_MOST {
+            let Some((at, name)) = first(&self.hold_expiry, |(at, name)| (at, name.to_owned()))?
+                .filter(|(at, _)| *at <= now)
+            else {
+                break;
+            };
+            self.hold_expiry.remove((at, name.as_str()))?;
+            self.holds.remove(name.as_str())?;
+            pruned = true;
+        }
         pruned |= self.prune_answers(now, PRUNE_MOST)?;
         for _ in 0..PRUNE_MOST {
             let Some((at, key, span)) =
@@ -437,6 +482,30 @@ pub(super) fn find(transaction: &ReadTransaction, alias: &str) -> Result<Vec<Str
     Ok(found)
 }
 
+pub(super) fn holder(
+    transaction: &ReadTransaction,
+    now: u64,
+    name: &str,
+) -> Result<Option<Hold>, Error> {
+    hold_of(&transaction.open_table(HOLDS)?, now, name)
+}
+
+fn hold_of(
+    holds: &impl ReadableTable<&'static str, (u64, &'static str)>,
+    now: u64,
+    name: &str,
+) -> Result<Option<Hold>, Error> {
+    Ok(holds.get(name)?.and_then(|row| {
+        let (until, record) = row.value();
+        let hold = || Hold {
+            name: name.to_owned(),
+            record: record.to_owned(),
+            until: Timestamp::from_micros(until),
+        };
+        (until > now).then(hold)
+    }))
+}
+
 pub(super) fn list(
     transaction: &ReadTransaction,
     query: &ListQuery,
@@ -500,6 +569,7 @@ pub(super) fn idle(
     if leases.ages(owner, now) {
         let expiries = [
             first(&transaction.open_table(ALIAS_EXPIRY)?, |(at, _, _)| at)?,
+            first(&transaction.open_table(HOLD_EXPIRY)?, |(at, _)| at)?,
             first(&transaction.open_table(ANSWER_EXPIRY)?, |(at, _)| at)?,
             first(&transaction.open_table(COUNTER_EXPIRY)?, |(at, _, _)| at)?,
         ];

@@ -1,5 +1,7 @@
 //! One template: how it is read and checked, and how it is filled.
 
+use std::borrow::Cow;
+
 use super::{Fill, Kind, LONGEST, TextError, push_inert};
 
 /// A value that a template may hold.
@@ -36,6 +38,7 @@ enum Part {
 pub(super) struct Values<'a> {
     fill: &'a Fill<'a>,
     minutes: String,
+    amount: Option<Cow<'a, str>>,
 }
 
 /// A template while it is read.
@@ -199,8 +202,10 @@ impl Reader {
 }
 
 impl<'a> Values<'a> {
-    pub(super) fn new(fill: &'a Fill<'a>) -> Self {
-        Self { fill, minutes: fill.minutes.to_string() }
+    /// In a language (BCP 47).
+    pub(super) fn new(fill: &'a Fill<'a>, locale: &str) -> Self {
+        let amount = fill.transaction.map(|payment| payment.amount_in(locale));
+        Self { fill, minutes: fill.minutes.to_string(), amount }
     }
 
     fn get(&self, hole: Hole) -> Option<&str> {
@@ -209,7 +214,7 @@ impl<'a> Values<'a> {
             Hole::Code => Some(self.fill.code).filter(|code| !code.is_empty()),
             Hole::Brand => self.fill.brand,
             Hole::Minutes => Some(&self.minutes),
-            Hole::Amount => payment.map(|payment| payment.amount()),
+            Hole::Amount => self.amount.as_deref(),
             Hole::Currency => payment.map(|payment| payment.currency()),
             Hole::Payee => payment.map(|payment| payment.payee()),
             Hole::Reference => self.fill.reference,
