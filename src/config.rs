@@ -24,6 +24,7 @@ mod raw;
 mod reader;
 mod routing;
 mod secret;
+mod server;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -173,7 +174,7 @@ pub fn parse(
 /// From what is written to what is meant. What cannot be meant is complained of and stood in for,
 /// so that everything after it is read, too.
 fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
-    let server = network::server(reader, written, defaults);
+    let server = server::server(reader, written, defaults);
     let sip = network::sip(reader, written, defaults);
     let call = network::call(reader, written, defaults);
     let store = network::store(reader, written, defaults);
@@ -220,6 +221,9 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let http = http::Settings {
         api_listen: server.api_listen.value,
         admin_listen: server.admin_listen,
+        tls: server.tls,
+        trusted_proxies: server.trusted_proxies,
+        max_connections: server.max_connections,
         ..http::Settings::default()
     };
     let config = Config { gateway, http, public_url, log };

@@ -443,6 +443,14 @@ fn describe() {
         ("octothorpe_http_requests_total", "HTTP requests answered."),
         ("octothorpe_http_panics_total", "HTTP handlers that panicked."),
         ("octothorpe_http_accept_errors_total", "HTTP connections that could not be accepted."),
+        (
+            "octothorpe_http_connections_refused_total",
+            "HTTP connections turned away, as there was no room.",
+        ),
+        (
+            "octothorpe_http_connections_displaced_total",
+            "HTTP connections ended because their client dawdled and there was no room.",
+        ),
     ] {
         describe_counter!(name, what);
     }

@@ -238,8 +238,9 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(text, "  {name:<8} {value}");
     };
-    line("api", format!("http://{}", loaded.config.http.api_listen));
-    line("admin", admin(loaded).map_or("off".to_owned(), |address| format!("http://{address}")));
+    let scheme = if loaded.config.http.tls.is_some() { "https" } else { "http" };
+    line("api", format!("{scheme}://{}", loaded.config.http.api_listen));
+    line("admin", admin(loaded).map_or("off".to_owned(), |at| format!("{scheme}://{at}")));
     for address in sip(loaded) {
         line("sip", address);
     }
@@ -339,6 +340,7 @@ fn summary_json(path: &Path, loaded: &Loaded) -> Value {
         "config": path.display().to_string(),
         "api_listen": loaded.config.http.api_listen.to_string(),
         "admin_listen": admin(loaded),
+        "tls": loaded.config.http.tls.is_some(),
         "sip_listen": sip(loaded),
         "rtp_ports": [gateway.rtp_ports.0, gateway.rtp_ports.1],
         "store": store(&gateway.store),

@@ -91,7 +91,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         admin_listen: None,
         ..http::Settings::default()
     };
-    let server = Server::bind(listen, gateway.clone(), super::serve::count()?).await?;
+    let listening = http::Listening::new(listen)?;
+    let server = Server::bind(listening, gateway.clone(), super::serve::count()?).await?;
     let api = format!("http://{}", server.api_address());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {

@@ -14,7 +14,7 @@ use crate::ambient::{Clock, Entropy};
 use crate::config::{self, Complaint, Complaints, Config, Log, LogFormat};
 use crate::gateway::Gateway;
 use crate::gateway::settings::{Settings, StoreSettings};
-use crate::http::{self, Mistake, Operator, Reload, Server};
+use crate::http::{self, Listening, Mistake, Operator, Reload, Server};
 use crate::sip::Hop;
 use crate::telemetry;
 
@@ -63,10 +63,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let summary = summary(&settings);
     let started = Gateway::start(settings, Clock::system(), Entropy::system(), None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
-    let reload = reload(path.clone(), gateway.clone(), &loaded.config.http, loaded.config.log);
+    let listening = Listening::new(loaded.config.http).map_err(|error| wrong(error.to_string()))?;
+    let reload = reload(path.clone(), gateway.clone(), listening.clone(), loaded.config.log);
     let operator = Operator { metrics, reload: Some(Arc::clone(&reload)) };
     let mut hang_up = signal(SignalKind::hangup())?;
-    let server = Server::bind(loaded.config.http, gateway, operator)
+    let server = Server::bind(listening, gateway, operator)
         .await
         .map_err(|error| wrong(error.to_string()))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "octothorpe");
@@ -107,8 +108,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Reads the configuration again, one time after another, and tells the log what came of it.
-fn reload(path: PathBuf, gateway: Gateway, started: &http::Settings, log: Log) -> Reload {
-    let (started, one) = (started.clone(), Mutex::new(()));
+fn reload(path: PathBuf, gateway: Gateway, listening: Listening, log: Log) -> Reload {
+    let one = Mutex::new(());
     Arc::new(move || {
         let _one = one.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = match config::load(&path, |name| std::env::var(name).ok()) {
@@ -126,14 +127,10 @@ fn reload(path: PathBuf, gateway: Gateway, started: &http::Settings, log: Log) -
         }
         let Config { gateway: settings, http, log: logs, .. } = loaded.config;
         tracing::info!("reloaded: {}", summary(&settings));
-        let of_servers = [
-            ("server.api_listen", started.api_listen != http.api_listen),
-            ("server.admin_listen", started.admin_listen != http.admin_listen),
-            ("log", log != logs),
-        ];
-        let of_servers = of_servers.into_iter().filter_map(|(key, differs)| differs.then_some(key));
-        let left = gateway.reload(&settings).into_iter().chain(of_servers);
-        let left: Vec<String> = left.map(str::to_owned).collect();
+        let mut left = gateway.reload(&settings);
+        left.extend(listening.reload(&http));
+        left.extend((log != logs).then_some("log"));
+        let left: Vec<String> = left.into_iter().map(str::to_owned).collect();
         if !left.is_empty() {
             tracing::warn!("needs a restart to change: {}", left.join(", "));
         }

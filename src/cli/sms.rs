@@ -12,7 +12,7 @@ use crate::config;
 use crate::gateway::resource::{render, render_checked};
 use crate::gateway::settings::{Provider, Settings, Tenant};
 use crate::gateway::{AnswerOf, Answered, Asked, BeginError, CheckError, Gateway};
-use crate::http::Server;
+use crate::http::{Listening, Server};
 use crate::verify::code::Code;
 use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
@@ -148,7 +148,13 @@ async fn listen(
     gateway: Gateway,
 ) -> Option<tokio::task::JoinHandle<()>> {
     let nothing: crate::http::Metrics = Arc::new(String::new);
-    match Server::bind(settings, gateway, nothing).await {
+    let bound = match Listening::new(settings) {
+        Ok(listening) => {
+            Server::bind(listening, gateway, nothing).await.map_err(anyhow::Error::from)
+        }
+        Err(error) => Err(error.into()),
+    };
+    match bound {
         Ok(server) => {
             eprintln!("receipts and replies are taken at {}", server.api_address());
             Some(tokio::spawn(server.run(std::future::pending())))

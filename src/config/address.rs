@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::gateway::settings::Target as SipTarget;
 use crate::sip::{Hop, Transport};
 
@@ -140,6 +142,20 @@ pub(super) fn host_alone(text: &str) -> Result<String, String> {
         Ok((Host::Ip(ip), None)) => Ok(ip.to_string()),
         Ok((_, Some(_))) => Err(format!("leave out the port: {fitting}")),
         Err(_) => Err(fitting.to_owned()),
+    }
+}
+
+/// Reads a network as `10.0.0.0/8`, or an address that stands for itself alone.
+///
+/// # Errors
+/// What would be right.
+pub(super) fn network(text: &str) -> Result<IpNet, &'static str> {
+    let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let net: IpNet = net.map_err(|_| "write an IP address or a network, as 10.0.0.0/8")?;
+    if net.trunc() == net {
+        Ok(net)
+    } else {
+        Err("the address has bits behind the network's: write the first address of the network")
     }
 }
 

@@ -14,10 +14,10 @@ use zeroize::Zeroizing;
 use self::entry::Entry;
 use super::address;
 use super::complaint::{did_you_mean, quoted};
-use super::network::PublicUrl;
 use super::raw;
 use super::reader::{At, Reader};
 use super::routing::{names, table_of};
+use super::server::PublicUrl;
 use crate::carrier::twilio::Dialect;
 use crate::gateway::settings::{By, Provider};
 

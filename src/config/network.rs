@@ -1,4 +1,4 @@
-//! `[server]`, `[store]`, `[sip]`, `[call]` and `[log]`.
+//! `[store]`, `[sip]`, `[call]` and `[log]`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::address::{is_loopback, overlap, shown, sip_listener, web};
+use super::address::{overlap, shown, sip_listener};
 use super::complaint::{did_you_mean, quoted};
 use super::pem;
 use super::raw::{self, Raw};
@@ -17,26 +17,6 @@ use crate::gateway::settings::{Calling, StoreSettings, TlsIdentity};
 use crate::media::script::FraudKeys;
 use crate::sip::{Hop, Transport};
 use crate::verify::{RING_MOST, TALK_MOST, code};
-
-/// The most keys of verdicts: whoever exchanges one each quarter has 25 years.
-const VERDICT_KEYS: u32 = 100;
-
-/// `[server]`.
-pub(super) struct Server {
-    pub(super) api_listen: At<SocketAddr>,
-    pub(super) admin_listen: Option<SocketAddr>,
-    /// Without a slash at its end.
-    pub(super) public_url: Option<At<PublicUrl>>,
-    pub(super) verdict_key: u32,
-}
-
-/// Where providers call back.
-pub(super) struct PublicUrl {
-    pub(super) url: String,
-    pub(super) encrypted: bool,
-    /// Only this machine can call it.
-    pub(super) loopback: bool,
-}
 
 /// `[sip]`.
 pub(super) struct Sip {
@@ -55,102 +35,6 @@ pub(super) struct Call {
     pub(super) limit: Duration,
     /// What all tenants have in common.
     pub(super) calling: Calling,
-}
-
-pub(super) fn server(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Server {
-    let (raw, default) = (&written.server, &defaults.server);
-    let api =
-        reader.text("server.api_listen", raw.api_listen.as_ref(), default.api_listen.as_ref());
-    let admin = reader.text(
-        "server.admin_listen",
-        raw.admin_listen.as_ref(),
-        default.admin_listen.as_ref(),
-    );
-    let api = api.and_then(|text| listener(reader, "server.api_listen", &text, ""));
-    let off = ", or \"off\"";
-    let admin = admin
-        .filter(|text| text.value != "off")
-        .and_then(|text| listener(reader, "server.admin_listen", &text, off));
-    if let (Some(api), Some(admin)) = (&api, &admin)
-        && overlap(api.value, admin.value)
-    {
-        let place = admin.place.or(api.place);
-        let message = format!("api_listen ({}) takes this port already: write another", api.value);
-        let value = quoted(&admin.value.to_string());
-        reader.complain(place, "server.admin_listen", Some(value), message);
-    }
-    if let Some(admin) = &admin
-        && !admin.value.ip().is_loopback()
-    {
-        let value = quoted(&admin.value.to_string());
-        let message = "the operator pages can be reached from other machines: let a firewall or a \
-                       proxy decide from which";
-        reader.warn(admin.place, "server.admin_listen", Some(value), message);
-    }
-    let public_url =
-        reader.text("server.public_url", raw.public_url.as_ref(), default.public_url.as_ref());
-    let public_url = public_url.map(|url| public(reader, &url));
-    let verdict_key = reader.number(
-        "server.verdict_key",
-        raw.verdict_key.as_ref(),
-        default.verdict_key.as_ref(),
-        1,
-        VERDICT_KEYS,
-    );
-    // Port 0 stands in for an address that could not be read: it is in nobody's way.
-    let nowhere = At { value: SocketAddr::from(([127, 0, 0, 1], 0)), place: Place::Default(1) };
-    Server {
-        api_listen: api.unwrap_or(nowhere),
-        admin_listen: admin.map(|admin| admin.value),
-        public_url,
-        verdict_key: verdict_key.unwrap_or(1),
-    }
-}
-
-fn listener(
-    reader: &mut Reader<'_>,
-    key: &str,
-    text: &At<String>,
-    or: &str,
-) -> Option<At<SocketAddr>> {
-    if let Ok(value) = text.value.parse() {
-        return Some(At { value, place: text.place });
-    }
-    let message = format!(
-        "write an IP address and a port, as 127.0.0.1:8080 or [::1]:8080 (port 0 lets the system \
-         choose){or}"
-    );
-    reader.complain(text.place, key, Some(quoted(&text.value)), message);
-    None
-}
-
-fn public(reader: &mut Reader<'_>, url: &At<String>) -> At<PublicUrl> {
-    let key = "server.public_url";
-    // What stands in for an address that could not be read is nothing that more could be said of.
-    let stand_in = PublicUrl { url: String::new(), encrypted: true, loopback: false };
-    let value = match web(&url.value) {
-        Ok(web) if web.has_query => {
-            let message = "leave out \"?\" and what follows: paths are added to this address";
-            reader.complain(url.place, key, Some(shown(&url.value)), message);
-            stand_in
-        }
-        Ok(web) => {
-            if !web.encrypted {
-                let message = "providers will call back without encryption: write https://";
-                reader.warn(url.place, key, Some(shown(&url.value)), message);
-            }
-            PublicUrl {
-                url: url.value.trim_end_matches('/').to_owned(),
-                encrypted: web.encrypted,
-                loopback: is_loopback(&web.host),
-            }
-        }
-        Err(why) => {
-            reader.complain(url.place, key, Some(shown(&url.value)), why);
-            stand_in
-        }
-    };
-    At { value, place: url.place }
 }
 
 pub(super) fn store(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> StoreSettings {

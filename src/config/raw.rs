@@ -51,6 +51,12 @@ pub(super) struct Limits {
 pub(super) struct Server {
     pub(super) api_listen: Option<Spanned<String>>,
     pub(super) admin_listen: Option<Spanned<String>>,
+    pub(super) tls_certificate: Option<Spanned<String>>,
+    pub(super) tls_key: Option<Spanned<String>>,
+    pub(super) client_roots: Option<Spanned<String>>,
+    pub(super) insecure_http: Option<Spanned<bool>>,
+    pub(super) trusted_proxies: Vec<Spanned<String>>,
+    pub(super) max_connections: Option<Spanned<i64>>,
     pub(super) public_url: Option<Spanned<String>>,
     pub(super) verdict_key: Option<Spanned<i64>>,
 }

@@ -4,6 +4,7 @@ mod carriers;
 mod limits;
 mod mistakes;
 mod prompts;
+mod server;
 mod texts;
 mod trunks;
 
@@ -81,7 +82,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "[server]\napi_lisen = 'x'",
         &[
-            "o.toml:9: server.api_lisen: no such key; did you mean \"api_listen\"? (known here: api_listen, admin_listen, public_url, verdict_key)",
+            "o.toml:9: server.api_lisen: no such key; did you mean \"api_listen\"? (known here: api_listen, admin_listen, tls_certificate, tls_key, client_roots, insecure_http, trusted_proxies, max_connections, public_url, verdict_key)",
         ],
     ),
     ("[sever]\nx = 1", &["o.toml:8: sever: no such key; did you mean \"server\"?"]),
@@ -555,7 +556,7 @@ fn a_gateway_without_tenants_is_refused_and_one_without_trunks_warned_of() {
 #[test]
 fn what_is_allowed_and_unwise_is_warned_of() {
     let text = format!(
-        "[server]\nadmin_listen = '0.0.0.0:8081'\npublic_url = 'http://verify.example.com/'\n\
+        "[server]\nadmin_listen = '0.0.0.0:8081'\ninsecure_http = true\npublic_url = 'http://verify.example.com/'\n\
          [sip]\nrtp_ports = [20001, 20100]\n{}\
          webhooks = [{{ url = 'https://idp.example.com/h', secret = 'canary' }}]\n\
          [[trunks]]\nname = 'two'\ntarget = 'sip:[::1]'\nusername = 'acme'\npassword = 'canary'\n\
@@ -569,13 +570,14 @@ fn what_is_allowed_and_unwise_is_warned_of() {
     let spoken = Complaints(loaded.warnings.clone()).to_string();
     let expected = [
         "o.toml:2: server.admin_listen = \"0.0.0.0:8081\": the operator pages can be reached",
-        "o.toml:3: server.public_url = \"http://verify.example.com/…\": providers will call back without",
-        "o.toml:5: sip.rtp_ports = [20001, 20100]: RTP begins at an even port",
-        "o.toml:11: tenants[0].api_keys[0]: the secret stands in the configuration itself",
-        "o.toml:13: tenants[0].webhooks[0].secret: the secret stands in",
-        "o.toml:13: tenants[0].webhooks[0].secret: the secret has 6 bytes",
-        "o.toml:18: trunks[1].password: the secret stands in",
-        "o.toml:19: tenants[1].voice_countries: no country is written, nor one in sms_countries",
+        "o.toml:2: server.admin_listen = \"0.0.0.0:8081\": keys and codes come here without encryption",
+        "o.toml:4: server.public_url = \"http://verify.example.com/…\": providers will call back without",
+        "o.toml:6: sip.rtp_ports = [20001, 20100]: RTP begins at an even port",
+        "o.toml:12: tenants[0].api_keys[0]: the secret stands in the configuration itself",
+        "o.toml:14: tenants[0].webhooks[0].secret: the secret stands in",
+        "o.toml:14: tenants[0].webhooks[0].secret: the secret has 6 bytes",
+        "o.toml:19: trunks[1].password: the secret stands in",
+        "o.toml:20: tenants[1].voice_countries: no country is written, nor one in sms_countries",
     ];
     for (said, expected) in spoken.lines().zip(expected) {
         assert!(said.starts_with(expected), "{said}\n{expected}");

@@ -93,6 +93,10 @@ pub(super) async fn jwks(State(app): State<App>) -> Response {
     response
 }
 
+/// The problems that every request may be answered with: they come before it is known what it asks.
+const OF_EVERY_REQUEST: [Code; 4] =
+    [Code::InvalidHead, Code::HeadTooLarge, Code::Overloaded, Code::TimedOut];
+
 /// The problems an operation may be answered with, besides those of every request.
 fn problems_of(operation: &str) -> &'static [Code] {
     match operation {
@@ -192,11 +196,21 @@ fn contract() -> Value {
     }
     let paths = contract.paths.paths.values_mut();
     for operation in paths.flat_map(|path| [&mut path.get, &mut path.post]).flatten() {
-        let codes = problems_of(operation.operation_id.as_deref().unwrap_or_default());
+        let own = problems_of(operation.operation_id.as_deref().unwrap_or_default());
+        let codes: Vec<Code> = own.iter().chain(&OF_EVERY_REQUEST).copied().collect();
         for status in codes.iter().map(|code| code.status()) {
             let alike = codes.iter().filter(|code| code.status() == status);
-            let response = RefOr::T(problem_response(alike.copied()));
-            operation.responses.responses.insert(status.as_str().to_owned(), response);
+            let problem = problem_response(alike.copied());
+            let responses = &mut operation.responses.responses;
+            match responses.get_mut(status.as_str()) {
+                // One that has an answer of its own of this status.
+                Some(RefOr::T(own)) if own.content.contains_key("application/json") => {
+                    own.content.extend(problem.content);
+                }
+                Some(_) | None => {
+                    responses.insert(status.as_str().to_owned(), RefOr::T(problem));
+                }
+            }
         }
     }
     serde_json::to_value(contract).unwrap_or_default()

@@ -9,12 +9,16 @@ mod connection;
 mod docs;
 mod hooks;
 mod json;
+mod listening;
 mod ops;
 mod page;
+mod peer;
 mod problem;
 mod query;
 mod report;
 mod start;
+mod streams;
+mod timed;
 mod verify;
 mod webhooks;
 
@@ -33,11 +37,14 @@ use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
+use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::Service as _;
 use tower::util::MapResponseLayer;
 
+pub use self::listening::{Listening, Tls, TlsError};
+use self::peer::Client;
 use self::problem::{Code, Problem};
 use crate::gateway::Gateway;
 
@@ -48,10 +55,16 @@ pub struct Settings {
     pub api_listen: SocketAddr,
     /// The address of the operator's pages; none unless written.
     pub admin_listen: Option<SocketAddr>,
+    /// What both show under TLS; `None` is in the clear.
+    pub tls: Option<Tls>,
+    /// The proxies whose word about the address of a client counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long the head of a request may take, from the connection or its first byte.
     pub head_timeout: Duration,
     /// How long the body of a request may take.
     pub body_timeout: Duration,
+    /// How long a request may take from its head to its answer, besides what it asks to wait.
+    pub request_timeout: Duration,
     /// How long a connection may stand idle between requests.
     pub idle_timeout: Duration,
     /// How long a client may take to fetch a response that it let wait.
@@ -64,7 +77,8 @@ pub struct Settings {
     pub max_headers: usize,
     /// The largest body, in bytes.
     pub max_body: usize,
-    /// The most connections at a time to one listener; more wait to be accepted.
+    /// The most connections at a time to one listener. Whoever comes then takes the place of the client that has
+    /// kept us waiting for the longest, and is turned away where all wait for us.
     pub max_connections: usize,
 }
 
@@ -73,16 +87,18 @@ impl Default for Settings {
         Self {
             api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             admin_listen: None,
+            tls: None,
+            trusted_proxies: Vec::new(),
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
             max_head: 16 * 1024,
             max_headers: 100,
             max_body: 64 * 1024,
-            // Room for two thousand clients that dawdle, and as many that do not.
-            max_connections: 4096,
+            max_connections: 2000,
         }
     }
 }
@@ -130,7 +146,7 @@ pub struct BindError {
 /// Listeners that are bound and do not answer yet: clients that connect wait for
 /// [`run`](Self::run).
 pub struct Server {
-    settings: Arc<Settings>,
+    listening: Listening,
     api: Bound,
     admin: Option<Bound>,
     closing: watch::Sender<bool>,
@@ -172,11 +188,11 @@ impl Server {
     /// # Errors
     /// When an address cannot be had.
     pub async fn bind(
-        settings: Settings,
+        listening: Listening,
         gateway: Gateway,
         operator: impl Into<Operator>,
     ) -> Result<Self, BindError> {
-        let settings = Arc::new(settings);
+        let settings = Arc::new(listening.settings().clone());
         let (closing, closes) = watch::channel(false);
         let app = App {
             gateway,
@@ -189,7 +205,7 @@ impl Server {
             Some(address) => Some(Bound::new(address, router(admin_routes(), app)).await?),
             None => None,
         };
-        Ok(Self { settings, api, admin, closing })
+        Ok(Self { listening, api, admin, closing })
     }
 
     /// The address the API really listens on.
@@ -208,14 +224,9 @@ impl Server {
     /// clients that wait for a change are told how things stand, and requests under way are
     /// finished, within the drain time-out.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { settings, api, admin, closing } = self;
+        let Self { listening, api, admin, closing } = self;
         let serve = |bound: Bound| {
-            connection::accept(
-                bound.listener,
-                bound.router,
-                Arc::clone(&settings),
-                closing.subscribe(),
-            )
+            connection::accept(bound.listener, bound.router, listening.clone(), closing.subscribe())
         };
         let api = serve(api);
         let admin = async {
@@ -308,10 +319,14 @@ fn router(routes: Vec<Route>, app: App) -> Router {
         .with_state(app)
 }
 
-/// Answers one request, whatever its handler does: a panic is an answer too.
-async fn respond(mut router: Router, request: Request) -> Response {
+/// Answers one request, whatever its handler does: a panic is an answer too, and so is silence for longer than
+/// the limit and what the request asks to wait.
+async fn respond(mut router: Router, request: Request, limit: Duration) -> Response {
     let started = tokio::time::Instant::now();
     let method = request.method().clone();
+    let client = request.extensions().get::<Client>().copied();
+    let asked = query::wait(request.uri().query()).ok().and_then(|it| it.wait).unwrap_or_default();
+    let limit = limit.saturating_add(Duration::from_secs(asked));
     let mut handler = Box::pin(async move {
         let answer: Result<Response, Infallible> = router.call(request).await;
         answer.unwrap_or_else(|never| match never {})
@@ -319,17 +334,20 @@ async fn respond(mut router: Router, request: Request) -> Response {
     let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Some),
         Err(_) => std::task::Poll::Ready(None),
-    })
-    .await;
-    let mut response = caught.unwrap_or_else(|| {
-        report::panicked(&method);
-        Problem::new(Code::Internal).into_response()
     });
+    let mut response = match tokio::time::timeout(limit, caught).await {
+        Ok(Some(response)) => response,
+        Ok(None) => {
+            report::panicked(&method);
+            Problem::new(Code::Internal).into_response()
+        }
+        Err(_) => Problem::new(Code::TimedOut).into_response(),
+    };
     for (name, value) in EVERYWHERE {
         response.headers_mut().insert(name, value);
     }
     let route = response.extensions().get::<RouteName>().map_or("none", |name| name.0);
-    report::answered(&method, route, response.status(), started.elapsed());
+    report::answered(&method, route, response.status(), started.elapsed(), client);
     response
 }
 

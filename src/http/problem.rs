@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -46,6 +47,8 @@ macro_rules! codes {
 }
 
 codes! {
+    InvalidHead = "invalid_head" BAD_REQUEST "The request cannot be read"
+        "send a request line and headers as HTTP has them (RFC 9112)";
     InvalidBody = "invalid_body" BAD_REQUEST "The body could not be read"
         "send the whole body, as long as its headers say";
     InvalidJson = "invalid_json" BAD_REQUEST "The body is not strict JSON"
@@ -94,10 +97,16 @@ codes! {
         "wait as long as Retry-After says";
     TooSoon = "too_soon" TOO_MANY_REQUESTS "Too soon for another attempt"
         "wait until next_send_at";
+    HeadTooLarge = "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "The head of the request is too large"
+        "request line and headers may have 16 KiB, and there may be 100 headers";
     Internal = "internal" INTERNAL_SERVER_ERROR "Our fault"
         "something of ours went wrong; send the request again with the same Idempotency-Key";
     NotReady = "not_ready" SERVICE_UNAVAILABLE "Not taking verifications now"
         "send the request again in a few seconds";
+    Overloaded = "overloaded" SERVICE_UNAVAILABLE "More is asked than can be done"
+        "nothing was done; send the request again after as many seconds as Retry-After says";
+    TimedOut = "timed_out" SERVICE_UNAVAILABLE "No answer in time"
+        "it may have been done or not; send the request again with the same Idempotency-Key";
 }
 
 /// One row of the table of codes of fields.
@@ -187,7 +196,13 @@ pub(super) struct ProblemBody {
 impl Problem {
     /// A problem of this code.
     pub(super) const fn new(code: Code) -> Self {
-        let retry_after = if matches!(code, Code::NotReady) { Some(5) } else { None };
+        let retry_after = if matches!(code, Code::NotReady) {
+            Some(5)
+        } else if matches!(code, Code::Overloaded | Code::TimedOut) {
+            Some(1)
+        } else {
+            None
+        };
         Self { code, detail: Cow::Borrowed(code.detail()), errors: Vec::new(), retry_after }
     }
 
@@ -217,6 +232,19 @@ impl Problem {
             detail,
             errors,
         }
+    }
+
+    /// All of an answer of HTTP/1.1 that ends the connection, for where there is no request that it belongs to.
+    pub(super) fn bare(self) -> Bytes {
+        let (status, retry_after) = (self.code.status(), self.retry_after);
+        let body = serde_json::to_string(&self.shown()).unwrap_or_default();
+        let retry_after = retry_after.map_or_else(String::new, |s| format!("retry-after: {s}\r\n"));
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
+             cache-control: no-store\r\n{retry_after}connection: close\r\n\r\n{body}"
+        )
+        .into()
     }
 
     /// A request with bad fields.

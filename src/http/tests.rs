@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 mod codes;
 mod policy;
+mod tls;
 
 use super::*;
 use crate::ambient::{Clock, Entropy};
@@ -111,7 +112,7 @@ async fn site() -> Site {
 }
 
 async fn site_with(settings: Settings, metrics: Metrics) -> Site {
-    let server = Server::bind(settings, gateway(), metrics).await.unwrap();
+    let server = Server::bind(Listening::new(settings).unwrap(), gateway(), metrics).await.unwrap();
     let (api, admin) = (server.api_address(), server.admin_address().unwrap());
     let (close, closed) = oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async {
@@ -624,17 +625,79 @@ async fn a_client_that_does_not_fetch_its_answer_is_cut() {
 }
 
 #[tokio::test]
-async fn no_more_connections_than_allowed_are_served() {
-    let settings = Settings { max_connections: 2, ..hasty() };
+async fn where_there_is_no_room_the_one_that_dawdles_longest_gives_way() {
+    let settings =
+        Settings { max_connections: 2, head_timeout: Duration::from_secs(60), ..hasty() };
     let site = site_with(settings, metrics()).await;
-    let first = TcpStream::connect(site.api).await.unwrap();
+    let mut first = TcpStream::connect(site.api).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let second = TcpStream::connect(site.api).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(get(&site, "/healthz").await.status, 200);
+    assert_eq!(first.read(&mut [0; 16]).await.unwrap_or(0), 0);
+    drop(second);
+}
+
+#[tokio::test]
+async fn where_all_wait_for_us_whoever_comes_is_turned_away() {
+    let site = site_with(Settings { max_connections: 2, ..hasty() }, metrics()).await;
+    let id = started(&site).await;
+    let poll = format!(
+        "GET /v1/verifications/{id}?wait=60 HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n",
+        bearer(ACME)
+    );
+    let mut polls = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(site.api).await.unwrap();
+        stream.write_all(poll.as_bytes()).await.unwrap();
+        polls.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let asked = Instant::now();
     let reply = get(&site, "/healthz").await;
+    assert_eq!(reply.code(), (503, "overloaded".to_owned()));
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn heads_that_cannot_be_read_are_answered_with_a_problem() {
+    let site = site().await;
+    let many: String = (0..101).map(|i| format!("X-{i}: 1\r\n")).collect();
+    let long = format!("X: {}\r\n", "x".repeat(17 * 1024));
+    let path = "x".repeat(17 * 1024);
+    for (head, status, code) in [
+        ("\0\x01\x02\r\n\r\n".to_owned(), 400, "invalid_head"),
+        ("GET / HTTP/1.1\r\nA B: 1\r\n\r\n".to_owned(), 400, "invalid_head"),
+        ("GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n".to_owned(), 400, "invalid_head"),
+        (format!("GET / HTTP/1.1\r\n{many}\r\n"), 431, "head_too_large"),
+        (format!("GET / HTTP/1.1\r\n{long}\r\n"), 431, "head_too_large"),
+        (format!("GET /{path} HTTP/1.1\r\n\r\n"), 431, "head_too_large"),
+    ] {
+        let reply = Reply::parse(&raw(site.api, head.as_bytes()).await);
+        assert_eq!(reply.code(), (status, code.to_owned()), "{head:?}");
+        assert_eq!(reply.header("connection"), Some("close"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_answered_all_the_same() {
+    let settings = Settings { request_timeout: Duration::from_millis(300), ..hasty() };
+    let site = site_with(settings, metrics()).await;
+    let id = started(&site).await;
+    // What is asked to wait may wait.
+    let reply = get(&site, &format!("/v1/verifications/{id}?wait=1")).await;
     assert_eq!(reply.status, 200);
-    assert!(asked.elapsed() > Duration::from_millis(150), "{:?}", asked.elapsed());
-    drop((first, second));
+    let never = axum::routing::get(std::future::pending::<Response>);
+    let router = Router::new().route("/", never);
+    let asked = Instant::now();
+    let request = Request::new(Body::empty());
+    let response = respond(router, request, Duration::from_millis(300)).await;
+    assert_eq!(
+        (response.status().as_u16(), response.headers()["retry-after"].as_bytes()),
+        (503, &b"1"[..])
+    );
+    assert!(asked.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
@@ -713,6 +776,7 @@ async fn an_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
     let settings = Settings { api_listen: address, ..hasty() };
-    let error = Server::bind(settings, gateway(), metrics()).await.unwrap_err();
+    let error =
+        Server::bind(Listening::new(settings).unwrap(), gateway(), metrics()).await.unwrap_err();
     assert!(error.to_string().contains(&address.to_string()));
 }

@@ -161,7 +161,7 @@ impl Drop for Gateway {
 fn configuration(records: &str, rest: &str) -> String {
     format!(
         "[server]\napi_listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-         public_url = {PUBLIC:?}\n\
+         public_url = {PUBLIC:?}\nmax_connections = 20000\n\
          [store]\nurl = {records:?}\n\
          [sip]\nlisten = [\"udp:127.0.0.1:0\"]\nrtp_ports = [10000, 31999]\nengines = 1\n\
          [limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\

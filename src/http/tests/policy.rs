@@ -40,7 +40,7 @@ async fn open_site(hands: Counting) -> Site {
     let (gateway, turns) =
         Gateway::assemble(Store::memory(), &settings, vault, clock, entropy, hands);
     tokio::spawn(turns.run());
-    let server = Server::bind(hasty(), gateway, metrics()).await.unwrap();
+    let server = Server::bind(Listening::new(hasty()).unwrap(), gateway, metrics()).await.unwrap();
     let (api, admin) = (server.api_address(), server.admin_address().unwrap());
     let (close, closed) = oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async {
