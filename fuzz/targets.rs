@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use octothorpe::ambient::{Entropy, Timestamp};
+use octothorpe::media::codec::Decoder;
 use octothorpe::media::sdp::{self, Origin};
-use octothorpe::media::{Digit, Law, MediaSession, Output, Payload, Protection, Srtp, tones};
+use octothorpe::media::{Codec, Digit, MediaSession, Output, Payload, Protection, Srtp, tones};
 use octothorpe::sip::digest::{Authentication, Credentials};
 use octothorpe::sip::frame::{Frame, Framer};
 use octothorpe::sip::message::{self, Incoming, Message};
@@ -215,13 +216,15 @@ pub(crate) fn sdp(bytes: &[u8]) -> Trace {
 
 fn described(bytes: &[u8], protection: &Protection, trace: &mut Trace) {
     let local = address("192.0.2.1:4000");
-    match sdp::read_answer(bytes, protection) {
-        Ok(agreed) => {
-            trace.saw((agreed.law as u8, agreed.events.is_some(), agreed.remote.is_some()))
-        }
+    match sdp::read_answer(bytes, &Codec::ALL, protection) {
+        Ok(agreed) => trace.saw((
+            agreed.codec.payload_type(),
+            agreed.events.is_some(),
+            agreed.remote.is_some(),
+        )),
         Err(fault) => trace.saw(discriminant(&fault)),
     }
-    match sdp::answer(bytes, Origin { id: 1, version: 1, local }, protection) {
+    match sdp::answer(bytes, Origin { id: 1, version: 1, local }, &Codec::ALL, protection) {
         Ok((answer, agreed)) => {
             assert!(agreed.crypto.is_some() || protection.srtp() != Srtp::Required, "in the clear");
             trace.saw((agreed.payload_type, agreed.accepts.len(), agreed.direction as u8));
@@ -229,7 +232,7 @@ fn described(bytes: &[u8], protection: &Protection, trace: &mut Trace) {
             let text = answer.strip_suffix(b"\r\n").expect("a last line end");
             let mut lines = text.split(|byte| *byte == b'\n');
             assert!(lines.all(|line| is_clean(line.strip_suffix(b"\r").unwrap_or(line))));
-            trace.saw(sdp::read_answer(&answer, protection).is_ok());
+            trace.saw(sdp::read_answer(&answer, &Codec::ALL, protection).is_ok());
             assert!(answer.len() <= bytes.len() + 2_000, "it grows");
         }
         Err(fault) => trace.saw(discriminant(&fault)),
@@ -304,6 +307,7 @@ pub(crate) fn media(bytes: &[u8]) -> Trace {
 pub(crate) fn tones(bytes: &[u8]) -> Trace {
     let mut trace = Trace::default();
     let (mut receiver, mut out) = (tones::Receiver::default(), Vec::new());
+    let mut decoder = Decoder::default();
     let (mut rest, mut fed, mut down) = (bytes, 0_u64, None);
     while let [what, length, more @ ..] = rest {
         let (piece, more) = more.split_at(usize::from(*length).min(more.len()));
@@ -317,9 +321,9 @@ pub(crate) fn tones(bytes: &[u8]) -> Trace {
                 receiver.samples(&samples, &mut out);
             }
             1 => {
-                let law = if length % 2 == 0 { Law::Ulaw } else { Law::Alaw };
+                let codec = Codec::ALL[usize::from(*length) % 3];
                 fed += piece.len() as u64;
-                receiver.codes(law, piece, &mut out);
+                receiver.samples(&decoder.all(codec, piece), &mut out);
             }
             2 | 3 => {
                 // Its length and frequencies come from the bytes too.

@@ -21,7 +21,7 @@ use crate::media::player::Player;
 use crate::media::prompt::Pack;
 use crate::media::script::{self, Answer, Script};
 use crate::media::{
-    self, Anomaly, Digit, FRAME_TIME, Law, MediaSession, Packet, Payload, Srtp, Unusable,
+    self, Anomaly, Codec, Digit, FRAME_TIME, MediaSession, Packet, Payload, Srtp, Unusable,
 };
 use crate::sip::Timer as SipTimer;
 use crate::sip::call::{self, Call};
@@ -72,6 +72,7 @@ impl Leg {
     pub fn new(order: Order, speech: Speech, mut entropy: Entropy, settings: Settings) -> Self {
         let srtp = order.srtp.srtp();
         let media = MediaSession::new(order.rtp, order.srtp, entropy.fork());
+        let media = media.with_codecs(order.codecs);
         let Speech { own: Tongue { pack, lines }, offers } = speech;
         let (packs, offers) = offers.into_iter().map(|it| (it.pack, it.lines)).unzip();
         Self {
@@ -157,8 +158,8 @@ impl Leg {
 
     /// Writes a frame as it is to be sent, in the place of what `datagram` held. To be called once for
     /// each [`Output::Rtp`], in their order.
-    pub fn datagram(&mut self, packet: &Packet, law: Law, datagram: &mut Vec<u8>) {
-        self.media.datagram(packet, packet.payload.bytes(&self.prompts, law), datagram);
+    pub fn datagram(&mut self, packet: &Packet, codec: Codec, datagram: &mut Vec<u8>) {
+        self.media.datagram(packet, packet.payload.bytes(&self.prompts, codec), datagram);
     }
 
     /// Where its RTP goes and that of the far end comes from.
@@ -200,9 +201,9 @@ impl Leg {
             Input::Rtp { from, datagram } => {
                 let mut heard = Vec::new();
                 let attendant = &mut self.attendant;
-                self.media.overhear(now, from, datagram, &mut heard, |packet| {
+                self.media.overhear(now, from, datagram, &mut heard, |packet, format| {
                     if let Some(attendant) = attendant {
-                        attendant.hear(now, packet);
+                        attendant.hear(now, packet, format);
                     }
                 });
                 self.heard(now, heard, out);
@@ -287,7 +288,7 @@ impl Leg {
             self.player.next_frame()
         };
         if let Some(packet) = self.media.frame(now, payload) {
-            out.push(Output::Rtp { packet, law: self.media.law() });
+            out.push(Output::Rtp { packet, codec: self.media.codec() });
         }
         if !was_idle && self.player.is_idle() {
             self.converse(now, script::Input::PhraseDone, out);

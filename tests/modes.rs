@@ -12,7 +12,7 @@ use octothorpe::gateway::hearing;
 use octothorpe::media::events::{self, Digit};
 use octothorpe::media::prompt::Pack;
 use octothorpe::media::script::{Close, Digits, Kind, Lines, Question};
-use octothorpe::media::{Law, MediaSession, Protection, rtp};
+use octothorpe::media::{Codec, Law, MediaSession, Protection, rtp};
 use octothorpe::sip::message::{self, Incoming};
 use octothorpe::sip::{Hop, Message, Method, NameAddr, Response, Uri, Way, call};
 use octothorpe::verify::attempt::AttemptNo;
@@ -52,7 +52,8 @@ fn order(question: Question) -> voice::Order {
         NameAddr::new(Uri::sip("anonymous", "198.51.100.1", None)),
     );
     let rtp = address("192.0.2.1:40000");
-    voice::Order { call, rtp, srtp: Protection::Off, question, extension: None }
+    let (srtp, codecs) = (Protection::Off, Codec::USUAL.to_vec());
+    voice::Order { call, rtp, srtp, codecs, question, extension: None }
 }
 
 impl Line {
@@ -103,9 +104,9 @@ impl Line {
                     _ => panic!("the gateway sent what is not SIP"),
                 },
                 Output::Event(event) => self.events.push((at, event)),
-                Output::Rtp { packet, law } if self.is_kept => {
-                    let codes = packet.payload.bytes(self.leg.prompts(), law);
-                    let samples = codes.iter().map(|code| law.decode(*code)).collect();
+                Output::Rtp { packet, codec } if self.is_kept => {
+                    let codes = packet.payload.bytes(self.leg.prompts(), codec);
+                    let samples = codes.iter().map(|code| Law::Ulaw.decode(*code)).collect();
                     self.heard.push((at, samples));
                 }
                 Output::Rtp { .. } | Output::Rtcp { .. } | Output::Note(_) => {}
@@ -278,7 +279,7 @@ fn a_call_that_nobody_answers_with_a_key_tells_no_code() {
 fn places(line: &Line, digits: &str) -> Vec<Duration> {
     let recording = |digit: char, form: &str| {
         let id = PACK.find(&format!("digit_{digit}{form}")).unwrap();
-        let codes = PACK.phrase(id).unwrap().samples(Law::Ulaw).to_vec();
+        let codes = PACK.phrase(id).unwrap().codes(Codec::PCMU).to_vec();
         codes.iter().map(|code| Law::Ulaw.decode(*code)).collect::<Vec<i16>>()
     };
     let all: Vec<i16> = line.heard.iter().flat_map(|(_, frame)| frame.iter().copied()).collect();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::typed::Typed;
 use super::watch::{Keep, Watch};
-use super::{Encrypt, verdict_code, wrong};
+use super::{Coding, Encrypt, verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
 use crate::gateway::resource::{render, render_checked};
@@ -95,6 +95,15 @@ pub(super) struct Args {
     /// TLS.
     #[arg(long, default_value = "off", value_name = "WHEN", conflicts_with = "config")]
     srtp: Encrypt,
+    /// How audio may be coded, the best first, as g722,pcma.
+    #[arg(
+        long,
+        value_name = "CODECS",
+        value_delimiter = ',',
+        default_value = "pcmu,pcma",
+        conflicts_with = "config"
+    )]
+    codecs: Vec<Coding>,
     /// The roots that the peer's certificate must come from, in PEM, in place of the system's.
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     tls_roots: Option<PathBuf>,
@@ -327,7 +336,9 @@ fn trunk_via(args: &Args, via: &str) -> anyhow::Result<Trunk> {
     let identity = Identity { caller_id: args.caller_id.clone(), ..Identity::default() };
     let tls = Tls { roots, name: args.tls_name.clone(), ..Tls::default() };
     let (srtp, srtp_in_clear, health) = (args.srtp.into(), true, None);
-    Ok(Trunk { identity, credentials, tls, srtp, srtp_in_clear, health, ..Trunk::new(VIA, target) })
+    let codecs = args.codecs.iter().map(|codec| (*codec).into()).collect();
+    let usual = Trunk::new(VIA, target);
+    Ok(Trunk { identity, credentials, tls, srtp, srtp_in_clear, codecs, health, ..usual })
 }
 
 fn trunk_of(path: &Path, name: &str) -> anyhow::Result<Trunk> {

@@ -30,7 +30,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::media::Srtp;
+use crate::media::{Codec, Srtp};
 use crate::verify::signal::Status;
 
 /// Wrong usage or configuration.
@@ -125,6 +125,27 @@ impl From<Encrypt> for Srtp {
             Encrypt::Off => Self::Off,
             Encrypt::Preferred => Self::Preferred,
             Encrypt::Required => Self::Required,
+        }
+    }
+}
+
+/// A codec, as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Coding {
+    /// G.711, µ-law.
+    Pcmu,
+    /// G.711, A-law.
+    Pcma,
+    /// G.722.
+    G722,
+}
+
+impl From<Coding> for Codec {
+    fn from(coding: Coding) -> Self {
+        match coding {
+            Coding::Pcmu => Self::PCMU,
+            Coding::Pcma => Self::PCMA,
+            Coding::G722 => Self::G722,
         }
     }
 }

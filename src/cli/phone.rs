@@ -46,9 +46,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::{Encrypt, wrong};
+use super::{Coding, Encrypt, wrong};
 use crate::ambient::Clock;
-use crate::media::Law;
 use crate::media::g711::RATE;
 use crate::media::prompt::Pack;
 use words::Stroke;
@@ -67,7 +66,7 @@ Examples:
   octothorpe phone --voicemail greeting.wav --hang-up-after 20
   octothorpe phone --attendant built-in --press '#'   # 204 a person, 205 busy, 206 a mailbox,
                                                       # 207 rings on, others are unknown
-  octothorpe phone --press '#' --by inband --level=-25 --press-ms 40 --law alaw
+  octothorpe phone --press '#' --by inband --level=-25 --press-ms 40 --codec pcma
   octothorpe phone --reflect 120                      # a line that sends back what it hears
   octothorpe phone --username acme --password env:PHONE_PASSWORD --press '#'
   octothorpe phone --listen udp:127.0.0.1:0 --calls 1 --record heard.wav --json
@@ -132,9 +131,9 @@ pub struct Args {
     /// Answer without telephone-events.
     #[arg(long)]
     no_events: bool,
-    /// Answer with this law only; the caller's first one without it.
-    #[arg(long, value_name = "LAW")]
-    law: Option<Companding>,
+    /// Answer with this codec only; the caller's first one without it.
+    #[arg(long, value_name = "CODEC")]
+    codec: Option<Coding>,
     /// A tone that is heard all the time, from the answer on.
     #[arg(long, value_name = "TONE")]
     tone: Option<Tone>,
@@ -194,15 +193,6 @@ enum Way {
     Rtp,
     /// Telephone-events, tones and INFO at once.
     All,
-}
-
-/// A companding law, as asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Companding {
-    /// PCMU.
-    Ulaw,
-    /// PCMA.
-    Alaw,
 }
 
 /// A tone, as asked for.
@@ -304,10 +294,7 @@ impl Args {
                 delay: Duration::from_millis(delay.into()),
                 loss: self.reflect_loss.into(),
             }),
-            law: self.law.map(|law| match law {
-                Companding::Ulaw => Law::Ulaw,
-                Companding::Alaw => Law::Alaw,
-            }),
+            codec: self.codec.map(Into::into),
             credentials: self.username.clone().zip(password),
             record: self.record.is_some(),
             srtp: self.srtp.into(),

@@ -11,7 +11,8 @@ use super::ladder::Ladder;
 use super::wrong;
 use crate::ambient::Timestamp;
 use crate::gateway::tap::{Act, Scene};
-use crate::media::Law;
+use crate::media::Codec;
+use crate::media::codec::Decoder;
 use crate::media::g711::{FRAME, RATE};
 
 /// What to keep.
@@ -69,8 +70,8 @@ impl Watch {
                 eprintln!("{line}");
             }
             match (&scene.act, &mut self.heard, &mut self.capture) {
-                (Act::Spoken { timestamp, law, codes }, Some((_, heard)), _) => {
-                    heard.take(*timestamp, *law, codes);
+                (Act::Spoken { timestamp, codec, codes }, Some((_, heard)), _) => {
+                    heard.take(*timestamp, *codec, codes);
                 }
                 (Act::Packet(packet), _, Some(capture)) => capture.write(scene.at, packet)?,
                 (
@@ -96,11 +97,12 @@ impl Watch {
 #[derive(Default)]
 struct Heard {
     first: Option<u32>,
+    decoder: Decoder,
     samples: Vec<i16>,
 }
 
 impl Heard {
-    fn take(&mut self, timestamp: u32, law: Law, codes: &[u8]) {
+    fn take(&mut self, timestamp: u32, codec: Codec, codes: &[u8]) {
         let first = *self.first.get_or_insert(timestamp);
         let at = usize::try_from(timestamp.wrapping_sub(first)).unwrap_or(usize::MAX);
         // Ten minutes are longer than any call: a timestamp beyond is not ours.
@@ -111,8 +113,9 @@ impl Heard {
         if self.samples.len() < end {
             self.samples.resize(end, 0);
         }
-        for (sample, octet) in self.samples.iter_mut().skip(at).zip(codes) {
-            *sample = law.decode(*octet);
+        let heard = self.decoder.all(codec, codes);
+        for (sample, heard) in self.samples.iter_mut().skip(at).zip(heard) {
+            *sample = heard;
         }
     }
 

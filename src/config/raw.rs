@@ -121,6 +121,7 @@ pub(super) struct Trunk {
     pub(super) tls_name: Option<Spanned<String>>,
     pub(super) srtp: Option<Spanned<String>>,
     pub(super) srtp_in_clear: bool,
+    pub(super) codecs: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) rtp_port: Option<Spanned<String>>,
     pub(super) caller_id: Option<Spanned<String>>,
     pub(super) from_domain: Option<Spanned<String>>,

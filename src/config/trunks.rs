@@ -14,11 +14,16 @@ use super::raw::{self, Either};
 use super::reader::Reader;
 use super::routing::{names, table_of};
 use crate::gateway::settings::{Capacity, Registration, RtpPort, Target, Trunk, TrunkCredentials};
+use crate::media::Codec;
 use crate::sip::Transport;
 
 /// How long a registration is asked to last: short enough that a NAT's binding is renewed and a
 /// registrar that was replaced soon knows us again.
 const REGISTRATION: u32 = 600;
+
+/// What is written for the codecs of calls.
+const CODECS: [(&str, Codec); 3] =
+    [("pcmu", Codec::PCMU), ("pcma", Codec::PCMA), ("g722", Codec::G722)];
 
 /// What is written for the ports of calls.
 const PORTS: [(&str, RtpPort); 2] = [("per-call", RtpPort::PerCall), ("shared", RtpPort::Shared)];
@@ -55,6 +60,7 @@ fn one_trunk(reader: &mut Reader<'_>, i: usize, trunk: &Spanned<raw::Trunk>) -> 
         tls: security::tls(&mut entry, raw, transport),
         srtp: security::srtp(&mut entry, raw, transport),
         srtp_in_clear: raw.srtp_in_clear,
+        codecs: codecs(&mut entry, raw),
         rtp_port: entry.word("rtp_port", raw.rtp_port.as_ref(), &PORTS).unwrap_or_default(),
         identity: identity::identity(&mut entry, raw),
         capacity: Capacity {
@@ -66,6 +72,29 @@ fn one_trunk(reader: &mut Reader<'_>, i: usize, trunk: &Spanned<raw::Trunk>) -> 
         health,
         ..Trunk::new(&name, target)
     }
+}
+
+fn codecs(entry: &mut Entry<'_, '_>, raw: &raw::Trunk) -> Vec<Codec> {
+    let usual = Codec::USUAL.to_vec();
+    let Some(written) = &raw.codecs else { return usual };
+    if written.get_ref().is_empty() {
+        let message =
+            "a call without a codec says nothing: name one of pcmu, pcma, g722, or leave it out";
+        entry.wrong("codecs", written, Some("[]".to_owned()), message);
+        return usual;
+    }
+    let mut codecs = Vec::new();
+    for (j, word) in written.get_ref().iter().enumerate() {
+        let key = format!("codecs[{j}]");
+        match entry.word(&key, Some(word), &CODECS) {
+            Some(codec) if codecs.contains(&codec) => {
+                let message = "it is there twice: take one of them away";
+                entry.wrong(&key, word, Some(quoted(word.get_ref())), message);
+            }
+            codec => codecs.extend(codec),
+        }
+    }
+    codecs
 }
 
 /// Whether what is sent this way is encrypted; unknown where the transport is looked up.

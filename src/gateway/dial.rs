@@ -127,7 +127,8 @@ impl Trunks {
         let rtp = SocketAddr::new(local.ip(), address.port());
         let call = order(verification, trunk, ways, place.service_route, orders);
         let extension = verification.request.extension.as_ref().map(strokes);
-        let order = voice::Order { call, rtp, srtp, question, extension };
+        let codecs = trunk.codecs.clone();
+        let order = voice::Order { call, rtp, srtp, codecs, question, extension };
         let occupant = Box::new(Occupant {
             leg: Leg::new(order, speech, entropy, settings),
             verification: verification.id.clone(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::ambient::Timestamp;
-use crate::media::{Label, Law, sdes};
+use crate::media::{Codec, Label, sdes};
 use crate::sip::Transport;
 use crate::verify::VerificationId;
 
@@ -53,8 +53,8 @@ pub enum Act {
     Spoken {
         /// When, on the RTP clock.
         timestamp: u32,
-        /// How it is companded.
-        law: Law,
+        /// How it is coded.
+        codec: Codec,
         /// The audio.
         codes: Vec<u8>,
     },

@@ -24,10 +24,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::ambient::Timestamp;
+use crate::media::codec::{Codec, Decoder};
 use crate::media::events::{self, Digit};
-use crate::media::g711::{FRAME, Law};
+use crate::media::g711::FRAME;
 use crate::media::listening::sound::Frame;
 use crate::media::progress::{Progress, Sound};
+use crate::media::sdp::Format;
 use crate::media::{FRAME_TIME, Payload, dtmf, rtp};
 
 /// How long a key is pressed, in frames: 100 ms, twice what the strictest receiver asks for (ITU-T
@@ -221,6 +223,7 @@ impl Said {
 #[derive(Clone, Debug, Default)]
 struct Line {
     progress: Progress,
+    decoder: Decoder,
     /// What does not fill a frame yet.
     rest: Vec<i16>,
     /// When audio came last, or would have.
@@ -236,10 +239,10 @@ impl Attendant {
     }
 
     /// Takes a packet of the far end.
-    pub fn hear(&mut self, now: Timestamp, packet: &rtp::Packet<'_>) {
-        let mut laws = [Law::Ulaw, Law::Alaw].into_iter();
-        if let Some(law) = laws.find(|law| law.payload_type() == packet.payload_type) {
-            self.line.audio(now, law, packet.payload);
+    pub fn hear(&mut self, now: Timestamp, packet: &rtp::Packet<'_>, format: Format) {
+        match format {
+            Format::Audio(codec) => self.line.audio(now, codec, packet.payload),
+            Format::Events => {}
         }
     }
 
@@ -435,9 +438,9 @@ impl Heard {
 }
 
 impl Line {
-    fn audio(&mut self, now: Timestamp, law: Law, codes: &[u8]) {
+    fn audio(&mut self, now: Timestamp, codec: Codec, codes: &[u8]) {
         self.last = Some(now);
-        self.rest.extend(codes.iter().map(|code| law.decode(*code)));
+        self.rest.extend(self.decoder.all(codec, codes));
         let (frames, rest) = self.rest.as_chunks::<FRAME>();
         self.sounds.extend(frames.iter().map(|frame| self.progress.frame(Frame::of(frame))));
         self.rest = rest.to_vec();

@@ -6,7 +6,7 @@
 //! [`player::Player`] cuts that into frames.
 //!
 //! RFC 3550 (RTP), RFC 3551 (the audio profile), RFC 3264 and 8866 (SDP), RFC 4733
-//! (telephone-events), RFC 3711 and 4568 (SRTP and its keys), ITU-T G.711.
+//! (telephone-events), RFC 3711 and 4568 (SRTP and its keys), ITU-T G.711 and G.722.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +16,11 @@ use std::time::Duration;
 use crate::ambient::{Entropy, Timestamp};
 
 pub mod attendant;
+pub mod codec;
 pub mod dtmf;
 pub mod events;
 pub mod g711;
+pub mod g722;
 pub mod keys;
 pub mod listening;
 pub mod player;
@@ -34,6 +36,7 @@ pub mod secured;
 pub mod srtp;
 pub mod tones;
 
+pub use codec::Codec;
 pub use events::Digit;
 pub use g711::Law;
 pub use keys::{Key, Path, Paths};
@@ -61,6 +64,8 @@ const LONGEST: usize = 1_200;
 #[derive(Debug)]
 pub struct MediaSession {
     origin: Origin,
+    /// What we offer, and take.
+    codecs: Vec<Codec>,
     entropy: Entropy,
     cname: String,
     secured: Secured,
@@ -231,13 +236,13 @@ pub enum Payload {
 impl Payload {
     /// The octets to send. A frame the pack does not have is silence.
     #[must_use]
-    pub fn bytes<'a>(&'a self, pack: &'a Pack, law: Law) -> &'a [u8] {
+    pub fn bytes<'a>(&'a self, pack: &'a Pack, codec: Codec) -> &'a [u8] {
         match self {
-            Self::Silence => law.silence(),
+            Self::Silence => codec.silence(),
             Self::Prompt { phrase, frame } => {
-                pack.frame(*phrase, law, *frame).unwrap_or(law.silence())
+                pack.frame(*phrase, codec, *frame).unwrap_or_else(|| codec.silence())
             }
-            Self::Tone { digit, frame } => dtmf::frame(*digit, law, *frame),
+            Self::Tone { digit, frame } => dtmf::frame(*digit, codec, *frame),
             Self::Event(step) => &step.payload,
         }
     }
@@ -301,6 +306,7 @@ impl MediaSession {
         };
         Self {
             origin: Origin { id: entropy.u32(), version: 1, local },
+            codecs: Codec::USUAL.to_vec(),
             // RFC 7022: a name for this session alone, which tells nothing about the host.
             cname: entropy.token(20),
             entropy,
@@ -324,10 +330,16 @@ impl MediaSession {
         }
     }
 
+    /// The same with these codecs, the first the best, in the place of [`Codec::USUAL`].
+    #[must_use]
+    pub fn with_codecs(self, codecs: Vec<Codec>) -> Self {
+        Self { codecs, ..self }
+    }
+
     /// Our offer.
     #[must_use]
     pub fn offer(&self) -> Vec<u8> {
-        sdp::offer(self.origin, self.secured.protection())
+        sdp::offer(self.origin, &self.codecs, self.secured.protection())
     }
 
     /// Takes the answer to our offer: from a 200, from a 183 before it, or a later one in its
@@ -336,7 +348,7 @@ impl MediaSession {
     /// # Errors
     /// When it cannot be used; nothing has changed then.
     pub fn answered(&mut self, now: Timestamp, sdp: &[u8]) -> Result<(), Unusable> {
-        let agreed = sdp::read_answer(sdp, self.secured.protection())?;
+        let agreed = sdp::read_answer(sdp, &self.codecs, self.secured.protection())?;
         self.agree(now, agreed);
         Ok(())
     }
@@ -350,9 +362,10 @@ impl MediaSession {
         // RFC 3264, Section 8: "the version in the origin field MUST increment by one".
         let origin = Origin { version: self.origin.version + 1, ..self.origin };
         let text = match sdp {
-            None => sdp::offer(origin, self.secured.protection()),
+            None => sdp::offer(origin, &self.codecs, self.secured.protection()),
             Some(sdp) => {
-                let (text, agreed) = sdp::answer(sdp, origin, self.secured.protection())?;
+                let protection = self.secured.protection();
+                let (text, agreed) = sdp::answer(sdp, origin, &self.codecs, protection)?;
                 self.agree(now, agreed);
                 text
             }
@@ -369,7 +382,7 @@ impl MediaSession {
         self.rearm();
         self.origin.local.set_port(port);
         self.origin.version += 1;
-        sdp::offer(self.origin, self.secured.protection())
+        self.offer()
     }
 
     /// Listens to a new source: the next one that sends from the negotiated address.
@@ -389,10 +402,10 @@ impl MediaSession {
         self.listening.listen_anew();
     }
 
-    /// The law of what we send; µ-law before there is an answer.
+    /// The codec of what we send; µ-law before there is an answer.
     #[must_use]
-    pub fn law(&self) -> Law {
-        self.agreed.as_ref().map_or(Law::Ulaw, |agreed| agreed.law)
+    pub fn codec(&self) -> Codec {
+        self.agreed.as_ref().map_or(Codec::PCMU, |agreed| agreed.codec)
     }
 
     /// Whether the far end has asked us not to send.
@@ -440,7 +453,7 @@ impl MediaSession {
         datagram: &[u8],
         out: &mut Vec<Output>,
     ) {
-        self.overhear(now, from, datagram, out, |_| {});
+        self.overhear(now, from, datagram, out, |_, _| {});
     }
 
     /// Says for which keys the call waits from now on: of these, tones that the line has worn are
@@ -456,14 +469,15 @@ impl MediaSession {
         self.keys.down(&sign, |told| out.push(told.into()));
     }
 
-    /// [`on_rtp`](Self::on_rtp) for whoever records: `ear` is given each packet that is listened to, in the clear.
+    /// [`on_rtp`](Self::on_rtp) for whoever records: `ear` is given each packet that is
+    /// listened to, in the clear, and what is in it.
     pub fn overhear(
         &mut self,
         now: Timestamp,
         from: SocketAddr,
         datagram: &[u8],
         out: &mut Vec<Output>,
-        mut ear: impl FnMut(&rtp::Packet<'_>),
+        mut ear: impl FnMut(&rtp::Packet<'_>, Format),
     ) {
         let opened = self.open_rtp(from, datagram);
         let admitted = match &opened {
@@ -472,7 +486,7 @@ impl MediaSession {
         };
         match admitted {
             Ok((packet, format)) => {
-                ear(&packet);
+                ear(&packet, format);
                 self.heard(now);
                 if self.source.as_ref().is_some_and(|source| source.ssrc != packet.ssrc) {
                     self.rearm();
@@ -560,7 +574,7 @@ impl MediaSession {
         let sendable = self.agreed.as_ref().filter(|a| a.direction.sends() && !self.closed);
         let Some((agreed, to)) = sendable.and_then(|agreed| Some((agreed, agreed.remote?))) else {
             sending.broken_off = true;
-            self.listening.sent(Law::Ulaw, &[]);
+            self.listening.sent(Codec::PCMU, &[]);
             return None;
         };
         let (marker, payload_type, timestamp) = match payload {
@@ -599,7 +613,7 @@ impl MediaSession {
     /// in their order.
     pub fn datagram(&mut self, packet: &Packet, payload: &[u8], datagram: &mut Vec<u8>) {
         let spoken = matches!(packet.payload, Payload::Prompt { .. });
-        self.listening.sent(self.law(), if spoken { payload } else { &[] });
+        self.listening.sent(self.codec(), if spoken { payload } else { &[] });
         datagram.clear();
         datagram.reserve(packet.header.len() + payload.len() + srtp::LONGEST_TAG);
         datagram.extend_from_slice(&packet.header);
@@ -738,7 +752,7 @@ impl MediaSession {
     ) {
         let rtp::Packet { marker, sequence, timestamp, ssrc, payload, .. } = *packet;
         match format {
-            Format::Audio(law) => {
+            Format::Audio(codec) => {
                 if let Some(source) = &mut self.source {
                     source.reception.audio_arrived(now, timestamp);
                 }
@@ -748,7 +762,7 @@ impl MediaSession {
                 if keys.events_heard().is_some_and(|at| now > at + keys::WINDOW) {
                     self.listening.ignore_tones();
                 }
-                self.listening.packet(now, packet, Some(law), |heard| match heard {
+                self.listening.packet(now, packet, Some(codec), |heard| match heard {
                     listening::Heard::Down(sign) => keys.down(&sign, |told| out.push(told.into())),
                     listening::Heard::Up { digit, held } => {
                         keys.up(now, Path::Inband, digit, held);

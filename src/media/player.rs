@@ -6,15 +6,21 @@ use crate::media::prompt::{Pack, PhraseId};
 use crate::media::script::Line;
 use crate::media::{FRAME_TIME, Payload};
 
+/// The silence between what was cut short and what follows, in frames: an ear wants to know the one from
+/// the other, and a decoder of G.722 is loud for so long after it was.
+const AFTER_CUT: usize = 4;
+
 /// A queue of phrases and the place reached in it.
 #[derive(Clone, Debug, Default)]
 pub struct Player {
     queue: VecDeque<Piece>,
+    /// A phrase was cut short, and nothing was played since.
+    is_cut: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Piece {
-    phrase: PhraseId,
+    phrase: Option<PhraseId>,
     /// Frames of the recording, without the pause.
     frames: usize,
     /// Frames of silence after it.
@@ -35,9 +41,11 @@ impl Player {
             let frames = pack.phrase(line.phrase)?.frames();
             let pause = line.pause.as_millis().div_ceil(FRAME_TIME.as_millis());
             let pause = usize::try_from(pause).unwrap_or_default();
-            Some(Piece { phrase: line.phrase, frames, pause, next: 0 })
+            Some(Piece { phrase: Some(line.phrase), frames, pause, next: 0 })
         });
-        self.queue.extend(pieces);
+        let is_cut = std::mem::take(&mut self.is_cut);
+        let gap = Piece { phrase: None, frames: 0, pause: AFTER_CUT, next: 0 };
+        self.queue.extend(is_cut.then_some(gap).into_iter().chain(pieces));
     }
 
     /// The next 20 ms; silence when there is nothing to say.
@@ -47,11 +55,11 @@ impl Player {
         };
         let frame = piece.next;
         piece.next += 1;
-        let (phrase, spoken) = (piece.phrase, frame < piece.frames);
+        let phrase = piece.phrase.filter(|_| frame < piece.frames);
         if piece.next >= piece.frames + piece.pause {
             self.queue.pop_front();
         }
-        if spoken { Payload::Prompt { phrase, frame } } else { Payload::Silence }
+        phrase.map_or(Payload::Silence, |phrase| Payload::Prompt { phrase, frame })
     }
 
     /// Whether everything has been said.
@@ -62,6 +70,8 @@ impl Player {
 
     /// Falls silent at once and forgets what was left.
     pub fn stop(&mut self) {
+        let is_spoken = |piece: &Piece| (1..piece.frames).contains(&piece.next);
+        self.is_cut |= self.queue.front().is_some_and(is_spoken);
         self.queue.clear();
     }
 }
@@ -106,6 +116,9 @@ mod tests {
         player.stop();
         assert!(player.is_idle());
         player.play(&pack, &[line(star)]);
+        for _ in 0..AFTER_CUT {
+            assert_eq!(player.next_frame(), Payload::Silence);
+        }
         assert_eq!(player.next_frame(), Payload::Prompt { phrase: star, frame: 0 });
     }
 }

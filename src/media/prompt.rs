@@ -11,7 +11,7 @@ mod mastering;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::library::{Prompts, Recordings};
 pub use self::master::{LOUDEST, PEAK, QUIETEST, active_level, longest_ms};
 pub use self::mastering::{Unusable, heard, master};
+use crate::media::codec::Codec;
 use crate::media::g711::{FRAME, Law, RATE};
 
 /// Every phrase that a whole pack has, beside greetings with a brand; what is said in each is in
@@ -83,6 +84,10 @@ pub struct Phrase {
     pub ulaw: Arc<[u8]>,
     /// The same in A-law.
     pub alaw: Arc<[u8]>,
+    /// The same in G.722, once that was wanted.
+    g722: OnceLock<Arc<[u8]>>,
+    /// What was recorded.
+    samples: Arc<[i16]>,
     /// How long the recording is, without what fills its last frame.
     pub length: Duration,
     /// What is said.
@@ -93,19 +98,29 @@ impl Phrase {
     fn new(samples: &[i16], text: String) -> Self {
         let micros = samples.len() as u64 * 1_000_000 / u64::from(RATE);
         Self {
-            ulaw: frames(samples, Law::Ulaw),
-            alaw: frames(samples, Law::Alaw),
+            ulaw: frames(samples, Codec::PCMU),
+            alaw: frames(samples, Codec::PCMA),
+            g722: OnceLock::new(),
+            samples: samples.into(),
             length: Duration::from_micros(micros),
             text,
         }
     }
 
-    /// The phrase in one of the laws.
+    /// What was recorded, at 8 kHz.
     #[must_use]
-    pub fn samples(&self, law: Law) -> &[u8] {
-        match law {
-            Law::Ulaw => &self.ulaw,
-            Law::Alaw => &self.alaw,
+    pub fn samples(&self) -> &[i16] {
+        &self.samples
+    }
+
+    /// The phrase in one of the codecs.
+    #[must_use]
+    pub fn codes(&self, codec: Codec) -> &[u8] {
+        match codec {
+            Codec::G711(Law::Ulaw) => &self.ulaw,
+            Codec::G711(Law::Alaw) => &self.alaw,
+            // Few trunks carry it: it is coded when it is first spoken.
+            Codec::G722 => self.g722.get_or_init(|| frames(&self.samples, codec)),
         }
     }
 
@@ -117,8 +132,8 @@ impl Phrase {
 
     /// The `n`th 20 ms: 160 octets; `None` past its end.
     #[must_use]
-    pub fn frame(&self, law: Law, n: usize) -> Option<&[u8]> {
-        self.samples(law).chunks_exact(FRAME).nth(n)
+    pub fn frame(&self, codec: Codec, n: usize) -> Option<&[u8]> {
+        self.codes(codec).chunks_exact(FRAME).nth(n)
     }
 }
 
@@ -131,11 +146,11 @@ impl fmt::Debug for Phrase {
     }
 }
 
-/// Companded, and filled up with silence to whole frames.
-fn frames(samples: &[i16], law: Law) -> Arc<[u8]> {
+/// Coded, and filled up with silence to whole frames.
+fn frames(samples: &[i16], codec: Codec) -> Arc<[u8]> {
     let whole = samples.len().next_multiple_of(FRAME);
     let padded = samples.iter().copied().chain(std::iter::repeat(0));
-    padded.take(whole).map(|sample| law.encode(sample)).collect()
+    codec.encoded(padded.take(whole)).into()
 }
 
 /// A voice in a language: its phrases by name.
@@ -232,8 +247,8 @@ impl Pack {
 
     /// The `n`th 20 ms of a phrase: 160 octets; `None` past its end.
     #[must_use]
-    pub fn frame(&self, phrase: PhraseId, law: Law, n: usize) -> Option<&[u8]> {
-        self.phrase(phrase)?.frame(law, n)
+    pub fn frame(&self, phrase: PhraseId, codec: Codec, n: usize) -> Option<&[u8]> {
+        self.phrase(phrase)?.frame(codec, n)
     }
 
     /// The phrase called `name`, itself.

@@ -4,7 +4,8 @@
 //! One that comes early waits for those before it, until [`WINDOW`] of them wait; then what is
 //! missing is lost. Packets of telephone-events share the sequence numbers and carry no audio.
 
-use crate::media::g711::{Law, RATE};
+use crate::media::codec::Codec;
+use crate::media::g711::RATE;
 use crate::media::rtp::Packet;
 
 /// How many packets may wait for one that is missing: 80 ms of them.
@@ -21,7 +22,7 @@ const LONGEST_LOSS: u32 = RATE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Audio.
-    Audio(Law, &'a [u8]),
+    Audio(Codec, &'a [u8]),
     /// So many samples were sent and have not come.
     Lost(u32),
     /// So many samples were never sent: the sender is silent, or sends events instead.
@@ -44,14 +45,19 @@ pub struct Reorder {
 struct Early {
     sequence: u16,
     timestamp: u32,
-    audio: Option<(Law, Vec<u8>)>,
+    audio: Option<(Codec, Vec<u8>)>,
 }
 
 impl Reorder {
-    /// Takes a packet: audio of this law, or a telephone-event.
-    pub fn push(&mut self, packet: &Packet<'_>, law: Option<Law>, mut each: impl FnMut(Piece<'_>)) {
+    /// Takes a packet: audio of this codec, or a telephone-event.
+    pub fn push(
+        &mut self,
+        packet: &Packet<'_>,
+        codec: Option<Codec>,
+        mut each: impl FnMut(Piece<'_>),
+    ) {
         let Packet { sequence, timestamp, payload, .. } = *packet;
-        let audio = law.map(|law| (law, payload));
+        let audio = codec.map(|codec| (codec, payload));
         let next = *self.next.get_or_insert(sequence);
         let ahead = sequence.wrapping_sub(next);
         if ahead > LEAP && ahead < u16::MAX - LEAP {
@@ -71,7 +77,7 @@ impl Reorder {
         &mut self,
         sequence: u16,
         timestamp: u32,
-        audio: Option<(Law, &[u8])>,
+        audio: Option<(Codec, &[u8])>,
         mut each: impl FnMut(Piece<'_>),
     ) {
         let Some(next) = self.next else { return };
@@ -79,7 +85,7 @@ impl Reorder {
         match self.early.binary_search_by_key(&sequence.wrapping_sub(next), turn) {
             Ok(_) => return,
             Err(place) => {
-                let audio = audio.map(|(law, codes)| (law, codes.to_vec()));
+                let audio = audio.map(|(codec, codes)| (codec, codes.to_vec()));
                 self.early.insert(place, Early { sequence, timestamp, audio });
             }
         }
@@ -107,7 +113,7 @@ impl Reorder {
     fn follow(&mut self, each: &mut impl FnMut(Piece<'_>)) {
         while self.early.first().is_some_and(|early| Some(early.sequence) == self.next) {
             let Early { sequence, timestamp, audio } = self.early.remove(0);
-            let audio = audio.as_ref().map(|(law, codes)| (*law, codes.as_slice()));
+            let audio = audio.as_ref().map(|(codec, codes)| (*codec, codes.as_slice()));
             self.pass(sequence, timestamp, audio, each);
         }
     }
@@ -116,11 +122,11 @@ impl Reorder {
         &mut self,
         sequence: u16,
         timestamp: u32,
-        audio: Option<(Law, &[u8])>,
+        audio: Option<(Codec, &[u8])>,
         each: &mut impl FnMut(Piece<'_>),
     ) {
         self.next = Some(sequence.wrapping_add(1));
-        let Some((law, codes)) = audio else { return };
+        let Some((codec, codes)) = audio else { return };
         let missing = self.clock.map_or(0, |clock| timestamp.wrapping_sub(clock));
         // A clock that goes back has been set anew: nothing is known to be missing.
         if (missing as i32).is_positive() {
@@ -128,7 +134,7 @@ impl Reorder {
             each(if is_lost { Piece::Lost(missing) } else { Piece::Pause(missing) });
         }
         self.lossy = false;
-        each(Piece::Audio(law, codes));
+        each(Piece::Audio(codec, codes));
         let length = u32::try_from(codes.len()).unwrap_or(0);
         self.clock = Some(timestamp.wrapping_add(length));
     }
@@ -154,7 +160,7 @@ mod tests {
                 ssrc: 7,
                 payload: &payload,
             };
-            order.push(&packet, is_audio.then_some(Law::Ulaw), |piece| {
+            order.push(&packet, is_audio.then_some(Codec::PCMU), |piece| {
                 told.push(match piece {
                     Piece::Audio(_, codes) => codes.first().unwrap().to_string(),
                     Piece::Lost(samples) => format!("lost {samples}"),
@@ -232,7 +238,7 @@ mod tests {
                 let packet = Packet {
                     marker: false, payload_type: 0, sequence, timestamp, ssrc: 7, payload: &[1, 2],
                 };
-                order.push(&packet, is_audio.then_some(Law::Alaw), |_| ());
+                order.push(&packet, is_audio.then_some(Codec::PCMA), |_| ());
                 prop_assert!(order.early.len() < WINDOW);
             }
         }

@@ -1,5 +1,5 @@
 //! Session descriptions (RFC 8866) and their offer and answer (RFC 3264), as far as one audio
-//! stream of G.711 with telephone-events needs them.
+//! stream with telephone-events needs them.
 //!
 //! The reader takes octets and is lenient: only `c=`, `m=`, `a=rtpmap`, `a=ptime`, `a=maxptime`,
 //! `a=crypto` and the direction are looked at, whatever else is there, missing or malformed. Their
@@ -13,7 +13,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::media::g711::Law;
+use crate::media::codec::Codec;
 use crate::media::sdes::{self, Crypto};
 use crate::media::srtp::{Keys, Protection, Srtp, Suite};
 
@@ -59,8 +59,8 @@ pub enum Unusable {
     /// There is no way to encrypt the audio.
     #[error("a=crypto cannot be used: {0}")]
     Crypto(sdes::Fault),
-    /// Neither PCMU nor PCMA is there.
-    #[error("there is no common codec: neither PCMU nor PCMA")]
+    /// No codec of ours is there.
+    #[error("there is no common codec: none of ours is there")]
     NoCommonCodec,
     /// No `c=` line applies, or it holds no unicast IP address.
     #[error("there is no usable connection address")]
@@ -121,8 +121,8 @@ impl Direction {
 /// What a payload type means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// G.711 at 8 kHz.
-    Audio(Law),
+    /// Audio, on a clock of 8 kHz.
+    Audio(Codec),
     /// Telephone-events (RFC 4733) on an 8 kHz clock.
     Events,
 }
@@ -136,8 +136,8 @@ pub struct Agreed {
     /// Where our RTP goes and theirs comes from; `None` for the address 0.0.0.0, which is how
     /// RFC 2543 put a call on hold.
     pub remote: Option<SocketAddr>,
-    /// How we compand what we send.
-    pub law: Law,
+    /// How what we send is coded.
+    pub codec: Codec,
     /// The payload type of what we send.
     pub payload_type: u8,
     /// The payload type of telephone-events we send, when the other side takes them.
@@ -173,16 +173,16 @@ pub struct Origin {
     pub local: SocketAddr,
 }
 
-/// Our offer: both laws and telephone-events, 20 ms, both directions; and both suites with a key of
-/// ours for each.
+/// Our offer: these codecs and telephone-events, 20 ms, both directions; and both suites with a key
+/// of ours for each.
 #[must_use]
-pub fn offer(origin: Origin, protection: &Protection) -> Vec<u8> {
+pub fn offer(origin: Origin, codecs: &[Codec], protection: &Protection) -> Vec<u8> {
     let mut text = preamble(origin);
     let proto = match protection.srtp() {
         Srtp::Off | Srtp::Preferred => "RTP/AVP",
         Srtp::Required => "RTP/SAVP",
     };
-    write_audio(&mut text, origin.local.port(), proto, &OFFERED, Direction::SendRecv);
+    write_audio(&mut text, origin.local.port(), proto, &offered(codecs), Direction::SendRecv);
     if let Some(keys) = protection.keys() {
         for (tag, suite) in TAGS {
             sdes::write(&mut text, tag, suite, keys.of(suite));
@@ -191,18 +191,22 @@ pub fn offer(origin: Origin, protection: &Protection) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Reads the answer to our [`offer`] under the same protection.
+/// Reads the answer to our [`offer`] of the same codecs under the same protection.
 ///
 /// # Errors
 /// When the audio in it cannot be used.
-pub fn read_answer(sdp: &[u8], protection: &Protection) -> Result<Agreed, Unusable> {
+pub fn read_answer(
+    sdp: &[u8],
+    codecs: &[Codec],
+    protection: &Protection,
+) -> Result<Agreed, Unusable> {
     let theirs = Description::read(sdp)?;
     let (_, audio, crypto) = theirs.usable_audio(protection, Role::Answer)?;
-    let mut agreed = theirs.agree(audio, crypto)?;
+    let mut agreed = theirs.agree(audio, codecs, crypto)?;
     // RFC 3264, Section 5.1: what the offerer receives carries the numbers of the offer; those
     // of the answer are for what the answerer receives. Many senders use one for both, so both
     // are taken, unless the answer gives our number another meaning.
-    for (number, format) in OFFERED {
+    for (number, format) in offered(codecs) {
         let chosen = agreed.accepts.iter().any(|(_, theirs)| *theirs == format);
         if chosen && !audio.formats.contains(&number) {
             agreed.accepts.push((number, format));
@@ -211,20 +215,21 @@ pub fn read_answer(sdp: &[u8], protection: &Protection) -> Result<Agreed, Unusab
     Ok(agreed)
 }
 
-/// Reads an offer and writes our answer: the first audio line we can use is accepted, with one
-/// codec; every other line is refused.
+/// Reads an offer and writes our answer: the first audio line we can use is accepted, with the first
+/// codec in it that is one of these; every other line is refused.
 ///
 /// # Errors
 /// When no audio in it can be used; the offer is then to be refused as a whole (488).
 pub fn answer(
     sdp: &[u8],
     origin: Origin,
+    codecs: &[Codec],
     protection: &Protection,
 ) -> Result<(Vec<u8>, Agreed), Unusable> {
     let theirs = Description::read(sdp)?;
     let (chosen, audio, crypto) = theirs.usable_audio(protection, Role::Offer)?;
-    let mut agreed = theirs.agree(audio, crypto)?;
-    let mut formats = vec![(agreed.payload_type, Format::Audio(agreed.law))];
+    let mut agreed = theirs.agree(audio, codecs, crypto)?;
+    let mut formats = vec![(agreed.payload_type, Format::Audio(agreed.codec))];
     formats.extend(agreed.events.map(|number| (number, Format::Events)));
     agreed.accepts.clone_from(&formats);
     let mut text = preamble(origin);
@@ -244,11 +249,11 @@ pub fn answer(
     Ok((text.into_bytes(), agreed))
 }
 
-const OFFERED: [Mapping; 3] = [
-    (Law::Ulaw.payload_type(), Format::Audio(Law::Ulaw)),
-    (Law::Alaw.payload_type(), Format::Audio(Law::Alaw)),
-    (EVENTS, Format::Events),
-];
+/// What we offer, the first the best.
+fn offered(codecs: &[Codec]) -> Vec<Mapping> {
+    let audio = codecs.iter().map(|codec| (codec.payload_type(), Format::Audio(*codec)));
+    audio.chain([(EVENTS, Format::Events)]).collect()
+}
 
 /// The suites we offer, by their tags.
 const TAGS: [(u32, Suite); 2] = [(1, Suite::Sha1Of80), (2, Suite::Sha1Of32)];
@@ -278,7 +283,7 @@ fn write_audio(
     text.push_str("\r\n");
     for (number, format) in formats {
         let _ = match format {
-            Format::Audio(law) => write!(text, "a=rtpmap:{number} {law}/8000\r\n"),
+            Format::Audio(codec) => write!(text, "a=rtpmap:{number} {codec}/8000\r\n"),
             Format::Events => {
                 write!(text, "a=rtpmap:{number} telephone-event/8000\r\na=fmtp:{number} 0-15\r\n")
             }
@@ -404,12 +409,17 @@ impl<'a> Description<'a> {
         Err(fault)
     }
 
-    fn agree(&self, audio: &Media<'a>, crypto: Option<Crypto>) -> Result<Agreed, Unusable> {
-        let accepts = audio.known_formats();
-        let (payload_type, law) = accepts
+    fn agree(
+        &self,
+        audio: &Media<'a>,
+        codecs: &[Codec],
+        crypto: Option<Crypto>,
+    ) -> Result<Agreed, Unusable> {
+        let accepts = audio.known_formats(codecs);
+        let (payload_type, codec) = accepts
             .iter()
             .find_map(|(number, format)| match format {
-                Format::Audio(law) => Some((*number, *law)),
+                Format::Audio(codec) => Some((*number, *codec)),
                 Format::Events => None,
             })
             .ok_or(Unusable::NoCommonCodec)?;
@@ -423,7 +433,7 @@ impl<'a> Description<'a> {
         let direction = audio.direction.or(self.direction).unwrap_or_default();
         Ok(Agreed {
             remote: (!address.is_unspecified()).then_some(remote),
-            law,
+            codec,
             payload_type,
             events,
             accepts,
@@ -504,35 +514,32 @@ impl<'a> Media<'a> {
         Err(Unusable::Crypto(fault))
     }
 
-    /// The formats we know, in their order.
-    fn known_formats(&self) -> Vec<Mapping> {
-        let known = |number: &u8| self.meaning(*number).map(|format| (*number, format));
+    /// The formats that are ours as well, in their order.
+    fn known_formats(&self, codecs: &[Codec]) -> Vec<Mapping> {
+        let known = |number: &u8| self.meaning(*number, codecs).map(|format| (*number, format));
         self.formats.iter().filter_map(known).collect()
     }
 
-    fn meaning(&self, number: u8) -> Option<Format> {
+    fn meaning(&self, number: u8, codecs: &[Codec]) -> Option<Format> {
         let Some((_, encoding)) = self.rtpmaps.iter().find(|(n, _)| *n == number) else {
             // RFC 3551: static payload types need no `a=rtpmap`.
-            return [Law::Ulaw, Law::Alaw]
-                .into_iter()
-                .find(|law| law.payload_type() == number)
-                .map(Format::Audio);
+            let named = codecs.iter().find(|codec| codec.payload_type() == number);
+            return named.map(|codec| Format::Audio(*codec));
         };
         let mut parts = encoding.split('/');
         let (name, rate, channels) = (parts.next()?, parts.next()?, parts.next().unwrap_or("1"));
         if rate.trim() != "8000" || channels.trim() != "1" {
             return None;
         }
-        [Format::Audio(Law::Ulaw), Format::Audio(Law::Alaw), Format::Events]
-            .into_iter()
-            .find(|format| format.encoding().eq_ignore_ascii_case(name.trim()))
+        let formats = codecs.iter().map(|codec| Format::Audio(*codec)).chain([Format::Events]);
+        formats.into_iter().find(|format| format.encoding().eq_ignore_ascii_case(name.trim()))
     }
 }
 
 impl Format {
     const fn encoding(self) -> &'static str {
         match self {
-            Self::Audio(law) => law.name(),
+            Self::Audio(codec) => codec.name(),
             Self::Events => "telephone-event",
         }
     }

@@ -346,6 +346,44 @@ fn a_press_is_sent_and_heard_by_another_session() {
 }
 
 #[test]
+fn a_press_in_g722_is_heard_and_so_is_a_line_that_reflects() {
+    let codecs = || vec![Codec::G722, Codec::PCMA];
+    let pack = Pack::english().expect("it is compiled in");
+    let mut call = Call::new();
+    call.session = call.session.with_codecs(codecs());
+    let answer = ANSWER.replace("AVP 0", "AVP 9");
+    call.session.answered(call.now, answer.as_bytes()).expect("usable");
+    let tones = |n| dtmf::frame(Digit::POUND, Codec::G722, n).to_vec();
+    let mut heard = Vec::new();
+    for n in 0..10 {
+        call.now += FRAME_TIME;
+        heard.extend(call.rtp(9, 7, &tones(n)));
+    }
+    let [Output::Key(key)] = heard[..] else { panic!("{heard:?}") };
+    assert_eq!((key.digit, key.level), (Digit::POUND, Some(-4)));
+    // What is said comes back half a second later, by the decoder and coder of whatever reflects.
+    let said =
+        ["greeting", "ask", "again", "ask"].map(|name| pack.find(name).expect("it is there"));
+    let frames = said.iter().flat_map(|phrase| {
+        let count = pack.phrase(*phrase).map_or(0, prompt::Phrase::frames);
+        (0..count).map(|frame| Payload::Prompt { phrase: *phrase, frame })
+    });
+    let mut wire = Vec::new();
+    let mut reflected: std::collections::VecDeque<_> =
+        (0..25).map(|_| Codec::G722.silence().to_vec()).collect();
+    let mut labels = Vec::new();
+    for payload in frames.collect::<Vec<_>>() {
+        call.now += FRAME_TIME;
+        let packet = call.session.frame(call.now, payload).expect("a packet");
+        call.session.datagram(&packet, payload.bytes(&pack, Codec::G722), &mut wire);
+        reflected.push_back(wire[12..].to_vec());
+        labels.extend(call.rtp(9, 7, &reflected.pop_front().expect("one")));
+    }
+    let is_echo = |it: &Output| matches!(it, Output::Label(Label { is: Is::Echo, .. }));
+    assert!(labels.iter().any(is_echo), "{labels:?}");
+}
+
+#[test]
 fn reports_go_out_at_their_time_and_say_what_was_sent_and_heard() {
     let mut call = Call::up();
     let (due, timer) = call.session.deadline().expect("a report is due");
@@ -593,9 +631,9 @@ fn a_payload_finds_its_octets() {
     let pack = Pack::english().expect("it is compiled in");
     let ask = pack.find("ask").expect("it is there");
     let frame = Payload::Prompt { phrase: ask, frame: 3 };
-    assert_eq!(Some(frame.bytes(&pack, Law::Alaw)), pack.frame(ask, Law::Alaw, 3));
+    assert_eq!(Some(frame.bytes(&pack, Codec::PCMA)), pack.frame(ask, Codec::PCMA, 3));
     let past = Payload::Prompt { phrase: ask, frame: 9_999 };
-    assert_eq!(past.bytes(&pack, Law::Ulaw), Payload::Silence.bytes(&pack, Law::Ulaw));
+    assert_eq!(past.bytes(&pack, Codec::PCMU), Payload::Silence.bytes(&pack, Codec::PCMU));
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::media::attendant::{self, Extension, Failure};
 use crate::media::prompt::{Pack, PhraseId};
 use crate::media::script::{self, Close, Lines, Offer, Question};
-use crate::media::{self, Law, Packet, Protection, Srtp, Unusable};
+use crate::media::{self, Codec, Packet, Protection, Srtp, Unusable};
 pub use crate::media::{Cue, Is, Key, Label, Path, Quality};
 use crate::sip::call;
 use crate::sip::{self, Hop, Message};
@@ -49,6 +49,8 @@ pub struct Order {
     pub rtp: SocketAddr,
     /// Whether its media are encrypted.
     pub srtp: Protection,
+    /// How its audio may be coded, the best first.
+    pub codecs: Vec<Codec>,
     /// What is asked.
     pub question: Question,
     /// What is dialled once it is answered, before anything is asked.
@@ -131,8 +133,8 @@ pub enum Output {
     Rtp {
         /// Header, and what follows it.
         packet: Packet,
-        /// The law it is to be encoded in.
-        law: Law,
+        /// How it is to be coded.
+        codec: Codec,
     },
     /// Send a report from the RTCP port.
     Rtcp {

@@ -4,7 +4,6 @@
 use std::f64::consts::TAU;
 use std::path::Path;
 
-use octothorpe::media::Law;
 use octothorpe::media::prompt::Pack;
 use serde_json::{Value, json};
 
@@ -110,8 +109,8 @@ fn write(path: &Path, sounds: &[Sound]) {
             }
             Phrase(name) => {
                 let phrase = pack.phrase(pack.find(name).unwrap()).unwrap();
-                for code in phrase.samples(Law::Ulaw) {
-                    file.write_sample(Law::Ulaw.decode(*code)).unwrap();
+                for sample in phrase.samples() {
+                    file.write_sample(*sample).unwrap();
                 }
             }
         }

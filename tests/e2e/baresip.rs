@@ -28,9 +28,21 @@ pub(crate) struct Baresip {
 }
 
 impl Baresip {
-    /// Starts it with a sine wave for a voice and nobody to hear; `encryption` is what its account
-    /// says of SRTP, as `;mediaenc=srtp`.
+    /// Starts it with G.711, a sine wave for a voice and nobody to hear; `encryption` is what its
+    /// account says of SRTP, as `;mediaenc=srtp`.
     pub(crate) fn start(encryption: &str) -> Self {
+        Self::with(
+            encryption,
+            "audio_source ausine,440\n\
+             ausrc_srate 48000\n\
+             ausrc_channels 2\n\
+             module g711.so\n\
+             module ausine.so\n",
+        )
+    }
+
+    /// Starts it with this codec and voice.
+    pub(crate) fn with(encryption: &str, sound: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // SIP on the first, SIP by TLS on the second, control on the third, media from the fifth on.
         let port = ports(16);
@@ -38,15 +50,11 @@ impl Baresip {
             "sip_listen 127.0.0.1:{port}\n\
              net_interface 127.0.0.1\n\
              rtp_ports {}-{}\n\
-             audio_source ausine,440\n\
-             ausrc_srate 48000\n\
-             ausrc_channels 2\n\
              audio_player aubridge,nobody\n\
              audio_alert aubridge,nobody\n\
              module_path /usr/lib/baresip/modules\n\
-             module g711.so\n\
+             {sound}\
              module srtp.so\n\
-             module ausine.so\n\
              module aubridge.so\n\
              module_tmp account.so\n\
              module_app menu.so\n\

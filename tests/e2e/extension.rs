@@ -2,7 +2,6 @@
 //! call to call. `OCTOTHORPE_ATTENDANT_CALLS=100 cargo test --release --test e2e extension` is the
 //! long run.
 
-use octothorpe::media::Law;
 use octothorpe::media::prompt::Pack;
 use serde_json::json;
 
@@ -78,7 +77,7 @@ fn an_attendant_speaks_from_a_file_and_a_fixed_pause_takes_the_place_of_listenin
         sample_format: hound::SampleFormat::Int,
     };
     let mut wav = hound::WavWriter::create(&file, spec).unwrap();
-    greeting.ulaw.iter().for_each(|code| wav.write_sample(Law::Ulaw.decode(*code)).unwrap());
+    greeting.samples().iter().for_each(|sample| wav.write_sample(*sample).unwrap());
     wav.finalize().unwrap();
     // It is done with its 1.4 s after 4.4 s at most, and waits 6 s for keys.
     let (_phone, port) =

@@ -60,3 +60,4 @@ mod twilio;
 mod twiml;
 mod verdict;
 mod webhook;
+mod wideband;

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use octothorpe::media::Law;
 use octothorpe::media::prompt::Pack;
+use octothorpe::media::{Codec, Law};
 use serde_json::{Value, json};
 
 use crate::call::call;
@@ -205,7 +205,7 @@ fn spoken(heard: &[i16], digits: &str) -> Vec<f64> {
         .map(|(place, digit)| {
             let form = if count > 1 && place + 1 == count { "_f" } else { "" };
             let phrase = pack.phrase(pack.find(&format!("digit_{digit}{form}")).unwrap()).unwrap();
-            phrase.samples(Law::Ulaw).iter().map(|code| Law::Ulaw.decode(*code)).collect()
+            phrase.codes(Codec::PCMU).iter().map(|code| Law::Ulaw.decode(*code)).collect()
         })
         .collect();
     let is_at = |at: usize, recording: &[i16]| {

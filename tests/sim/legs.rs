@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::gateway::hearing;
-use octothorpe::media::Protection;
 use octothorpe::media::prompt::Pack;
 use octothorpe::media::script::{Close, Kind, Lines, Question};
+use octothorpe::media::{Codec, Protection};
 use octothorpe::sip::message::{self, Incoming};
 use octothorpe::sip::{Hop, NameAddr, Uri, Way, call};
 use octothorpe::telemetry;
@@ -263,5 +263,12 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
             NameAddr::new(Uri::sip("anonymous", &host, None)),
         )
     };
-    voice::Order { call, rtp, srtp: Protection::Off, question: Question::Confirm, extension: None }
+    voice::Order {
+        call,
+        rtp,
+        srtp: Protection::Off,
+        codecs: Codec::USUAL.to_vec(),
+        question: Question::Confirm,
+        extension: None,
+    }
 }

@@ -12,7 +12,7 @@ use crate::media::events::{self, Step};
 use crate::media::g711::{FRAME, RATE};
 use crate::media::rtp::{self, Packet};
 use crate::media::sdp::{self, Origin};
-use crate::media::{Digit, FRAME_TIME, Law, Protection};
+use crate::media::{Codec, Digit, FRAME_TIME, Law, Protection};
 use crate::sip::{Message, Response, Uri};
 
 /// RFC 3261 T1, the first pause between two copies of a 200.
@@ -111,7 +111,8 @@ impl Phone {
     ) -> Option<Self> {
         let number = invite.request_uri()?.user();
         let origin = Origin { id: entropy.u32(), version: 1, local: rtp };
-        let (sdp, agreed) = sdp::answer(invite.sdp()?, origin, &Protection::Off).ok()?;
+        let (sdp, agreed) =
+            sdp::answer(invite.sdp()?, origin, &Codec::USUAL, &Protection::Off).ok()?;
         let tag = entropy.token(10);
         let contact = Uri::sip(&number, &sip.ip().to_string(), Some(sip.port()));
         let response = |status| {

@@ -11,9 +11,9 @@ use anyhow::Context as _;
 use super::figures::{Figure, number};
 use super::machine;
 use crate::ambient::{Clock, Entropy, Timestamp};
-use crate::media::MediaSession;
 use crate::media::sdp;
 use crate::media::srtp::Protection;
+use crate::media::{Codec, MediaSession};
 use crate::sip::message::{self, Incoming};
 use crate::sip::{
     self, Call, Hop, Input, Message, Method, NameAddr, Order, Output, Response, State, Target, Uri,
@@ -91,7 +91,7 @@ fn answer(clock: &Clock, pieces: u32) -> anyhow::Result<Figure> {
         black_box((message.contact_uri(), message.record_route(), message.branch()));
         black_box((message.reason_q850(), message.required_options(), message.challenges()));
         let body = message.sdp().context("the 200 has a session description")?;
-        black_box(sdp::read_answer(body, &Protection::Off)?);
+        black_box(sdp::read_answer(body, &Codec::USUAL, &Protection::Off)?);
         Ok(())
     })?;
     Ok(figure("answer", "a 200 read, with headers and SDP", micros, "us").at_most(ANSWER))

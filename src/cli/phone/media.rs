@@ -9,11 +9,12 @@ use super::call::Output;
 use super::sound::{self, Sounds};
 use super::words::{Behaviour, Press, What};
 use crate::ambient::{Entropy, Timestamp};
+use crate::media::codec::{Decoder, Encoder};
 use crate::media::events::{self, Step};
 use crate::media::g711::RATE;
-use crate::media::rtp::Packet;
+use crate::media::sdp::Format;
 use crate::media::{
-    self, Digit, FRAME_TIME, Law, MediaSession, Payload, Protection, Quality, Unusable,
+    self, Codec, Digit, FRAME_TIME, MediaSession, Payload, Protection, Quality, Unusable,
 };
 
 /// A frame this late starts a new schedule: a burst of old ones would help nobody.
@@ -27,6 +28,8 @@ pub(super) struct Voice {
     /// Whether the other side takes telephone-events.
     takes_events: bool,
     sounds: Sounds,
+    encoder: Encoder,
+    decoder: Decoder,
     /// Keys to be pressed as telephone-events, and how long, in samples.
     keys: VecDeque<(Digit, u32)>,
     /// Telephone-events take the place of the audio; otherwise they go beside it.
@@ -53,7 +56,9 @@ impl Voice {
     ) -> Self {
         Self {
             sounds: Sounds::new(Arc::clone(&behaviour), entropy.fork()),
-            session: MediaSession::new(local, protection, entropy),
+            session: MediaSession::new(local, protection, entropy).with_codecs(Codec::ALL.to_vec()),
+            encoder: Encoder::default(),
+            decoder: Decoder::default(),
             behaviour,
             stage: Stage::Silent,
             takes_events: false,
@@ -70,8 +75,8 @@ impl Voice {
         now: Timestamp,
         offer: Option<&[u8]>,
     ) -> Result<Vec<u8>, Unusable> {
-        let Behaviour { law, takes_events, .. } = *self.behaviour;
-        let narrowed = offer.map(|offer| only(law, takes_events, offer));
+        let Behaviour { codec, takes_events, .. } = *self.behaviour;
+        let narrowed = offer.map(|offer| only(codec, takes_events, offer));
         let text = self.session.offered(now, narrowed.as_deref().or(offer))?;
         // Our answer has the line only when theirs had it; our offer, until their answer comes.
         self.takes_events = names_events(&text);
@@ -152,14 +157,14 @@ impl Voice {
     ) {
         if let Stage::Speaking(_) = self.stage {
             let mut told = Vec::new();
-            let Self { recorder, sounds, .. } = self;
-            self.session.overhear(now, from, datagram, &mut told, |packet| {
+            let Self { recorder, sounds, decoder, .. } = self;
+            self.session.overhear(now, from, datagram, &mut told, |packet, format| {
+                let Format::Audio(codec) = format else { return };
+                let samples = decoder.all(codec, packet.payload);
                 if let Some(recorder) = recorder {
-                    recorder.heard(now, packet);
+                    recorder.heard(now, packet.timestamp, &samples);
                 }
-                if let Some(law) = law(packet) {
-                    sounds.heard(packet.payload.iter().map(|code| law.decode(*code)));
-                }
+                sounds.heard(samples.into_iter());
             });
             for heard in &told {
                 if let media::Output::Key(key) = heard {
@@ -201,9 +206,9 @@ impl Voice {
         {
             self.steps = events::press(digit, self.session.timestamp(), held).into();
         }
-        let law = self.session.law();
+        let (codec, encoder) = (self.session.codec(), &mut self.encoder);
         // It goes on, unheard, while an event takes its place, as it would on a phone.
-        let spoken = self.sounds.frame().map(|sample| law.encode(sample));
+        let spoken = self.sounds.frame().map(|sample| encoder.encode(codec, sample));
         if self.sounds.take_lifted() {
             out.push(Output::Happened(What::Lifted));
         }
@@ -240,22 +245,16 @@ fn tell(told: Vec<media::Output>, out: &mut Vec<Output>) {
     }));
 }
 
-/// The law of an audio packet: G.711 has the static payload types (RFC 3551).
-fn law(packet: &Packet<'_>) -> Option<Law> {
-    let laws = [Law::Ulaw, Law::Alaw];
-    laws.into_iter().find(|law| law.payload_type() == packet.payload_type)
-}
-
-/// An offer that names no other audio than of this law, and telephone-events only if they are taken.
-fn only(law: Option<Law>, events: bool, offer: &[u8]) -> Vec<u8> {
+/// An offer that names no other audio than of this codec, and telephone-events only if they are taken.
+fn only(codec: Option<Codec>, events: bool, offer: &[u8]) -> Vec<u8> {
     let is_audio = |line: &&[u8]| line.starts_with(b"m=audio");
     let narrow = |line: &[u8]| {
         let words = line.split(|octet| *octet == b' ').enumerate();
         let kept = words.filter(|(place, word)| {
             let number = std::str::from_utf8(word).ok().and_then(|it| it.trim().parse::<u8>().ok());
             // Below 96 they are static (RFC 3551): audio.
-            let is_law = |it| law.is_none_or(|law| law.payload_type() == it);
-            *place < 3 || number.is_none_or(|it| if it >= 96 { events } else { is_law(it) })
+            let is_it = |it| codec.is_none_or(|codec| codec.payload_type() == it);
+            *place < 3 || number.is_none_or(|it| if it >= 96 { events } else { is_it(it) })
         });
         let kept: Vec<&[u8]> = kept.map(|(_, word)| word.trim_ascii_end()).collect();
         kept.join(&b' ')
@@ -290,16 +289,14 @@ impl Recorder {
         Self { began, samples: Vec::new(), anchor: None }
     }
 
-    /// Takes an RTP packet, if it is G.711.
-    fn heard(&mut self, now: Timestamp, packet: &Packet<'_>) {
-        let Some(law) = law(packet) else { return };
-        let start = self.place(now, packet.timestamp);
-        let samples = packet.payload.iter().map(|code| law.decode(*code));
+    /// Takes the audio of an RTP packet.
+    fn heard(&mut self, now: Timestamp, timestamp: u32, samples: &[i16]) {
+        let start = self.place(now, timestamp);
         let (early, start) = match usize::try_from(start) {
             Ok(start) => (0, start),
             Err(_) => (usize::try_from(start.unsigned_abs()).unwrap_or(usize::MAX), 0),
         };
-        let end = start.saturating_add(packet.payload.len().saturating_sub(early));
+        let end = start.saturating_add(samples.len().saturating_sub(early));
         if end > LONGEST {
             return;
         }
@@ -307,8 +304,8 @@ impl Recorder {
             self.samples.resize(end, 0);
         }
         let slots = self.samples.get_mut(start..end).unwrap_or_default();
-        for (slot, sample) in slots.iter_mut().zip(samples.skip(early)) {
-            *slot = sample;
+        for (slot, sample) in slots.iter_mut().zip(samples.iter().skip(early)) {
+            *slot = *sample;
         }
     }
 
@@ -343,43 +340,30 @@ impl Recorder {
 mod tests {
     use super::*;
     use crate::media::g711::FRAME;
-    use crate::media::rtp;
-
-    fn hear(recorder: &mut Recorder, now: Timestamp, datagram: &[u8]) {
-        recorder.heard(now, &Packet::read(datagram).unwrap());
-    }
 
     const START: Timestamp = Timestamp::from_secs(100);
-
-    fn packet(payload_type: u8, timestamp: u32, code: u8) -> Vec<u8> {
-        let mut datagram = rtp::header(false, payload_type, 1, timestamp, 7).to_vec();
-        datagram.extend([code; FRAME]);
-        datagram
-    }
 
     #[test]
     fn a_recording_has_silence_where_nothing_came_and_late_packets_in_their_place() {
         let mut recorder = Recorder::new(START);
         let ms = |ms| START + Duration::from_millis(ms);
-        let loud = Law::Alaw.encode(8_000);
-        let level = Law::Alaw.decode(loud);
-        hear(&mut recorder, ms(40), &packet(8, u32::MAX - 159, loud));
-        hear(&mut recorder, ms(120), &packet(8, 320, loud));
-        hear(&mut recorder, ms(121), &packet(8, 0, loud));
-        hear(&mut recorder, ms(122), &packet(101, 160, loud));
+        let loud = [8_000; FRAME];
+        recorder.heard(ms(40), u32::MAX - 159, &loud);
+        recorder.heard(ms(120), 320, &loud);
+        recorder.heard(ms(121), 0, &loud);
         let samples = recorder.finish(ms(140));
-        let loud: Vec<bool> = samples.chunks(FRAME).map(|frame| frame == [level; FRAME]).collect();
+        let loud: Vec<bool> = samples.chunks(FRAME).map(|frame| frame == [8_000; FRAME]).collect();
         assert_eq!(loud, [false, false, true, true, false, true, false]);
         assert!(samples[..320].iter().all(|sample| *sample == 0));
     }
 
     #[test]
-    fn an_offer_is_narrowed_to_one_law() {
+    fn an_offer_is_narrowed_to_one_codec() {
         let offer =
             b"v=0\r\nm=audio 4000 RTP/AVP 0 8 9 101\r\na=rtpmap:101 telephone-event/8000\r\n";
-        let text = |law, events| String::from_utf8(only(law, events, offer)).unwrap();
+        let text = |codec, events| String::from_utf8(only(codec, events, offer)).unwrap();
         let wanted = "v=0\r\nm=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
-        assert_eq!(text(Some(Law::Alaw), true), wanted);
+        assert_eq!(text(Some(Codec::PCMA), true), wanted);
         assert_eq!(text(None, true), String::from_utf8_lossy(offer));
         assert!(text(None, false).contains("m=audio 4000 RTP/AVP 0 8 9\r\n"));
     }
@@ -387,10 +371,10 @@ mod tests {
     #[test]
     fn a_clock_that_leaps_is_laid_out_by_arrival() {
         let mut recorder = Recorder::new(START);
-        hear(&mut recorder, START, &packet(0, 1_000, 0));
-        hear(&mut recorder, START + Duration::from_secs(2), &packet(0, 900_000_000, 0));
+        recorder.heard(START, 1_000, &[0; FRAME]);
+        recorder.heard(START + Duration::from_secs(2), 900_000_000, &[0; FRAME]);
         assert_eq!(recorder.samples.len(), 16_160);
-        hear(&mut recorder, START + Duration::from_millis(2_040), &packet(0, 900_000_160, 0));
+        recorder.heard(START + Duration::from_millis(2_040), 900_000_160, &[0; FRAME]);
         assert_eq!(recorder.samples.len(), 16_320);
     }
 }

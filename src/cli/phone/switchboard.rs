@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use super::sound::{amplitude, samples};
 use crate::ambient::Entropy;
-use crate::media::Law;
 use crate::media::g711::RATE;
 use crate::media::prompt::Pack;
 
@@ -52,8 +51,7 @@ impl Switchboard {
     pub fn built_in(pack: &Pack) -> Self {
         let say = |name: &str| -> Vec<i16> {
             let phrase = pack.find(name).ok().and_then(|id| pack.phrase(id));
-            let codes = phrase.map(|phrase| phrase.samples(Law::Ulaw)).unwrap_or_default();
-            codes.iter().map(|code| Law::Ulaw.decode(*code)).collect()
+            phrase.map(|phrase| phrase.samples().to_vec()).unwrap_or_default()
         };
         Self {
             menu: ["greeting", "again", "ask"].map(say).into(),

@@ -577,7 +577,7 @@ fn what_is_wrong_is_named() {
         ("--press # --level 3", "-60..=0"),
         ("--press # --press-ms 5", "10..=20000"),
         ("--reflect-loss 3", "--reflect"),
-        ("--law mulaw", "possible values: ulaw, alaw"),
+        ("--codec mulaw", "possible values: pcmu, pcma, g722"),
         ("--srtp sdes", "possible values: off, preferred, required"),
         ("--listen tcp:127.0.0.1:1", "udp:ADDRESS:PORT"),
         ("--listen udp:localhost:1", "udp:ADDRESS:PORT"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::switchboard::Switchboard;
 use crate::ambient::Timestamp;
-use crate::media::{Digit, Law, Quality, Srtp};
+use crate::media::{Codec, Digit, Quality, Srtp};
 
 /// How the phone behaves, the same for each call.
 #[derive(Clone)]
@@ -31,8 +31,8 @@ pub struct Behaviour {
     pub reflect: Option<Reflection>,
     /// Whether it takes and sends telephone-events.
     pub takes_events: bool,
-    /// The only law that it takes; the caller's first one without it.
-    pub law: Option<Law>,
+    /// The only codec that it takes; the caller's first one without it.
+    pub codec: Option<Codec>,
     /// User name and password that the INVITE must prove to know.
     pub credentials: Option<(String, String)>,
     /// Whether what is heard is kept for [`What::Recording`].
@@ -55,7 +55,7 @@ impl Default for Behaviour {
             under: None,
             reflect: None,
             takes_events: true,
-            law: None,
+            codec: None,
             credentials: None,
             record: false,
             srtp: Srtp::Off,

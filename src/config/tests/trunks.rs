@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::ambient::Clock;
 use crate::gateway::settings::{Asserted, Capacity, Identity, NumberFormat, Registration, Target};
-use crate::media::Srtp;
+use crate::media::{Codec, Srtp};
 use crate::sip::Transport;
 
 /// What stands behind `[[trunks]]`, `name` and `target = 'sip:h;transport=…'`, which are lines 8 to
@@ -92,6 +92,21 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         &["trunks[1].tls_key = \"open.pem\": everybody on this machine can read"],
     ),
     ("tls", "tls_name = 'a:b'", &["trunks[1].tls_name = \"a:b\": write a host name or an IP"]),
+    (
+        "udp",
+        "codecs = ['g722', 'opus']",
+        &["o.toml:11: trunks[1].codecs[1] = \"opus\": write one of pcmu, pcma, g722"],
+    ),
+    (
+        "udp",
+        "codecs = ['pcma', 'pcma']",
+        &["o.toml:11: trunks[1].codecs[1] = \"pcma\": it is there twice: take one of them away"],
+    ),
+    (
+        "udp",
+        "codecs = []",
+        &["o.toml:11: trunks[1].codecs = []: a call without a codec says nothing"],
+    ),
     (
         "udp",
         "srtp = 'of'",
@@ -306,7 +321,7 @@ fn every_key_of_a_trunk_reaches_its_settings() {
     let keys = "proxy = 'sip:[2001:db8::7]:5061;transport=tls'\nusername = 'acme'\n\
         password = 'env:P'\nrealm = 'carrier'\nregister = { expires_secs = 120 }\n\
         tls_roots = 'roots.pem'\ntls_certificate = 'roots.pem'\ntls_key = 'key.pem'\n\
-        tls_name = 'SBC.example'\nsrtp = 'required'\ncaller_id = '+493012345678'\n\
+        tls_name = 'SBC.example'\nsrtp = 'required'\ncodecs = ['g722', 'pcma']\ncaller_id = '+493012345678'\n\
         from_domain = 'acme.example'\ncontact_host = 'sbc.acme.example'\n\
         number_format = { country = '49', trunk_prefix = '0', international = '00' }\n\
         user_phone = true\nasserted = 'preferred'\nprivate = true\n\
@@ -333,6 +348,7 @@ fn every_key_of_a_trunk_reaches_its_settings() {
     assert_eq!(identity.key.as_slice(), pem("key.pem").trim_ascii_end());
     assert_eq!(trunk.tls.name.as_deref(), Some("sbc.example"));
     assert_eq!(trunk.srtp, Srtp::Required);
+    assert_eq!(trunk.codecs, [Codec::G722, Codec::PCMA]);
     let expected = Identity {
         caller_id: Some("+493012345678".to_owned()),
         domain: Some("acme.example".to_owned()),

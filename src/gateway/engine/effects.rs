@@ -10,7 +10,7 @@ use crate::ambient::Timestamp;
 use crate::gateway::hearing;
 use crate::gateway::tap::{Act, Packet, Protocol, Scene};
 use crate::gateway::watch::{self, Heard};
-use crate::media::{self, Law};
+use crate::media::{self, Codec};
 use crate::sip::Hop;
 use crate::telemetry;
 use crate::verify::VerificationId;
@@ -34,7 +34,7 @@ impl Effects<'_> {
     ) -> Option<Hop> {
         match output {
             Output::Sip { to, bytes } => return self.signal(slot, now, to, bytes),
-            Output::Rtp { packet, law } => self.speak(slot, now, &packet, law),
+            Output::Rtp { packet, codec } => self.speak(slot, now, &packet, codec),
             Output::Rtcp { to, packet } => {
                 // One that does not fit into the socket's buffer now is lost, as it would be anywhere
                 // on its way.
@@ -70,16 +70,16 @@ impl Effects<'_> {
     }
 
     /// Sends a frame: at once from a socket of the call's own, with others from a shared one.
-    fn speak(&mut self, slot: &mut Slot, now: Timestamp, packet: &media::Packet, law: Law) {
+    fn speak(&mut self, slot: &mut Slot, now: Timestamp, packet: &media::Packet, codec: Codec) {
         match &slot.media {
             Some(Media::Own { rtp, .. }) => {
-                slot.leg.datagram(packet, law, self.buffer);
+                slot.leg.datagram(packet, codec, self.buffer);
                 let _ = rtp.send_to(self.buffer, packet.to);
                 self.show_sent(slot, now, Socket::Rtp, packet.to, self.buffer);
             }
             Some(Media::Common { at, .. }) => {
                 let Some(common) = self.commons.get_mut(*at) else { return };
-                common.post(packet.to, |buffer| slot.leg.datagram(packet, law, buffer));
+                common.post(packet.to, |buffer| slot.leg.datagram(packet, codec, buffer));
                 let common = self.commons.get(*at);
                 let posted = common.map(Common::posted).unwrap_or_default();
                 self.show_sent(slot, now, Socket::Rtp, packet.to, posted);
@@ -87,8 +87,8 @@ impl Effects<'_> {
             None => return,
         }
         show(self.shared, now, &slot.verification, || {
-            let codes = packet.payload.bytes(slot.leg.prompts(), law).to_vec();
-            Act::Spoken { timestamp: packet.timestamp(), law, codes }
+            let codes = packet.payload.bytes(slot.leg.prompts(), codec).to_vec();
+            Act::Spoken { timestamp: packet.timestamp(), codec, codes }
         });
     }
 

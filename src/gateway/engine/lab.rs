@@ -18,7 +18,7 @@ use crate::gateway::settings::{RtpPort, Tls};
 use crate::gateway::tap::Tap;
 use crate::media::prompt::{Pack, PackError};
 use crate::media::script::{Kind, Lines, Question};
-use crate::media::{Protection, script};
+use crate::media::{Codec, Protection, script};
 use crate::sip::message::{self, Incoming};
 use crate::sip::{Hop, NameAddr, Uri, Way, call};
 use crate::verify::VerificationId;
@@ -129,7 +129,8 @@ impl Lab {
             )
         };
         let question = Question::Confirm;
-        let order = voice::Order { call, rtp, srtp, question, extension: None };
+        let codecs = Codec::USUAL.to_vec();
+        let order = voice::Order { call, rtp, srtp, codecs, question, extension: None };
         let script = script::Settings {
             listen: Duration::from_secs(1),
             rounds: None,

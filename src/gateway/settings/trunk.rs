@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::media::Srtp;
+use crate::media::{Codec, Srtp};
 use crate::sip::{Credentials, Transport};
 
 /// A SIP peer that carries calls.
@@ -29,6 +29,8 @@ pub struct Trunk {
     pub srtp: Srtp,
     /// Whether the keys of media may be written where signalling is not encrypted.
     pub srtp_in_clear: bool,
+    /// How the audio of its calls may be coded, the best first; never empty.
+    pub codecs: Vec<Codec>,
     /// Which ports its calls have.
     pub rtp_port: RtpPort,
     /// Who calls, and how numbers are written.
@@ -55,6 +57,7 @@ impl Trunk {
             tls: Tls::default(),
             srtp: Srtp::Off,
             srtp_in_clear: false,
+            codecs: Codec::USUAL.to_vec(),
             rtp_port: RtpPort::PerCall,
             identity: Identity::default(),
             redirects: Vec::new(),

@@ -162,6 +162,7 @@ fn likeness(sent: &[u8; SPAN], heard: &[u8; SPAN], of_heard: Spread) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::codec::Codec;
     use crate::media::g711::{FRAME, Law};
     use crate::media::listening::sound::Frame;
     use crate::media::prompt::Pack;
@@ -172,7 +173,7 @@ mod tests {
         let mut levels = Vec::new();
         for name in phrases {
             let phrase = pack.find(name).unwrap();
-            let frames = (0..).map_while(|n| pack.frame(phrase, Law::Ulaw, n));
+            let frames = (0..).map_while(|n| pack.frame(phrase, Codec::PCMU, n));
             levels.extend(frames.map(|codes| {
                 let mut samples = [0; FRAME];
                 samples.iter_mut().zip(codes).for_each(|(it, code)| *it = Law::Ulaw.decode(*code));

@@ -1,6 +1,6 @@
 //! What is heard in the audio of the far end.
 //!
-//! [`Listening`] is given each packet as it comes, puts them in order, expands them, and has each
+//! [`Listening`] is given each packet as it comes, puts them in order, decodes them, and has each
 //! listener hear them: keys as tones (`tones`), who is there (`line`), and whether the line
 //! sends back what it is sent (`echo`).
 
@@ -10,8 +10,9 @@ use self::echo::Echo;
 use self::line::Line;
 use self::sound::Frame;
 use crate::ambient::Timestamp;
+use crate::media::codec::{Codec, Decoder};
 use crate::media::events::Digit;
-use crate::media::g711::{FRAME, Law, RATE};
+use crate::media::g711::{FRAME, RATE};
 use crate::media::keys::{Path, Sign};
 use crate::media::reorder::{Piece, Reorder};
 use crate::media::rtp::Packet;
@@ -44,6 +45,9 @@ pub enum Heard {
 #[derive(Clone, Debug, Default)]
 pub struct Listening {
     order: Reorder,
+    theirs: Decoder,
+    /// What was sent is decoded as the far end does.
+    ours: Decoder,
     tones: Option<tones::Receiver>,
     /// No key is heard as tones any more.
     is_deaf: bool,
@@ -70,15 +74,13 @@ impl Default for Frames {
 }
 
 impl Frames {
-    fn push(&mut self, law: Law, codes: &[u8], mut each: impl FnMut(&[i16; FRAME])) {
-        if let (0, Some(codes)) =
-            (self.filled, codes.first_chunk::<FRAME>().filter(|_| codes.len() == FRAME))
-        {
-            return each(&codes.map(|code| law.decode(code)));
+    fn push(&mut self, samples: &[i16], mut each: impl FnMut(&[i16; FRAME])) {
+        if let (0, Ok(frame)) = (self.filled, samples.try_into()) {
+            return each(frame);
         }
-        for sample in codes.iter().map(|code| law.decode(*code)) {
+        for sample in samples {
             if let Some(slot) = self.samples.get_mut(self.filled) {
-                *slot = sample;
+                *slot = *sample;
             }
             self.filled += 1;
             if self.filled >= FRAME {
@@ -104,6 +106,7 @@ impl Listening {
     /// Listens to another source.
     pub fn rearm(&mut self) {
         self.order = Reorder::default();
+        self.theirs = Decoder::default();
         self.tones = None;
         self.is_deaf = false;
         self.frames = Frames::default();
@@ -117,9 +120,9 @@ impl Listening {
     }
 
     /// Takes note of a frame that is sent; without octets it is silence.
-    pub fn sent(&mut self, law: Law, codes: &[u8]) {
+    pub fn sent(&mut self, codec: Codec, codes: &[u8]) {
         let mut samples = [0; FRAME];
-        samples.iter_mut().zip(codes).for_each(|(it, code)| *it = law.decode(*code));
+        self.ours.decode(codec, codes, &mut samples);
         self.echo.sent(if codes.is_empty() { Frame::QUIET.level } else { sound::level(&samples) });
     }
 
@@ -134,16 +137,18 @@ impl Listening {
         self.tones = None;
     }
 
-    /// Takes a packet: audio of this law, or a telephone-event, which only has its place in the
+    /// Takes a packet: audio of this codec, or a telephone-event, which only has its place in the
     /// order.
     pub fn packet(
         &mut self,
         now: Timestamp,
         packet: &Packet<'_>,
-        law: Option<Law>,
+        codec: Option<Codec>,
         mut tell: impl FnMut(Heard),
     ) {
-        let Self { order, tones, is_deaf, waited, told, frames, line, echo, labels } = self;
+        let Self {
+            order, theirs, tones, is_deaf, waited, told, frames, line, echo, labels, ..
+        } = self;
         let mut frame = |echo: Option<&mut Echo>, frame: Frame| {
             let resembles = echo.is_some_and(|echo| {
                 labels.extend(echo.heard(frame.level));
@@ -151,34 +156,41 @@ impl Listening {
             });
             labels.extend(line.heard(frame, resembles));
         };
-        order.push(packet, law, |piece| {
-            match piece {
-                Piece::Audio(law, codes) => {
-                    frames.push(law, codes, |samples| frame(Some(echo), Frame::of(samples)));
+        order.push(packet, codec, |piece| {
+            let tones = (!*is_deaf).then(|| {
+                tones.get_or_insert_with(|| {
+                    let mut tones = tones::Receiver::default();
+                    tones.wait_for(*waited);
+                    tones
+                })
+            });
+            match (piece, tones) {
+                (Piece::Audio(codec, codes), mut tones) => {
+                    let mut samples = [0; FRAME];
+                    for codes in codes.chunks(FRAME) {
+                        let samples = theirs.decode(codec, codes, &mut samples);
+                        frames.push(samples, |samples| frame(Some(echo), Frame::of(samples)));
+                        if let Some(tones) = &mut tones {
+                            tones.samples(samples, told);
+                        }
+                    }
                 }
                 // What was lost is not known to be silent; but time has passed.
-                Piece::Lost(samples) => {
+                (Piece::Lost(samples), tones) => {
                     (0..whole_frames(samples)).for_each(|_| frame(Some(echo), Frame::QUIET));
+                    if let Some(tones) = tones {
+                        tones.lost(samples, told);
+                    }
                 }
                 // Who pauses has put the call on hold, and then we fall silent as well: that both
                 // do so at once says nothing of the line.
-                Piece::Pause(samples) => {
+                (Piece::Pause(samples), tones) => {
                     *echo = Echo::default();
                     (0..whole_frames(samples)).for_each(|_| frame(None, Frame::QUIET));
+                    if let Some(tones) = tones {
+                        tones.end(told);
+                    }
                 }
-            }
-            if *is_deaf {
-                return;
-            }
-            let tones = tones.get_or_insert_with(|| {
-                let mut tones = tones::Receiver::default();
-                tones.wait_for(*waited);
-                tones
-            });
-            match piece {
-                Piece::Audio(law, codes) => tones.codes(law, codes, told),
-                Piece::Lost(samples) => tones.lost(samples, told),
-                Piece::Pause(_) => tones.end(told),
             }
         });
         labels.drain(..).for_each(|label| tell(Heard::Label(label)));

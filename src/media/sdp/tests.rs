@@ -9,16 +9,17 @@ fn origin(local: &str) -> Origin {
 }
 
 fn answered(text: &str) -> Agreed {
-    read_answer(text.as_bytes(), &Protection::Off).expect("it is usable")
+    read_answer(text.as_bytes(), &Codec::USUAL, &Protection::Off).expect("it is usable")
 }
 
 fn refused(text: &str) -> Unusable {
-    read_answer(text.as_bytes(), &Protection::Off).expect_err("it is unusable")
+    read_answer(text.as_bytes(), &Codec::USUAL, &Protection::Off).expect_err("it is unusable")
 }
 
 fn reply(offer: &str) -> (Vec<String>, Agreed) {
     let (text, agreed) =
-        answer(offer.as_bytes(), origin("192.0.2.1:4000"), &Protection::Off).expect("it is usable");
+        answer(offer.as_bytes(), origin("192.0.2.1:4000"), &Codec::USUAL, &Protection::Off)
+            .expect("it is usable");
     let text = String::from_utf8(text).expect("we write ASCII");
     assert!(text.ends_with("\r\n"));
     (text.lines().map(str::to_owned).collect(), agreed)
@@ -30,7 +31,8 @@ const PLAIN: &str = "v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=x\r\nc=IN IP4 198.5
 
 #[test]
 fn our_offer_is_what_it_is_said_to_be() {
-    let text = String::from_utf8(offer(origin("192.0.2.1:4000"), &Protection::Off)).expect("ASCII");
+    let text = String::from_utf8(offer(origin("192.0.2.1:4000"), &Codec::USUAL, &Protection::Off))
+        .expect("ASCII");
     assert_eq!(
         text,
         "v=0\r\no=- 4711 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
@@ -38,15 +40,38 @@ fn our_offer_is_what_it_is_said_to_be() {
          a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
     );
     let text =
-        String::from_utf8(offer(origin("[2001:db8::1]:4000"), &Protection::Off)).expect("ASCII");
+        String::from_utf8(offer(origin("[2001:db8::1]:4000"), &Codec::USUAL, &Protection::Off))
+            .expect("ASCII");
     assert!(text.contains("c=IN IP6 2001:db8::1\r\n"), "{text}");
+}
+
+#[test]
+fn g722_is_offered_and_taken_where_that_is_wanted() {
+    let codecs = [Codec::PCMA, Codec::G722];
+    let ours = offer(origin("192.0.2.1:4000"), &codecs, &Protection::Off);
+    let text = String::from_utf8(ours.clone()).expect("ASCII");
+    // RFC 3551, Section 4.5.2: "the RTP clock rate for the G722 payload format is 8,000 Hz".
+    let lines = "m=audio 4000 RTP/AVP 8 9 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:9 G722/8000\r\n\
+        a=rtpmap:101 telephone-event/8000\r\n";
+    assert!(text.contains(lines), "{text}");
+    // Its number needs no rtpmap.
+    for answer in [PLAIN.replace("RTP/AVP 0", "RTP/AVP 9"), PLAIN.replace("0 PCMU", "9 g722")] {
+        let answer = answer.replace("RTP/AVP 0", "RTP/AVP 9");
+        let agreed = read_answer(answer.as_bytes(), &codecs, &Protection::Off).expect("usable");
+        assert_eq!((agreed.codec, agreed.payload_type), (Codec::G722, 9));
+        assert_eq!(agreed.meaning(101), Some(Format::Events));
+        assert_eq!(refused(&answer), Unusable::NoCommonCodec, "it was not offered");
+    }
+    let (_, agreed) =
+        answer(&ours, origin("192.0.2.2:6000"), &[Codec::G722], &Protection::Off).expect("usable");
+    assert_eq!((agreed.codec, agreed.accepts[0]), (Codec::G722, (9, Format::Audio(Codec::G722))));
 }
 
 #[test]
 fn a_plain_answer_is_read() {
     let agreed = answered(PLAIN);
     assert_eq!(agreed.remote, Some("198.51.100.7:5004".parse().expect("an address")));
-    assert_eq!((agreed.law, agreed.payload_type, agreed.events), (Law::Ulaw, 0, Some(101)));
+    assert_eq!((agreed.codec, agreed.payload_type, agreed.events), (Codec::PCMU, 0, Some(101)));
     assert_eq!((agreed.packet_millis, agreed.direction), (Some(20), Direction::SendRecv));
     assert_eq!(agreed.meaning(101), Some(Format::Events));
     assert_eq!(agreed.meaning(8), None);
@@ -56,9 +81,9 @@ fn a_plain_answer_is_read() {
 fn the_first_codec_of_the_answer_is_the_one_we_send() {
     let both = PLAIN.replace("RTP/AVP 0 101", "RTP/AVP 8 0 101");
     let agreed = answered(&both);
-    assert_eq!((agreed.law, agreed.payload_type), (Law::Alaw, 8));
-    assert_eq!(agreed.meaning(0), Some(Format::Audio(Law::Ulaw)));
-    assert_eq!(agreed.meaning(8), Some(Format::Audio(Law::Alaw)));
+    assert_eq!((agreed.codec, agreed.payload_type), (Codec::PCMA, 8));
+    assert_eq!(agreed.meaning(0), Some(Format::Audio(Codec::PCMU)));
+    assert_eq!(agreed.meaning(8), Some(Format::Audio(Codec::PCMA)));
 }
 
 #[test]
@@ -80,7 +105,7 @@ fn our_number_with_another_meaning_in_the_answer_is_not_ours() {
 fn an_answer_without_telephone_events_has_none() {
     let agreed = answered("c=IN IP4 198.51.100.7\nm=audio 5004 RTP/AVP 8\n");
     assert_eq!((agreed.events, agreed.meaning(101)), (None, None));
-    assert_eq!(agreed.law, Law::Alaw);
+    assert_eq!(agreed.codec, Codec::PCMA);
 }
 
 #[test]
@@ -93,8 +118,8 @@ fn telephone_events_on_another_clock_are_not_ours() {
 fn a_dynamic_number_may_stand_for_g711() {
     let agreed =
         answered("c=IN IP4 198.51.100.7\nm=audio 5004 RTP/AVP 97\na=rtpmap:97 pcma/8000/1\n");
-    assert_eq!((agreed.law, agreed.payload_type), (Law::Alaw, 97));
-    assert_eq!(agreed.meaning(8), Some(Format::Audio(Law::Alaw)));
+    assert_eq!((agreed.codec, agreed.payload_type), (Codec::PCMA, 97));
+    assert_eq!(agreed.meaning(8), Some(Format::Audio(Codec::PCMA)));
 }
 
 #[test]
@@ -160,7 +185,7 @@ fn sloppy_writing_is_read() {
     assert_eq!(agreed.direction, Direction::RecvOnly);
     let mut latin1 = b"s=\xfcber\n".to_vec();
     latin1.extend(PLAIN.as_bytes());
-    assert!(read_answer(&latin1, &Protection::Off).is_ok());
+    assert!(read_answer(&latin1, &Codec::USUAL, &Protection::Off).is_ok());
 }
 
 #[test]
@@ -183,7 +208,7 @@ fn an_offer_is_answered_line_by_line_with_one_codec() {
     );
     assert!(lines.contains(&"o=- 4711 2 IN IP4 192.0.2.1".to_owned()));
     assert!(lines.contains(&"a=fmtp:97 0-15".to_owned()));
-    assert_eq!((agreed.law, agreed.events, agreed.meaning(0)), (Law::Alaw, Some(97), None));
+    assert_eq!((agreed.codec, agreed.events, agreed.meaning(0)), (Codec::PCMA, Some(97), None));
     assert_eq!(agreed.remote.map(|a| a.port()), Some(5_004));
 }
 
@@ -208,13 +233,14 @@ fn the_answer_mirrors_the_direction() {
 
 #[test]
 fn our_own_offer_can_be_answered_by_us() {
-    let ours = offer(origin("[2001:db8::1]:4000"), &Protection::Off);
+    let ours = offer(origin("[2001:db8::1]:4000"), &Codec::USUAL, &Protection::Off);
     let (text, callee) =
-        answer(&ours, origin("[2001:db8::2]:6000"), &Protection::Off).expect("usable");
-    let caller = read_answer(&text, &Protection::Off).expect("usable");
+        answer(&ours, origin("[2001:db8::2]:6000"), &Codec::USUAL, &Protection::Off)
+            .expect("usable");
+    let caller = read_answer(&text, &Codec::USUAL, &Protection::Off).expect("usable");
     assert_eq!(caller.remote, Some("[2001:db8::2]:6000".parse().expect("an address")));
     assert_eq!(callee.remote, Some("[2001:db8::1]:4000".parse().expect("an address")));
-    assert_eq!((caller.law, caller.events), (callee.law, callee.events));
+    assert_eq!((caller.codec, caller.events), (callee.codec, callee.events));
 }
 
 const KEY: &str = "inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
@@ -250,9 +276,9 @@ fn our_lines() -> String {
 #[test]
 fn keys_are_offered_in_the_profile_that_the_other_side_can_take() {
     let origin = origin("192.0.2.1:4000");
-    let plain = String::from_utf8(offer(origin, &Protection::Off)).expect("ASCII");
-    let preferred = String::from_utf8(offer(origin, &preferred())).expect("ASCII");
-    let required = String::from_utf8(offer(origin, &required())).expect("ASCII");
+    let plain = String::from_utf8(offer(origin, &Codec::USUAL, &Protection::Off)).expect("ASCII");
+    let preferred = String::from_utf8(offer(origin, &Codec::USUAL, &preferred())).expect("ASCII");
+    let required = String::from_utf8(offer(origin, &Codec::USUAL, &required())).expect("ASCII");
     assert_eq!(preferred, plain.clone() + &our_lines());
     assert_eq!(required, plain.replace("RTP/AVP", "RTP/SAVP") + &our_lines());
     assert_eq!(
@@ -304,7 +330,7 @@ fn an_answer_says_whether_and_how_it_is_encrypted() {
         (&required, "UDP/TLS/RTP/SAVP", vec![long], Err(Unusable::Profile)),
     ] {
         let text = with(profile, &cryptos);
-        let read = read_answer(text.as_bytes(), protection);
+        let read = read_answer(text.as_bytes(), &Codec::USUAL, protection);
         let suite = read.map(|agreed| agreed.crypto.map(|crypto| crypto.suite));
         assert_eq!(suite, expected, "{protection:?} {text}");
     }
@@ -313,7 +339,8 @@ fn an_answer_says_whether_and_how_it_is_encrypted() {
 #[test]
 fn an_offer_is_answered_with_our_own_key_and_their_tag() {
     let answered = |text: &str, protection: &Protection| {
-        let (text, agreed) = answer(text.as_bytes(), origin("192.0.2.1:4000"), protection)?;
+        let (text, agreed) =
+            answer(text.as_bytes(), origin("192.0.2.1:4000"), &Codec::USUAL, protection)?;
         let text = String::from_utf8(text).expect("ASCII");
         let media: Vec<_> = text.lines().filter(|line| line.starts_with("m=")).collect();
         let crypto: Vec<_> = text.lines().filter(|line| line.starts_with("a=crypto")).collect();
@@ -354,15 +381,16 @@ fn an_offer_is_answered_with_our_own_key_and_their_tag() {
 #[test]
 fn a_description_shows_no_key() {
     let text = with("RTP/SAVP", &[&format!("1 {LONG} {KEY}")]);
-    let shown = format!("{:?}", read_answer(text.as_bytes(), &required()).expect("usable"));
+    let shown =
+        format!("{:?}", read_answer(text.as_bytes(), &Codec::USUAL, &required()).expect("usable"));
     assert!(!shown.contains("PS1u") && shown.contains("MasterKey(•)"), "{shown}");
 }
 
 proptest! {
     #[test]
     fn hostile_bytes_never_panic(sdp in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let _ = read_answer(&sdp, &Protection::Off);
-        let _ = answer(&sdp, origin("192.0.2.1:4000"), &preferred());
+        let _ = read_answer(&sdp, &Codec::USUAL, &Protection::Off);
+        let _ = answer(&sdp, origin("192.0.2.1:4000"), &Codec::USUAL, &preferred());
     }
 
     #[test]
@@ -370,8 +398,8 @@ proptest! {
         lines in proptest::collection::vec("(m=audio|m=|c=IN IP4|a=rtpmap:|a=ptime:|a=crypto:1 |o=)[ -~é]{0,40}", 0..30),
     ) {
         let sdp = format!("{PLAIN}{}", lines.join("\n"));
-        let _ = read_answer(sdp.as_bytes(), &Protection::Off);
-        if let Ok((text, _)) = answer(sdp.as_bytes(), origin("192.0.2.1:4000"), &Protection::Off) {
+        let _ = read_answer(sdp.as_bytes(), &Codec::USUAL, &Protection::Off);
+        if let Ok((text, _)) = answer(sdp.as_bytes(), origin("192.0.2.1:4000"), &Codec::USUAL, &Protection::Off) {
             let text = String::from_utf8(text).expect("we write UTF-8");
             let asked = lines.iter().filter(|l| l.starts_with("m=")).count() + 1;
             prop_assert_eq!(text.lines().filter(|l| l.starts_with("m=")).count(), asked);

@@ -52,7 +52,6 @@
 use std::time::Duration;
 
 use crate::media::events::Digit;
-use crate::media::g711::{FRAME, Law};
 
 mod lanes;
 mod limits;
@@ -187,17 +186,6 @@ impl Receiver {
     /// Says for which keys the call waits from now on. Of these, a worn press is believed sooner.
     pub fn wait_for(&mut self, keys: Keys) {
         self.waited = keys;
-    }
-
-    /// Takes a frame as it came.
-    pub fn codes(&mut self, law: Law, codes: &[u8], out: &mut Vec<Heard>) {
-        for codes in codes.chunks(FRAME) {
-            let mut samples = [0; FRAME];
-            for (sample, code) in samples.iter_mut().zip(codes) {
-                *sample = law.decode(*code);
-            }
-            self.samples(samples.get(..codes.len()).unwrap_or(&[]), out);
-        }
     }
 
     /// Takes a frame of linear samples.

@@ -24,7 +24,7 @@ use crate::media::events::{self, Step};
 use crate::media::g711::RATE;
 use crate::media::prompt::{Pack, PhraseId};
 use crate::media::sdp::{self, Origin};
-use crate::media::{Digit, MediaSession, Payload, Protection};
+use crate::media::{Codec, Digit, MediaSession, Payload, Protection};
 
 /// How many sockets all phones share.
 const SOCKETS: usize = 16;
@@ -67,7 +67,7 @@ impl Phone {
     /// Speaks with whoever takes RTP there, without having been asked.
     pub(super) fn speak_to(&mut self, now: Timestamp, there: SocketAddr) -> anyhow::Result<()> {
         let origin = Origin { id: 1, version: 1, local: there };
-        Ok(self.session.answered(now, &sdp::offer(origin, &Protection::Off))?)
+        Ok(self.session.answered(now, &sdp::offer(origin, &Codec::USUAL, &Protection::Off))?)
     }
 
     /// Where it is.
@@ -236,7 +236,7 @@ impl Work {
         let payload = phone.steps.pop_front().map_or(speech, Payload::Event);
         phone.frame += 1;
         let Some(packet) = phone.session.frame(now, payload) else { return };
-        let octets = payload.bytes(&self.prompts, phone.session.law());
+        let octets = payload.bytes(&self.prompts, phone.session.codec());
         phone.session.datagram(&packet, octets, datagram);
         let (Some(socket), SocketAddr::V4(here)) = (self.sockets.get(phone.socket), phone.address)
         else {

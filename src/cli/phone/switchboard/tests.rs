@@ -9,7 +9,7 @@ use crate::cli::phone::call::{Call, Input, Output, Place};
 use crate::cli::phone::words::{Answer, Behaviour, By, Press, Reflection, What};
 use crate::media::attendant::{Extension, Failure, Stroke};
 use crate::media::script::{Close, Kind, Lines, Question};
-use crate::media::{Digit, Protection};
+use crate::media::{Codec, Digit, Protection};
 use crate::sip::message::{self, Incoming};
 use crate::sip::{Hop, Message, NameAddr, Uri, Way, call};
 use crate::voice::{self, Ended, Event, Leg, Said, Speech, Tongue};
@@ -38,6 +38,7 @@ fn leg(extension: &str, entropy: Entropy) -> Leg {
         call,
         rtp: address(OUR_RTP),
         srtp: Protection::Off,
+        codecs: Codec::USUAL.to_vec(),
         question: Question::Confirm,
         extension: Some(Extension { listens_first: true, strokes }),
     };
@@ -100,9 +101,9 @@ impl Line {
         for output in out {
             match output {
                 voice::Output::Sip { bytes, .. } => self.ring(&sip(&bytes)),
-                voice::Output::Rtp { packet, law } => {
+                voice::Output::Rtp { packet, codec } => {
                     let mut datagram = Vec::new();
-                    self.leg.datagram(&packet, law, &mut datagram);
+                    self.leg.datagram(&packet, codec, &mut datagram);
                     self.theirs(Input::Rtp { from: address(OUR_RTP), datagram: &datagram });
                 }
                 voice::Output::Event(event) => {

@@ -3,6 +3,7 @@
 use std::f32::consts::TAU;
 
 use super::*;
+use crate::media::codec::Codec;
 use crate::media::g711::{FRAME, Law, RATE};
 use crate::media::prompt::Pack;
 
@@ -26,7 +27,7 @@ fn silence(millis: u32) -> Vec<i16> {
 fn speech(millis: u32) -> Vec<i16> {
     let pack = Pack::english().unwrap();
     let phrase = pack.find("ask").unwrap();
-    let frames = (0..).map_while(|n| pack.frame(phrase, Law::Ulaw, n));
+    let frames = (0..).map_while(|n| pack.frame(phrase, Codec::PCMU, n));
     let samples: Vec<i16> = frames.flatten().map(|code| Law::Ulaw.decode(*code)).collect();
     // Its pauses are cut to a frame or two.
     let mut quiet = 0;

@@ -1,0 +1,163 @@
+//! Calls in G.722: with the lab phone, and with baresip, whose codec is that of libspandsp.
+
+use std::f64::consts::TAU;
+use std::path::{Path, PathBuf};
+
+use octothorpe::media::g711::level_dbm0;
+use octothorpe::media::prompt::{Pack, active_level};
+use serde_json::json;
+
+use crate::baresip::Baresip;
+use crate::call::call;
+use crate::keys::lab_phone;
+use crate::tools::side_by_side;
+
+/// Reads a recording, at whatever rate.
+fn read(path: &Path) -> (u32, Vec<i16>) {
+    let mut wav = hound::WavReader::open(path).unwrap();
+    (wav.spec().sample_rate, wav.samples().map(Result::unwrap).collect())
+}
+
+/// What was heard is the greeting and the ask, as loud as they are in the pack.
+fn is_the_prompt(heard: &[i16]) {
+    let pack = Pack::english().unwrap();
+    let said = ["greeting", "ask"].map(|name| pack.get(name).unwrap().samples()).concat();
+    let (heard, said) = (active_level(heard).unwrap(), active_level(&said).unwrap());
+    assert!((heard - said).abs() < 1.0, "{heard:.1} dBm0 was heard, and {said:.1} dBm0 was said");
+}
+
+/// How the keys are pressed, whether media are encrypted, and what is told of it.
+struct Row {
+    phone: &'static [&'static str],
+    srtp: &'static str,
+    paths: &'static [&'static str],
+}
+
+const ROWS: &[Row] = &[
+    Row { phone: &[], srtp: "off", paths: &["rfc4733"] },
+    Row { phone: &["--by", "inband"], srtp: "off", paths: &["inband"] },
+    Row { phone: &["--by", "inband", "--level=-25"], srtp: "off", paths: &["inband"] },
+    Row { phone: &["--by", "rtp"], srtp: "off", paths: &["rfc4733", "inband"] },
+    Row { phone: &["--by", "inband"], srtp: "required", paths: &["inband"] },
+];
+
+#[test]
+fn a_phone_that_takes_g722_hears_the_prompt_and_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    side_by_side(
+        ROWS.len(),
+        ROWS,
+        |row| format!("{:?}, srtp {}", row.phone, row.srtp),
+        |row| {
+            let name = row.phone.concat() + row.srtp;
+            let [theirs, ours] =
+                ["theirs", "ours"].map(|of| folder.path().join(format!("{name}-{of}.wav")));
+            let record = theirs.to_str().unwrap();
+            let phone = [
+                &["--codec", "g722", "--srtp", row.srtp, "--press", "#", "--record", record],
+                row.phone,
+            ];
+            let (phone, port) = lab_phone(&phone.concat());
+            let more =
+                ["--codecs", "g722,pcma", "--srtp", row.srtp, "--wav", ours.to_str().unwrap()];
+            let (told, ladder) = call(port, &more, 0);
+            assert_eq!(told["reason"], "confirmed", "{told}\n{ladder}");
+            assert_eq!(told["attempts"][0]["press"]["path"], json!(row.paths), "{told}");
+            drop(phone);
+            for path in [theirs, ours] {
+                let (rate, heard) = read(&path);
+                assert_eq!(rate, 8_000);
+                is_the_prompt(&heard);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_phone_without_g722_is_called_in_g711() {
+    let (_phone, port) = lab_phone(&["--codec", "pcma", "--press", "#", "--by", "inband"]);
+    let (told, ladder) = call(port, &["--codecs", "g722,pcma"], 0);
+    assert_eq!(told["reason"], "confirmed", "{told}\n{ladder}");
+    let (_phone, port) = lab_phone(&["--codec", "g722", "--press", "#"]);
+    let (told, _) = call(port, &[], 4);
+    assert_eq!(told["attempts"][0]["sip_status"], 488, "it was not offered: {told}");
+}
+
+/// A voice of 16 kHz: silence, a pound key as tones for 100 ms, silence.
+fn presses_pound(folder: &Path) -> PathBuf {
+    let path = folder.join("voice.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(&path, spec).unwrap();
+    let second = 16_000;
+    for n in 0..12 * second {
+        let time = f64::from(n) / f64::from(second);
+        let is_pressed = (5 * second..5 * second + second / 10).contains(&n);
+        let tones = (TAU * 941.0 * time).sin() + (TAU * 1_477.0 * time).sin();
+        wav.write_sample(if is_pressed { (4_000.0 * tones) as i16 } else { 0 }).unwrap();
+    }
+    wav.finalize().unwrap();
+    path
+}
+
+/// The recording that baresip makes of what it hears.
+fn recording(folder: &Path) -> PathBuf {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let heard = |path: &PathBuf| path.to_str().unwrap().ends_with("-dec.wav");
+    files.into_iter().find(heard).expect("baresip records what it hears")
+}
+
+#[test]
+fn baresip_takes_g722_and_is_heard_by_either_way() {
+    for (srtp, encryption) in [("off", ""), ("required", ";mediaenc=srtp-mand")] {
+        for by_tones in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let voice = presses_pound(folder.path());
+            let mut phone = Baresip::with(
+                encryption,
+                &format!(
+                    "audio_source {}\n\
+                     ausrc_srate 16000\n\
+                     ausrc_channels 1\n\
+                     module g722.so\n\
+                     module aufile.so\n\
+                     module ausine.so\n\
+                     module sndfile.so\n\
+                     snd_path {}\n",
+                    if by_tones {
+                        format!("aufile,{}", voice.display())
+                    } else {
+                        "ausine,440".into()
+                    },
+                    folder.path().display(),
+                ),
+            );
+            let port = phone.port();
+            let (told, ladder) = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    phone.event("CALL_ESTABLISHED");
+                    std::thread::sleep(std::time::Duration::from_secs(4));
+                    if !by_tones {
+                        phone.command("sndcode", "#");
+                    }
+                    phone.event("CALL_CLOSED");
+                });
+                call(port, &["--codecs", "g722,pcma", "--srtp", srtp], 0)
+            });
+            assert_eq!(told["reason"], "confirmed", "{told}\n{ladder}");
+            let path = if by_tones { "inband" } else { "rfc4733" };
+            assert_eq!(told["attempts"][0]["press"]["path"], json!([path]), "{told}");
+            drop(phone);
+            let (rate, heard) = read(&recording(folder.path()));
+            assert_eq!(rate, 16_000, "it was decoded as G.722");
+            // Every second sample: what we say has nothing above 4 kHz.
+            let heard: Vec<i16> = heard.into_iter().step_by(2).collect();
+            is_the_prompt(&heard);
+            assert!(level_dbm0(&heard[..800]) < -40.0, "it begins softly");
+        }
+    }
+}
