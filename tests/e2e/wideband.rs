@@ -3,7 +3,6 @@
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 
-use octothorpe::media::g711::level_dbm0;
 use octothorpe::media::prompt::{Pack, active_level};
 use serde_json::json;
 
@@ -83,8 +82,8 @@ fn a_phone_without_g722_is_called_in_g711() {
     assert_eq!(told["attempts"][0]["sip_status"], 488, "it was not offered: {told}");
 }
 
-/// A voice of 16 kHz: silence, a pound key as tones for 100 ms, silence.
-fn presses_pound(folder: &Path) -> PathBuf {
+/// A voice of 16 kHz: silence, with a pound key as tones for 100 ms in it or without one.
+fn voice(folder: &Path, presses: bool) -> PathBuf {
     let path = folder.join("voice.wav");
     let spec = hound::WavSpec {
         channels: 1,
@@ -96,7 +95,7 @@ fn presses_pound(folder: &Path) -> PathBuf {
     let second = 16_000;
     for n in 0..12 * second {
         let time = f64::from(n) / f64::from(second);
-        let is_pressed = (5 * second..5 * second + second / 10).contains(&n);
+        let is_pressed = presses && (5 * second..5 * second + second / 10).contains(&n);
         let tones = (TAU * 941.0 * time).sin() + (TAU * 1_477.0 * time).sin();
         wav.write_sample(if is_pressed { (4_000.0 * tones) as i16 } else { 0 }).unwrap();
     }
@@ -116,23 +115,18 @@ fn baresip_takes_g722_and_is_heard_by_either_way() {
     for (srtp, encryption) in [("off", ""), ("required", ";mediaenc=srtp-mand")] {
         for by_tones in [false, true] {
             let folder = tempfile::tempdir().unwrap();
-            let voice = presses_pound(folder.path());
+            let voice = voice(folder.path(), by_tones);
             let mut phone = Baresip::with(
                 encryption,
                 &format!(
-                    "audio_source {}\n\
+                    "audio_source aufile,{}\n\
                      ausrc_srate 16000\n\
                      ausrc_channels 1\n\
                      module g722.so\n\
                      module aufile.so\n\
-                     module ausine.so\n\
                      module sndfile.so\n\
                      snd_path {}\n",
-                    if by_tones {
-                        format!("aufile,{}", voice.display())
-                    } else {
-                        "ausine,440".into()
-                    },
+                    voice.display(),
                     folder.path().display(),
                 ),
             );
@@ -157,7 +151,6 @@ fn baresip_takes_g722_and_is_heard_by_either_way() {
             // Every second sample: what we say has nothing above 4 kHz.
             let heard: Vec<i16> = heard.into_iter().step_by(2).collect();
             is_the_prompt(&heard);
-            assert!(level_dbm0(&heard[..800]) < -40.0, "it begins softly");
         }
     }
 }
