@@ -189,7 +189,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     }
     let names = routing::Names::of(&written.trunks, &carriers.providers, &carriers.broken);
     let routes = routing::routes(reader, written, &names);
-    let secret = network::store_secret(reader, written);
+    let (secret, older_secrets) = network::store_secrets(reader, written);
     let texts = texts::texts(reader, &written.texts);
     let mut prompts = prompts::prompts(reader, written);
     let (tenants, keys) = tenants::tenants(reader, written, &server.api_listen, &call.calling);
@@ -200,6 +200,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let gateway = Settings {
         store,
         secret,
+        older_secrets,
         sip_listen: sip.listen,
         sip_identity: sip.identity,
         rtp_ports: sip.rtp_ports,

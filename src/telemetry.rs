@@ -184,6 +184,15 @@ pub enum Event<'a> {
         /// Why nothing is sent there any more; `None`: it is, again.
         why: Option<&'static str>,
     },
+    /// A stored row is not what this gateway put there, and is not believed.
+    Tampered {
+        /// In which table.
+        table: &'static str,
+        /// Its name; a keyed hash where it would tell something.
+        id: &'a str,
+        /// How that is known.
+        why: &'a str,
+    },
     /// Something of ours went wrong.
     Fault {
         /// What was being done.
@@ -294,6 +303,10 @@ pub fn observe(event: &Event<'_>) {
         Event::Joined { verification } => {
             tracing::debug!(verification = %verification.id, "joined");
             counter!("octothorpe_joined_total").increment(1);
+        }
+        Event::Tampered { table, id, why } => {
+            tracing::error!(table, id, why, "ALARM: what is stored is not what was put there");
+            counter!("octothorpe_store_tampered_total", "table" => *table).increment(1);
         }
         Event::Fault { doing, error } => {
             tracing::error!(doing, %error, "fault");
@@ -440,6 +453,7 @@ fn describe() {
         ("octothorpe_replies_total", "Texts that people sent, by what they meant."),
         ("octothorpe_webhooks_total", "Tries to deliver an event, by what became of them."),
         ("octothorpe_faults_total", "Faults of this gateway."),
+        ("octothorpe_store_tampered_total", "Stored rows that somebody else has changed."),
         ("octothorpe_http_requests_total", "HTTP requests answered."),
         ("octothorpe_http_panics_total", "HTTP handlers that panicked."),
         ("octothorpe_http_accept_errors_total", "HTTP connections that could not be accepted."),

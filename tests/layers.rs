@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("voice", &["ambient", "sip", "media"]),
     ("carrier", &["ambient", "verify"]),
     ("telemetry", &["ambient", "verify", "voice"]),
-    ("store", &["ambient", "verify"]),
+    ("store", &["ambient", "verify", "telemetry"]),
     ("gateway", &["ambient", "verify", "sip", "media", "voice", "carrier", "telemetry", "store"]),
     ("http", &["ambient", "verify", "carrier", "telemetry", "gateway"]),
     ("config", &["ambient", "verify", "sip", "media", "carrier", "gateway", "http"]),

@@ -13,6 +13,7 @@ mod store {
         ListQuery, Owner, PAGE_MOST, Postponed, Queued, RENEWAL, RecordWrite, Store, StoreError,
         Stored, WAKE_RETRY,
     };
+    use octothorpe::verify::code::Vault;
     use proptest::prelude::*;
 
     fn at(secs: u64) -> Timestamp {
@@ -109,7 +110,7 @@ mod store {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $promise() {
                     let dir = tempfile::tempdir().unwrap();
-                    super::$promise(Store::open(dir.path()).unwrap()).await;
+                    super::$promise(open(dir.path())).await;
                 })*
             }
         };
@@ -154,7 +155,8 @@ mod store {
         assert_eq!(store.load("v1").await, Ok(None));
         yes(&store, writing("v1", None, 1)).await;
         yes(&store, writing("v1", Some(1), 8)).await;
-        let stored = Stored { version: 8, bytes: b"v1 at 8".to_vec() };
+        let (group, created, bytes) = ("acme".to_owned(), at(0), b"v1 at 8".to_vec());
+        let stored = Stored { version: 8, group, created, bytes };
         assert_eq!(store.load("v1").await, Ok(Some(stored)));
         assert_eq!(store.load("v").await, Ok(None));
     }
@@ -684,7 +686,7 @@ mod store {
     }
 
     fn open(dir: &Path) -> Store {
-        Store::open(dir).unwrap()
+        Store::open(dir, &Vault::of("a key of tests")).unwrap()
     }
 
     #[tokio::test]

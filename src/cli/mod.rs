@@ -18,6 +18,7 @@ pub mod phone;
 mod prompts;
 mod serve;
 mod sms;
+mod store;
 mod trunk;
 mod typed;
 mod verdict;
@@ -71,6 +72,8 @@ enum Command {
     Verdict(verdict::Args),
     /// Make, list and revoke API keys.
     Key(key::Args),
+    /// Seal a store that was kept in the clear.
+    Store(store::Args),
     /// Measure this build on this machine, against the limits it was built for.
     Bench(bench::Args),
 }
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Key(args) => key::run(args),
+        Command::Store(args) => store::run(args),
         Command::Prompts(args) => prompts::run(args),
         Command::Verdict(args) => verdict::run(args),
         Command::Bench(args) => bench::run(args),

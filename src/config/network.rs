@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::address::{overlap, shown, sip_listener};
 use super::complaint::{did_you_mean, quoted};
 use super::pem;
-use super::raw::{self, Raw};
+use super::raw::{self, Hidden, Raw};
 use super::reader::{At, Place, Reader};
 use super::routing::secret;
 use super::{Log, LogFormat};
@@ -66,10 +67,33 @@ pub(super) fn store(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> S
     StoreSettings::Memory
 }
 
-/// What codes are derived from. Who has a code and a copy of the store can try secrets at leisure.
-pub(super) fn store_secret(reader: &mut Reader<'_>, written: &Raw) -> Option<Zeroizing<String>> {
+/// What codes are derived from and the store is sealed by, and what was before. Who has a code and a copy
+/// of the store can try secrets at leisure.
+pub(super) fn store_secrets(
+    reader: &mut Reader<'_>,
+    written: &Raw,
+) -> (Option<Zeroizing<String>>, Vec<Zeroizing<String>>) {
+    let store = &written.store;
+    let newest = store.secret.as_ref();
+    let newest = newest.and_then(|it| store_secret(reader, "store.secret", it));
+    let older = store.older_secrets.iter().enumerate();
+    let older = older
+        .filter_map(|(i, it)| store_secret(reader, &format!("store.older_secrets[{i}]"), it))
+        .collect();
+    if let (None, Some(first)) = (&store.secret, store.older_secrets.first()) {
+        let message = "there is no store.secret that came after them: write it. A key file keeps older \
+                       keys itself, one a line";
+        reader.complain(reader.place(first), "store.older_secrets", None, message);
+    }
+    (newest, older)
+}
+
+fn store_secret(
+    reader: &mut Reader<'_>,
+    key: &str,
+    written: &Spanned<Hidden>,
+) -> Option<Zeroizing<String>> {
     const SHORTEST: usize = 32;
-    let (key, written) = ("store.secret", written.store.secret.as_ref()?);
     let place = reader.place(written);
     let text = secret(reader, place, key, written.get_ref().expose())?;
     let length = text.chars().count();

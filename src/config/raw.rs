@@ -66,6 +66,7 @@ pub(super) struct Server {
 pub(super) struct Store {
     pub(super) url: Option<Spanned<String>>,
     pub(super) secret: Option<Spanned<Hidden>>,
+    pub(super) older_secrets: Vec<Spanned<Hidden>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -522,6 +523,7 @@ fn wrong_type(message: &str) -> String {
 
 fn may_hide_a_secret(path: &str) -> bool {
     path.is_empty()
+        || path.starts_with("store")
         || path.starts_with("tenants")
         || path.starts_with("carriers")
         || path.starts_with("trunks") && (!path.contains("].") || path.contains(".headers"))

@@ -414,6 +414,17 @@ const MISTAKES: &[(&str, &[&str])] = &[
         "[store]\nsecret = 'canary'",
         &["o.toml:9: store.secret: it has 6 characters, and could be guessed below 32: make one"],
     ),
+    (
+        "[store]\nsecret = 'env:LONG'\nolder_secrets = ['file:x', 'canary']",
+        &[
+            "o.toml:10: store.older_secrets[0] = \"file:x\": the file",
+            "store.older_secrets[1]: it has 6",
+        ],
+    ),
+    (
+        "[store]\nolder_secrets = ['canary-canary-canary-canary-canary-canary']",
+        &["o.toml:9: store.older_secrets: there is no store.secret that came after them: write it"],
+    ),
     ("brand = '<b>'", &["o.toml:8: tenants[0].brand = \"<b>\": a brand is 1 to 32 letters"]),
     (
         "webhooks = [{ url = 'http://idp.example/h', secret = 'canary' }]",
@@ -740,7 +751,7 @@ fn example_secrets(name: &str) -> Option<String> {
         "CARRIER_A_ACCOUNT" => "canary 3",
         "ACME_API_KEY" => KEY,
         "ACME_HOOK_SECRET" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
-        "STORE_SECRET" => "canary-0123456789-0123456789-0123456789",
+        "STORE_SECRET" | "OLD_STORE_SECRET" => "canary-0123456789-0123456789-0123456789",
         "TWILIO_TOKEN" | "TWILIO_SIGNING_KEY" | "TWILIO_INBOUND_TOKEN" => "canary-canary-canary",
         "TELNYX_API_KEY" => "KEYcanary",
         "VONAGE_PRIVATE_KEY" => include_str!("../carrier/vonage/tests/key.pem"),

@@ -85,7 +85,6 @@ impl Gateway {
         if self.read(tenant, id).await?.is_none() {
             return Ok(None);
         }
-        let answer = answer.keyed(&self.0.vault);
         let vault = &self.0.vault;
         let guess = |it: &Verification| {
             let binding = Binding { transaction: payment, ..Binding::of(it) };
@@ -128,7 +127,6 @@ impl Gateway {
         answer: AnswerOf,
     ) -> Result<Option<Answered>, ResendError> {
         let Some(now) = self.read(tenant, id).await? else { return Ok(None) };
-        let answer = answer.keyed(&self.0.vault);
         let scope = format!("resend/{}/{id}", tenant.name);
         if let Some(answered) = self.answered_before(&scope, &answer).await? {
             return Ok(Some(answered));

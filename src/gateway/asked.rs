@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ambient::Timestamp;
 use crate::store::Answer;
-use crate::verify::code::{Code, Pin, Shown, Vault};
+use crate::verify::code::{Code, Pin, Shown};
 use crate::verify::limits::Left;
 use crate::verify::request::Request;
 use crate::verify::{Verification, VerificationId};
@@ -88,16 +88,6 @@ pub enum Answered {
     },
     /// Another request was sent under the same idempotency key.
     Mismatch,
-}
-
-impl AnswerOf {
-    /// The same, with a fingerprint that tells nothing without the gateway's key.
-    pub(super) fn keyed(self, vault: &Vault) -> Self {
-        let idempotency = self
-            .idempotency
-            .map(|it| Idempotency { fingerprint: vault.fingerprint(&it.fingerprint), ..it });
-        Self { idempotency, ..self }
-    }
 }
 
 /// Stands behind the id in the row of an answer that told of another start's verification.

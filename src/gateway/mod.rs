@@ -19,6 +19,7 @@ mod hands;
 mod holds;
 mod hub;
 mod identity;
+pub mod keys;
 mod limits;
 mod line;
 mod orders;
@@ -161,6 +162,14 @@ pub enum Fault {
     Restless,
 }
 
+impl Fault {
+    /// Whether somebody else has changed what is stored.
+    #[must_use]
+    pub const fn is_tampering(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Tampered(_)))
+    }
+}
+
 /// Whether this node takes new verifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
@@ -225,7 +234,6 @@ impl Gateway {
         asked: Asked,
         answer: AnswerOf,
     ) -> Result<Answered, BeginError> {
-        let answer = answer.keyed(&self.0.vault);
         // A repeat gets the answer of then, whatever has changed since.
         let scope = format!("start/{}", tenant.name);
         if let Some(answered) = self.answered_before(&scope, &answer).await? {
@@ -302,8 +310,8 @@ impl Gateway {
         seed: u64,
     ) -> Birth {
         let Asked { request, code, pin, shown, .. } = asked;
-        let binding =
-            Binding { id: id.as_str(), to: &request.to, transaction: request.transaction.as_ref() };
+        let (key, transaction) = (self.0.vault.key_id(), request.transaction.as_ref());
+        let binding = Binding { id: id.as_str(), to: &request.to, transaction, key };
         let rehearsed = tenant.test.then(|| rehearsal::code(tenant.texting.code_digits)).flatten();
         let chosen = code.as_ref().or(rehearsed.as_ref());
         let digits = tenant.texting.code_digits;
@@ -318,7 +326,7 @@ impl Gateway {
             shown: asks(Mode::Match).then(|| shown.unwrap_or_else(|| draw(&tenant.calling))),
             calls: tenant.calling.match_calls,
         };
-        Birth { id, tenant: tenant.name.clone(), request, route, secret, expected, seed }
+        Birth { id, tenant: tenant.name.clone(), request, route, secret, expected, seed, key }
     }
 
     /// Whether a trunk or carrier can ask this. Every pack of prompts is whole, and can ask everything.
@@ -351,7 +359,6 @@ impl Gateway {
         if self.read(tenant, id).await?.is_none() {
             return Ok(None);
         }
-        let answer = answer.keyed(&self.0.vault);
         let scope = format!("cancel/{}/{id}", tenant.name);
         let answering = Answering { scope: &scope, answer: &answer, even_ignored: true };
         let signal = |_: &Verification| Signal::Withdrawn(By::Caller);

@@ -62,6 +62,7 @@ impl Gateway {
         [
             ("store.url", started.store != settings.store),
             ("store.secret", started.secret != settings.secret),
+            ("store.older_secrets", started.older_secrets != settings.older_secrets),
             ("sip.listen", started.sip_listen != settings.sip_listen),
             ("sip.tls_certificate", started.sip_identity != settings.sip_identity),
             ("server.verdict_key", started.verdict_key != settings.verdict_key),

@@ -77,15 +77,17 @@ impl Gateway {
 
     /// The verifications that this phone was asked from this number of ours, the newest first.
     async fn asked(&self, provider: &Provider, text: &Text) -> Result<Vec<Verification>, Fault> {
-        let pair = self.0.vault.pair("reply", &text.from, &provider.sender);
         let mut asked = Vec::new();
         // What was sent to is what was sent from: a carrier that cannot say so says nothing.
         if !same_sender(&provider.sender, &text.to) {
             return Ok(asked);
         }
-        for id in self.0.store.find(&pair).await? {
-            let Some(id) = VerificationId::parse(&id) else { continue };
-            asked.extend(self.load(&id).await?);
+        for vault in self.0.vault.live() {
+            let pair = vault.pair("reply", &text.from, &provider.sender);
+            for id in self.0.store.find(&pair).await? {
+                let Some(id) = VerificationId::parse(&id) else { continue };
+                asked.extend(self.load(&id).await?.filter(|it| it.request.to == text.from));
+            }
         }
         asked.sort_by_key(|it| std::cmp::Reverse(it.created_at));
         Ok(asked)
@@ -176,17 +178,28 @@ impl Gateway {
             tenants.push(EVERYBODY);
         }
         for tenant in tenants {
-            let id = self.choice_of(tenant, &text.from, &provider.sender);
-            // Who is not out need not come in: a row for each stranger would have no end.
-            if out || self.has_opted_out(&id).await? {
-                self.write_choice(id, out).await?;
+            let mut ids = self.choices_of(tenant, &text.from, &provider.sender).into_iter();
+            if out {
+                if let Some(id) = ids.next() {
+                    self.write_choice(id, out).await?;
+                }
+                continue;
+            }
+            for id in ids {
+                // Who is not out need not come in: a row for each stranger would have no end.
+                if self.has_opted_out(&id).await? {
+                    self.write_choice(id, out).await?;
+                }
             }
         }
         Ok(())
     }
 
-    fn choice_of(&self, tenant: &str, phone: &PhoneNumber, sender: &str) -> String {
-        format!("choice/{tenant}/{}", self.0.vault.pair("choice", phone, sender))
+    /// The records that may hold a phone's choice: the newest key's first.
+    fn choices_of(&self, tenant: &str, phone: &PhoneNumber, sender: &str) -> Vec<String> {
+        let name =
+            |vault: Vault| format!("choice/{tenant}/{}", vault.pair("choice", phone, sender));
+        self.0.vault.live().map(name).collect()
     }
 
     /// Refuses a request whose first way is a text that its phone does not want. A fallback is
@@ -230,9 +243,10 @@ impl Gateway {
         let orders = self.orders();
         let Some(provider) = orders.carrier(carrier) else { return Ok(true) };
         for whose in [tenant, EVERYBODY] {
-            let choice = self.choice_of(whose, &request.to, &provider.sender);
-            if self.has_opted_out(&choice).await? {
-                return Ok(false);
+            for choice in self.choices_of(whose, &request.to, &provider.sender) {
+                if self.has_opted_out(&choice).await? {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)

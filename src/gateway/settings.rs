@@ -38,6 +38,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// What codes are derived from. `None`: a key that is kept beside the store.
     pub secret: Option<Zeroizing<String>>,
+    /// What they were derived from before, the newer first.
+    pub older_secrets: Vec<Zeroizing<String>>,
     /// Where SIP is spoken; port 0 lets the system choose.
     pub sip_listen: Vec<Hop>,
     /// What TLS listeners show.
@@ -81,6 +83,7 @@ impl Settings {
         Self {
             store: StoreSettings::Memory,
             secret: None,
+            older_secrets: Vec::new(),
             sip_listen: vec![Hop::udp(SocketAddr::from(([127, 0, 0, 1], 0)))],
             sip_identity: None,
             rtp_ports: (20_000, 29_999),

@@ -1,16 +1,12 @@
 //! Starting a gateway and ending it politely.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use zeroize::Zeroizing;
 
 use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
@@ -26,8 +22,8 @@ use super::smsc::Events;
 use super::tap::Tap;
 use super::watch::{Heard, Links, Watch};
 use super::webhook::Courier;
-use super::{Fault, Gateway, Inner, vitals};
-use crate::ambient::{self, Clock, Entropy, Timestamp};
+use super::{Fault, Gateway, Inner, keys, vitals};
+use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::carrier::smpp::link::State;
 use crate::carrier::{About, News};
 use crate::media::prompt::PackError;
@@ -42,12 +38,6 @@ use crate::verify::signal::Signal;
 
 /// How long calls that are ended at once may take to say goodbye: BYE, a challenge, and two copies.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// The file beside the store that keeps the key codes are derived from.
-const KEY_FILE: &str = "octothorpe.key";
-
-/// The shortest text of a key: 32 bytes in base64.
-const KEY_LEAST: usize = 43;
 
 /// Signals are applied by this many workers; those of one verification by one, in order.
 const SIGNAL_WORKERS: usize = 64;
@@ -69,8 +59,8 @@ pub enum StartError {
     /// The media threads.
     #[error("cannot start a media thread: {0}")]
     Engine(std::io::Error),
-    /// The key that codes are derived from.
-    #[error("the key of codes in {} cannot be used: {source}", .path.display())]
+    /// The key that codes are derived from and the store is sealed by.
+    #[error("the key file {} cannot be used: {source}", .path.display())]
     Key {
         /// Where it is kept.
         path: std::path::PathBuf,
@@ -150,11 +140,11 @@ impl Gateway {
         mut entropy: Entropy,
         tap: Option<Tap>,
     ) -> Result<(Self, Running), StartError> {
+        let vault = keys::vault(&settings)?;
         let store = match &settings.store {
             StoreSettings::Memory => Store::memory(),
-            StoreSettings::Directory(dir) => Store::open(dir)?,
+            StoreSettings::Directory(dir) => Store::open(dir, &vault)?,
         };
-        let vault = vault(&settings)?;
         Lines::of(&*settings.prompts.first()?, None, Kind::Confirm)?;
         let (net, listeners) =
             Net::bind(&settings.sip_listen, settings.sip_identity.as_ref(), clock.clone())
@@ -254,43 +244,6 @@ impl Gateway {
         let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
         (gateway, turns)
     }
-}
-
-/// The key that codes are derived from: the configured one, or one that is kept beside the store
-/// and made when there is none. It is not in the store itself, so that a copy of that tells no code.
-fn vault(settings: &Settings) -> Result<Vault, StartError> {
-    if let Some(secret) = &settings.secret {
-        return Ok(Vault::of(secret));
-    }
-    let StoreSettings::Directory(dir) = &settings.store else {
-        return Ok(Vault::new(Zeroizing::new(ambient::secret())));
-    };
-    let path = dir.join(KEY_FILE);
-    let failed = |source| StartError::Key { path: path.clone(), source };
-    match std::fs::read_to_string(&path).map(Zeroizing::new) {
-        Ok(text) if text.trim().len() >= KEY_LEAST => return Ok(Vault::of(text.trim())),
-        Ok(_) => {
-            let why = "it is shorter than a key: codes could be computed by anyone; restore it, or \
-                       remove it, and codes that are under way count no more";
-            return Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidData, why)));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let key = Zeroizing::new(URL_SAFE_NO_PAD.encode(ambient::secret::<32>()));
-    // Whole or not at all: a key that was cut short would be one that can be guessed.
-    let half = path.with_extension("tmp");
-    let written = || {
-        let mut options = std::fs::OpenOptions::new();
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.write(true).create(true).truncate(true).open(&half)?;
-        file.write_all(key.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&half, &path)?;
-        std::fs::File::open(dir)?.sync_all()
-    };
-    written().map_err(failed)?;
-    Ok(Vault::of(&key))
 }
 
 impl Running {

@@ -115,9 +115,16 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::NoRoute,
             Code::RateLimited,
             Code::Internal,
+            Code::StoreUnsafe,
             Code::NotReady,
         ],
-        "read" => &[Code::Unauthorized, Code::NotFound, Code::InvalidRequest, Code::Internal],
+        "read" => &[
+            Code::Unauthorized,
+            Code::NotFound,
+            Code::InvalidRequest,
+            Code::Internal,
+            Code::StoreUnsafe,
+        ],
         "check" => &[
             Code::InvalidBody,
             Code::InvalidJson,
@@ -133,6 +140,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::IdempotencyMismatch,
             Code::TooManyChecks,
             Code::Internal,
+            Code::StoreUnsafe,
         ],
         "resend" => &[
             Code::InvalidBody,
@@ -152,6 +160,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::NoRoute,
             Code::TooSoon,
             Code::Internal,
+            Code::StoreUnsafe,
             Code::NotReady,
         ],
         "cancel" => &[
@@ -165,6 +174,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::InvalidRequest,
             Code::IdempotencyMismatch,
             Code::Internal,
+            Code::StoreUnsafe,
         ],
         _ => &[],
     }

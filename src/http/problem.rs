@@ -101,6 +101,8 @@ codes! {
         "request line and headers may have 16 KiB, and there may be 100 headers";
     Internal = "internal" INTERNAL_SERVER_ERROR "Our fault"
         "something of ours went wrong; send the request again with the same Idempotency-Key";
+    StoreUnsafe = "store_unsafe" INTERNAL_SERVER_ERROR "What is stored is not believed"
+        "somebody else has changed what is stored of this: it is never approved; start another verification";
     NotReady = "not_ready" SERVICE_UNAVAILABLE "Not taking verifications now"
         "send the request again in a few seconds";
     Overloaded = "overloaded" SERVICE_UNAVAILABLE "More is asked than can be done"

@@ -49,7 +49,12 @@ impl Memory {
     pub(super) fn load(&self, id: &str) -> Option<Stored> {
         let state = self.state();
         let record = state.records.get(id)?;
-        Some(Stored { version: record.version, bytes: record.bytes.clone() })
+        Some(Stored {
+            version: record.version,
+            group: record.group.clone(),
+            created: record.created,
+            bytes: record.bytes.clone(),
+        })
     }
 
     pub(super) fn answered(&self, now: Timestamp, key: &str) -> Option<Given> {

@@ -14,27 +14,46 @@
 //! A backend knows keys, versions and times. What a record says, which effect it was and whether
 //! an alias is a phone number are the business of whoever wrote the bytes.
 //!
+//! On its way to a backend that keeps anything outside of this process, every row is
+//! [sealed](crate::store#sealed-rows), and its name keyed where it tells something.
+//!
 //! Everything about one record (its bytes, its wake-up, its queued effects) is reached from its
 //! id alone, so that a backend spread over many machines can keep it in one place and carry out
 //! each verb there as one script. A [`Commit`] should therefore speak of one record.
+//!
+//! # Sealed rows
+//!
+//! Bytes of records, effects and answers are sealed by AES-256-GCM for the place they stand in; names of
+//! answers and aliases are keyed hashes, and an alias leads where its tag says. A row that is not as it
+//! was put there is refused ([`StoreError::Tampered`]), counted and logged; the rest goes on. What a
+//! writer of the store can still do is told in `src/store/seal.rs`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ambient::Timestamp;
+use crate::telemetry::{self, Event};
+use crate::verify::code::{KeyId, Vault};
 
 mod embedded;
 mod leases;
 mod memory;
 pub mod record;
+mod seal;
 mod window;
 
 use embedded::Embedded;
+pub use embedded::make_folder;
 use memory::Memory;
+use seal::{Place, Seal, Unsealed};
 
 /// The version of the stored layout; a file of another version is refused at open.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+
+/// The schema version of a store whose rows are not sealed.
+const UNSEALED: u32 = 1;
 
 /// How long an owner is believed alive after it last [claimed](Store::claim).
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -56,7 +75,11 @@ const PRUNE_MOST: usize = 64;
 
 /// Where everything that must survive is kept. Cheap to clone; every clone is the same store.
 #[derive(Clone, Debug)]
-pub struct Store(Backend);
+pub struct Store {
+    backend: Backend,
+    /// `None`: what is kept never leaves the process.
+    seal: Option<Arc<Seal>>,
+}
 
 #[derive(Clone, Debug)]
 enum Backend {
@@ -68,40 +91,70 @@ impl Store {
     /// A store that lives as long as the process: for tests, simulations and the demo.
     #[must_use]
     pub fn memory() -> Self {
-        Self(Backend::Memory(Memory::default()))
+        Self { backend: Backend::Memory(Memory::default()), seal: None }
     }
 
-    /// The store in the file `octothorpe.redb` of `dir`; both are created if they do not exist,
-    /// readable by this user alone.
+    /// The store in the file `octothorpe.redb` of `dir`, sealed by the newest key of `vault`; both are
+    /// created if they do not exist, readable by this user alone.
     ///
     /// A process that opens the file is alone with it, so every effect that was claimed before is
     /// an orphan from here on.
     ///
     /// # Errors
     /// When the directory cannot be written, another process holds the file, or the file is
-    /// damaged or of another schema version.
-    pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        Embedded::open(dir).map(|embedded| Self(Backend::Embedded(embedded)))
+    /// damaged, of another schema version, or sealed by a key that `vault` has not.
+    pub fn open(dir: &Path, vault: &Vault) -> Result<Self, OpenError> {
+        let seal = Self::seal_of(vault)?;
+        let embedded = Embedded::open(dir, &seal)?;
+        Ok(Self { backend: Backend::Embedded(embedded), seal: Some(Arc::new(seal)) })
+    }
+
+    /// Seals a store of schema 1, which was in the clear: once, and whole or not at all. How many
+    /// records it has.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn upgrade(dir: &Path, vault: &Vault) -> Result<usize, OpenError> {
+        Embedded::upgrade(dir, &Self::seal_of(vault)?)
+    }
+
+    fn seal_of(vault: &Vault) -> Result<Seal, OpenError> {
+        Seal::new(vault).ok_or(OpenError::NoKey)
     }
 
     /// The record `id`, as last committed.
     ///
     /// # Errors
-    /// When the backend fails.
+    /// When the backend fails, or what is there was not put there by us.
     pub async fn load(&self, id: &str) -> Result<Option<Stored>, StoreError> {
-        match &self.0 {
-            Backend::Memory(memory) => Ok(memory.load(id)),
-            Backend::Embedded(embedded) => embedded.load(id),
-        }
+        let loaded = match &self.backend {
+            Backend::Memory(memory) => memory.load(id),
+            Backend::Embedded(embedded) => embedded.load(id)?,
+        };
+        let Some(seal) = &self.seal else { return Ok(loaded) };
+        let Some(Stored { version, group, created, bytes }) = loaded else { return Ok(None) };
+        let place = Place::record(id, version, &group, created);
+        let bytes = seal.open(&place, bytes).map_err(|why| tampered("record", id, why))?;
+        Ok(Some(Stored { version, group, created, bytes }))
     }
 
     /// What a request was answered that was committed under this key and has not expired: its
     /// fingerprint and the answer.
     ///
     /// # Errors
-    /// When the backend fails.
+    /// When the backend fails, or what is there was not put there by us.
     pub async fn answered(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
-        match &self.0 {
+        let Some(seal) = &self.seal else { return self.answered_as(now, key) };
+        for name in seal.answer_names(key) {
+            if let Some(given) = self.answered_as(now, &name)? {
+                return unsealed(seal, now, &name, given).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn answered_as(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
+        match &self.backend {
             Backend::Memory(memory) => Ok(memory.answered(now, key)),
             Backend::Embedded(embedded) => embedded.answered(now, key),
         }
@@ -112,14 +165,40 @@ impl Store {
     /// # Errors
     /// When the backend fails; whether anything was written is then unknown until it is read.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        match &self.0 {
+        let Some(seal) = &self.seal else { return self.commit_as(commit).await };
+        let now = commit.now;
+        if let Some(asked) = &commit.answer {
+            // What an older key named is not in the way of the newest's name.
+            for name in seal.answer_names(&asked.key).skip(1) {
+                if let Some(given) = self.answered_as(now, &name)? {
+                    let Given { fingerprint, bytes } = unsealed(seal, now, &name, given)?;
+                    return Ok(Committed::Answered { fingerprint, bytes });
+                }
+            }
+        }
+        let commit = sealed(seal, commit).ok_or_else(unsealable)?;
+        let name = commit.answer.as_ref().map(|answer| answer.key.clone());
+        match (self.commit_as(commit).await?, name) {
+            (Committed::Answered { fingerprint, bytes }, Some(name)) => {
+                let given = unsealed(seal, now, &name, Given { fingerprint, bytes })?;
+                let Given { fingerprint, bytes } = given;
+                Ok(Committed::Answered { fingerprint, bytes })
+            }
+            (Committed::Held(hold), _) => untagged(seal, hold).map(Committed::Held),
+            (committed, _) => Ok(committed),
+        }
+    }
+
+    async fn commit_as(&self, commit: Commit) -> Result<Committed, StoreError> {
+        match &self.backend {
             Backend::Memory(memory) => Ok(memory.commit(&commit)),
             Backend::Embedded(embedded) => embedded.commit(commit).await,
         }
     }
 
     /// Takes what is due at `now` for `owner`, and renews its lease: at most `limit` effects
-    /// (those of owners whose lease lapsed first) and at most `limit` wake-ups.
+    /// (those of owners whose lease lapsed first) and at most `limit` wake-ups. Effects that were not
+    /// put there by us are left out, and stay held.
     ///
     /// Nothing is written when nothing is due and the lease is younger than [`RENEWAL`].
     ///
@@ -131,10 +210,19 @@ impl Store {
         owner: &Owner,
         limit: usize,
     ) -> Result<Claimed, StoreError> {
-        match &self.0 {
-            Backend::Memory(memory) => Ok(memory.claim(now, owner, limit)),
-            Backend::Embedded(embedded) => embedded.claim(now, owner, limit).await,
+        let mut claimed = match &self.backend {
+            Backend::Memory(memory) => memory.claim(now, owner, limit),
+            Backend::Embedded(embedded) => embedded.claim(now, owner, limit).await?,
+        };
+        if let Some(seal) = &self.seal {
+            claimed.effects.retain_mut(|effect| {
+                let place = Place::effect(&effect.id, effect.due, effect.once);
+                let opened = seal.open(&place, std::mem::take(&mut effect.bytes));
+                let opened = opened.map_err(|why| tampered("effect", &effect.id.record, why));
+                opened.map(|bytes| effect.bytes = bytes).is_ok()
+            });
         }
+        Ok(claimed)
     }
 
     /// Adds to every counter, or, where one would pass its limit, to none; and tells, in their order,
@@ -146,7 +234,7 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn tally(&self, now: Timestamp, counters: &[Counter]) -> Result<Tally, StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Memory(memory) => Ok(memory.tally(now, counters)),
             Backend::Embedded(embedded) => embedded.tally(now, counters).await,
         }
@@ -158,7 +246,24 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
-        match &self.0 {
+        let Some(seal) = &self.seal else { return self.find_as(alias) };
+        let mut found = Vec::new();
+        for name in seal.alias_names(alias) {
+            for record in self.find_as(&name)? {
+                match seal.led(&name, &record) {
+                    Ok(record) => found.push(record),
+                    Err(why) => drop(tampered("alias", &record, why)),
+                }
+            }
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.dedup();
+        found.truncate(FIND_MOST);
+        Ok(found)
+    }
+
+    fn find_as(&self, alias: &str) -> Result<Vec<String>, StoreError> {
+        match &self.backend {
             Backend::Memory(memory) => Ok(memory.find(alias)),
             Backend::Embedded(embedded) => embedded.find(alias),
         }
@@ -169,22 +274,93 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn holder(&self, now: Timestamp, name: &str) -> Result<Option<Hold>, StoreError> {
-        match &self.0 {
-            Backend::Memory(memory) => Ok(memory.holder(now, name)),
-            Backend::Embedded(embedded) => embedded.holder(now, name),
+        let holder = match &self.backend {
+            Backend::Memory(memory) => memory.holder(now, name),
+            Backend::Embedded(embedded) => embedded.holder(now, name)?,
+        };
+        match (&self.seal, holder) {
+            (Some(seal), Some(hold)) => untagged(seal, hold).map(Some),
+            (_, holder) => Ok(holder),
         }
     }
 
-    /// One page of a group's records, newest first.
+    /// One page of a group's records, newest first. Records that were not put there by us are left out.
     ///
     /// # Errors
     /// When the cursor is not one of ours, or the backend fails.
     pub async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
-        match &self.0 {
-            Backend::Memory(memory) => memory.list(query),
-            Backend::Embedded(embedded) => embedded.list(query),
+        let mut page = match &self.backend {
+            Backend::Memory(memory) => memory.list(query)?,
+            Backend::Embedded(embedded) => embedded.list(query)?,
+        };
+        if let Some(seal) = &self.seal {
+            page.rows.retain_mut(|row| {
+                let place = Place::record(&row.id, row.version, &query.group, row.created);
+                let opened = seal.open(&place, std::mem::take(&mut row.bytes));
+                let opened = opened.map_err(|why| tampered("record", &row.id, why));
+                opened.map(|bytes| row.bytes = bytes).is_ok()
+            });
         }
+        Ok(page)
     }
+}
+
+/// A commit as a backend is given it.
+fn sealed(seal: &Seal, commit: Commit) -> Option<Commit> {
+    let Commit { now, record, queue, done, postpone, aliases, holds, answer } = commit;
+    let record = match record {
+        Some(it) => {
+            let place = Place::record(&it.id, it.version, &it.group, it.created);
+            Some(RecordWrite { bytes: seal.seal(&place, &it.bytes)?, ..it })
+        }
+        None => None,
+    };
+    let queue = queue.into_iter().map(|it| {
+        let bytes = seal.seal(&Place::effect(&it.id, it.due, it.once), &it.bytes)?;
+        Some(Queued { bytes, ..it })
+    });
+    let postpone = postpone.into_iter().map(|it| {
+        // Only what may be repeated is ever postponed.
+        let bytes = seal.seal(&Place::effect(&it.id, it.due, false), &it.bytes)?;
+        Some(Postponed { bytes, ..it })
+    });
+    let answer = match answer {
+        Some(it) => Some(seal.answer(&it)?),
+        None => None,
+    };
+    let aliases = aliases.iter().map(|it| seal.alias(it)).collect();
+    let holds = holds.into_iter().map(|it| Hold { record: seal.tagged(&it.name, &it.record), ..it });
+    let holds = holds.collect();
+    let (queue, postpone) = (queue.collect::<Option<_>>()?, postpone.collect::<Option<_>>()?);
+    Some(Commit { now, record, queue, done, postpone, aliases, holds, answer })
+}
+
+/// Who has a name, where we gave it to them.
+fn untagged(seal: &Seal, hold: Hold) -> Result<Hold, StoreError> {
+    match seal.led(&hold.name, &hold.record) {
+        Ok(record) => Ok(Hold { record, ..hold }),
+        Err(why) => Err(tampered("hold", &hold.name, why)),
+    }
+}
+
+/// What a kept answer says.
+fn unsealed(seal: &Seal, now: Timestamp, name: &str, given: Given) -> Result<Given, StoreError> {
+    match seal.given(name, given.bytes) {
+        Ok((expires, given)) if expires > now => Ok(given),
+        // Its row says that it has not expired.
+        Ok(_) => Err(tampered("answer", name, Unsealed::Changed)),
+        Err(why) => Err(tampered("answer", name, why)),
+    }
+}
+
+/// A row was not put there by us: an alarm, and an error for whoever wanted it.
+fn tampered(table: &'static str, id: &str, why: Unsealed) -> StoreError {
+    telemetry::observe(&Event::Tampered { table, id, why: &why.to_string() });
+    StoreError::Tampered(table)
+}
+
+fn unsealable() -> StoreError {
+    StoreError::Failed("its rows cannot be sealed".to_owned())
 }
 
 /// A record as stored.
@@ -192,6 +368,10 @@ impl Store {
 pub struct Stored {
     /// The version its last commit gave it.
     pub version: u64,
+    /// The group it is listed in.
+    pub group: String,
+    /// The time it is listed by.
+    pub created: Timestamp,
     /// What its last commit wrote.
     pub bytes: Vec<u8>,
 }
@@ -521,6 +701,35 @@ pub enum OpenError {
         /// Its schema version.
         found: u32,
     },
+    /// The file was written before stores were sealed.
+    #[error(
+        "the store {} is in the clear, as stores were in an earlier version: `octothorpe store seal` \
+         seals it once. If it was not written by an earlier version, somebody has changed it: put a \
+         copy from before in its place",
+        path.display()
+    )]
+    Unsealed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is sealed by another key.
+    #[error(
+        "the store {} is sealed by the key {key}, and the key at hand is {at_hand}: write the secret of \
+         then in store.secret, or among store.older_secrets where it was exchanged; a key file is \
+         restored from where it was kept with the store",
+        path.display()
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The key it was sealed by last.
+        key: KeyId,
+        /// The newest key at hand.
+        at_hand: KeyId,
+    },
+    /// No row can be sealed.
+    #[error("there is no key to seal the store by")]
+    NoKey,
     /// The file is not a store, or damaged.
     #[error("the store {} is damaged or not a store: {detail}", path.display())]
     Corrupt {
@@ -549,6 +758,10 @@ pub enum StoreError {
     /// store is opened anew.
     #[error("the store failed and must be opened anew: {0}")]
     Failed(String),
+    /// What is stored was not put there by this gateway, or is not what was put there. It is not
+    /// believed; everything else is.
+    #[error("a stored {0} was changed by somebody else, or is sealed by a key that is not at hand")]
+    Tampered(&'static str),
     /// The cursor of a list is not one that a list gave.
     #[error("the list cursor is malformed")]
     Cursor,

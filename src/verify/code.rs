@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -204,9 +205,46 @@ pub struct Secret {
     pub checks_left: u8,
 }
 
-/// The gateway's own key, and everything that is derived from it.
+/// Tells the gateway's keys apart, and nothing of them. The default stands for the oldest: what was
+/// written before keys had names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyId(u32);
+
+impl KeyId {
+    /// The id of these four bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_be_bytes(bytes))
+    }
+
+    /// Its four bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// The gateway's own keys, and everything that is derived from them. What is new is derived from the
+/// newest; what was made under an older one is found again as long as that is there.
 #[derive(Clone)]
-pub struct Vault(Zeroizing<[u8; 32]>);
+pub struct Vault {
+    newest: Key,
+    /// The newer first.
+    older: Arc<[Key]>,
+}
+
+#[derive(Clone)]
+struct Key {
+    id: KeyId,
+    bytes: Zeroizing<[u8; 32]>,
+}
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -223,6 +261,8 @@ pub struct Binding<'a> {
     pub to: &'a PhoneNumber,
     /// What is approved.
     pub transaction: Option<&'a Transaction>,
+    /// Which of the gateway's keys it was made under.
+    pub key: KeyId,
 }
 
 impl<'a> Binding<'a> {
@@ -233,6 +273,7 @@ impl<'a> Binding<'a> {
             id: verification.id.as_str(),
             to: &verification.request.to,
             transaction: verification.request.transaction.as_ref(),
+            key: verification.key,
         }
     }
 }
@@ -246,15 +287,44 @@ impl fmt::Debug for Binding<'_> {
 impl Vault {
     /// A vault of this key.
     #[must_use]
-    pub const fn new(key: Zeroizing<[u8; 32]>) -> Self {
-        Self(key)
+    pub fn new(key: Zeroizing<[u8; 32]>) -> Self {
+        Self { newest: Key::new(key), older: Arc::new([]) }
     }
 
     /// A vault whose key is derived from a text of any length.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let zero = Self(Zeroizing::new([0; 32]));
-        Self(Zeroizing::new(zero.mac("key", &[text])))
+        Self::new(Zeroizing::new(mac(&[0; 32], "key", &[text])))
+    }
+
+    /// The same, which knows what was made under the keys of these, the newer first.
+    #[must_use]
+    pub fn with_older(self, older: impl IntoIterator<Item = Self>) -> Self {
+        let keys = older.into_iter().flat_map(|it| it.keys().cloned().collect::<Vec<_>>());
+        let keys = self.older.iter().cloned().chain(keys);
+        Self { older: keys.filter(|key| key.id != self.newest.id).collect(), ..self }
+    }
+
+    /// Which key is the newest.
+    #[must_use]
+    pub const fn key_id(&self) -> KeyId {
+        self.newest.id
+    }
+
+    /// Each key as a vault of its own, the newest first: to find what was named under any of them.
+    pub fn live(&self) -> impl Iterator<Item = Self> + '_ {
+        self.keys().map(|key| Self { newest: key.clone(), older: Arc::new([]) })
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.newest).chain(self.older.iter())
+    }
+
+    /// The key of this id; where there is none the oldest, under which nothing is found that was not
+    /// made under it.
+    fn key(&self, id: KeyId) -> &Key {
+        let known = self.keys().find(|key| key.id == id);
+        known.or_else(|| self.older.last()).unwrap_or(&self.newest)
     }
 
     /// What a new verification keeps of its code: one the caller `chose`, or a derived one of so
@@ -330,7 +400,7 @@ impl Vault {
     /// Two digits that tell this verification from others at the same phone. No secret.
     #[must_use]
     pub fn reference(&self, binding: Binding<'_>) -> String {
-        let [a, b, ..] = self.mac("reference", &[binding.id]);
+        let [a, b, ..] = mac(&self.key(binding.key).bytes, "reference", &[binding.id]);
         // 10 to 99: it must look like no part of a code that begins with zero.
         format!("{}", 10 + u16::from_be_bytes([a, b]) % 90)
     }
@@ -345,7 +415,8 @@ impl Vault {
     /// Whether a token is the one of this address; the time it takes tells nothing.
     #[must_use]
     pub fn is_hook_token(&self, carrier: &str, attempt: &str, token: &str) -> bool {
-        self.hook_token(carrier, attempt).as_bytes().ct_eq(token.as_bytes()).into()
+        let is = |it: Self| it.hook_token(carrier, attempt).as_bytes().ct_eq(token.as_bytes());
+        self.live().fold(subtle::Choice::from(0), |any, it| any | is(it)).into()
     }
 
     /// A name in the store for things that belong to a phone and a sender of ours, from which
@@ -366,13 +437,6 @@ impl Vault {
     #[must_use]
     pub fn seed(&self, purpose: &str, generation: u32) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.mac(purpose, &["seed", &generation.to_string()]))
-    }
-
-    /// What is kept of the fingerprint of a request: a body holds codes and PINs, of which a plain
-    /// hash would tell too much.
-    #[must_use]
-    pub fn fingerprint(&self, of: &[u8; 32]) -> [u8; 32] {
-        self.mac("fingerprint", &[&BASE64.encode(of)])
     }
 
     /// A uniform code: words of 64 bits, of which those are passed over that would make some codes
@@ -426,21 +490,33 @@ impl Vault {
         let (amount, currency, payee) = transaction.map_or(("", "", ""), |transaction| {
             (transaction.amount(), transaction.currency(), transaction.payee())
         });
-        self.mac(purpose, &[binding.id, binding.to.expose(), amount, currency, payee, text])
+        let parts = [binding.id, binding.to.expose(), amount, currency, payee, text];
+        mac(&self.key(binding.key).bytes, purpose, &parts)
     }
 
-    /// HMAC-SHA-256 of the parts, each with its length before it, so that no two lists are alike.
     fn mac(&self, purpose: &str, parts: &[&str]) -> [u8; 32] {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.0) else {
-            // HMAC takes keys of any length.
-            return [0; 32];
-        };
-        for part in std::iter::once(&purpose).chain(parts) {
-            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            mac.update(part.as_bytes());
-        }
-        mac.finalize().into_bytes().into()
+        mac(&self.newest.bytes, purpose, parts)
     }
+}
+
+impl Key {
+    fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let [a, b, c, d, ..] = mac(&bytes, "key id", &[]);
+        Self { id: KeyId::from_bytes([a, b, c, d]), bytes }
+    }
+}
+
+/// HMAC-SHA-256 of the parts, each with its length before it, so that no two lists are alike.
+fn mac(key: &[u8; 32], purpose: &str, parts: &[&str]) -> [u8; 32] {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        // HMAC takes keys of any length.
+        return [0; 32];
+    };
+    for part in std::iter::once(&purpose).chain(parts) {
+        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]
@@ -452,7 +528,7 @@ mod tests {
     }
 
     fn binding(to: &PhoneNumber) -> Binding<'_> {
-        Binding { id: "vf_1", to, transaction: None }
+        Binding { id: "vf_1", to, transaction: None, key: KeyId::default() }
     }
 
     #[test]
@@ -570,6 +646,31 @@ mod tests {
         for canary in ["canary", "493817", "48219", "70264", "4155550132"] {
             assert!(!shown.contains(canary), "{shown}");
         }
+    }
+
+    #[test]
+    fn what_was_made_under_an_older_key_counts_as_long_as_that_is_there() {
+        let (old, to) = (Vault::of("old"), number());
+        let at = Binding { key: old.key_id(), ..binding(&to) };
+        let secret = old.secret(at, 6, None, None);
+        let sealed = old.sealed_pin(at, &Pin::parse("48219").unwrap()).unwrap();
+        let ring = Vault::of("new").with_older([Vault::of("older"), old.clone()]);
+        assert_eq!(ring.key_id(), Vault::of("new").key_id());
+        assert_eq!(ring.code(at, &secret), old.code(at, &secret));
+        assert_eq!(ring.of_code(at, "123456"), old.of_code(at, "123456"));
+        assert_eq!(ring.pin(at, &sealed).unwrap().expose(), "48219");
+        assert_eq!(ring.reference(at), old.reference(at));
+        assert!(ring.is_hook_token("twilio", "vf_1-1", &old.hook_token("twilio", "vf_1-1")));
+        assert_ne!(ring.hook_token("twilio", "vf_1-1"), old.hook_token("twilio", "vf_1-1"));
+        // What has no key's name is the oldest key's.
+        assert_eq!(ring.of_code(binding(&to), "123456"), old.of_code(at, "123456"));
+        let names: Vec<_> = ring.live().map(|it| it.pair("reply", &to, "38383")).collect();
+        assert_eq!(names.len(), 3);
+        assert!(names.contains(&old.pair("reply", &to, "38383")));
+        let without = Vault::of("new");
+        assert_ne!(without.of_code(at, "123456"), old.of_code(at, "123456"));
+        assert!(without.pin(at, &sealed).is_none());
+        assert!(!without.is_hook_token("twilio", "vf_1-1", &old.hook_token("twilio", "vf_1-1")));
     }
 
     #[test]

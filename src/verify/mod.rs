@@ -30,7 +30,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::attempt::{Attempt, AttemptNo, AttemptState, Label};
-use self::code::{Expected, Secret};
+use self::code::{Expected, KeyId, Secret};
 use self::request::{Assurance, Channel, Mode, Request, Way};
 use self::route::Route;
 use self::signal::{
@@ -123,6 +123,9 @@ pub struct Verification {
     /// The version that brought the verdict, and by which that was told; more evidence may come later.
     #[serde(default)]
     pub told: Option<u64>,
+    /// Which of the gateway's keys its secrets are made under.
+    #[serde(default)]
+    pub key: KeyId,
 }
 
 /// Where a verification stands.
@@ -206,12 +209,14 @@ pub struct Birth {
     pub expected: Expected,
     /// Seeds what its calls draw by chance.
     pub seed: u64,
+    /// Which of the gateway's keys its secrets are made under.
+    pub key: KeyId,
 }
 
 impl Verification {
     /// A new verification, with its first step taken.
     pub fn begin(now: Timestamp, birth: Birth) -> Step {
-        let Birth { id, tenant, request, route, secret, expected, seed } = birth;
+        let Birth { id, tenant, request, route, secret, expected, seed, key } = birth;
         let lifetime = Duration::from_secs(u64::from(request.expires_in));
         let born = Self {
             id,
@@ -230,6 +235,7 @@ impl Verification {
             expires_at: now + lifetime,
             seed,
             told: None,
+            key,
         };
         born.attempt(now, 0)
     }

@@ -1,7 +1,7 @@
 //! A verdict that can be proved: a compact JWS (RFC 7515) by EdDSA (RFC 8037), which a relying party
 //! checks against our public keys without asking us.
 //!
-//! The key pairs are derived from the gateway's key, so that all nodes that share it sign alike and none is
+//! The key pairs are derived from the gateway's keys, so that all nodes that share it sign alike and none is
 //! stored. To exchange one, raise the generation: all up to it stay published, and
 //! verdicts that were signed by an earlier one can still be checked.
 
@@ -149,15 +149,18 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// One that signs by the key of this generation, from 1, and publishes all up to it. `None`: there is
-    /// no such generation.
+    /// One that signs by the key of this generation, from 1, of the newest of the gateway's keys, and
+    /// publishes all up to it, those of the older ones, too. `None`: there is no such generation.
     #[must_use]
     pub fn new(issuer: &str, vault: &Vault, generation: u32) -> Option<Self> {
-        let pairs: Option<Vec<_>> = (1..=generation).map(|it| pair(vault, it)).collect();
-        let mut pairs = pairs?;
-        let keys: Vec<Jwk> = pairs.iter().rev().map(jwk).collect();
-        let kid = keys.first()?.kid.clone();
-        Some(Self { issuer: issuer.to_owned(), pair: pairs.pop()?, kid, published: Jwks { keys } })
+        let mut keys = Vec::new();
+        for vault in vault.live() {
+            for generation in (1..=generation).rev() {
+                keys.push(jwk(&pair(&vault, generation)?));
+            }
+        }
+        let (pair, kid) = (pair(vault, generation)?, keys.first()?.kid.clone());
+        Some(Self { issuer: issuer.to_owned(), pair, kid, published: Jwks { keys } })
     }
 
     /// The public keys, the one that signs first.

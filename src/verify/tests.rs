@@ -5,11 +5,12 @@ mod modes;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::code::{Binding, Vault};
+use super::code::{Binding, KeyId, Vault};
 use super::policy::{Rules, decide};
+use super::proof::{self, Signer};
 use super::request::{Channel, Mode};
 use super::route::{Rule, Table};
-use super::signal::{Press, RtpMark, Said};
+use super::signal::{By, Press, RtpMark, Said};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
@@ -35,14 +36,18 @@ pub(super) fn born(request: Request, voice: &[&str], sms: &[&str]) -> Step {
     let mut entropy = Entropy::from_number(1);
     let route = table.plan(&request, "acme", &permit, &|_, _| Ok(()), &mut entropy).unwrap();
     let id = VerificationId::new(NOW, &mut entropy);
-    let binding = Binding { id: id.as_str(), to: &request.to, transaction: None };
+    let binding =
+        Binding { id: id.as_str(), to: &request.to, transaction: None, key: KeyId::default() };
     let secret = request
         .ways()
         .any(|way| way.mode.has_code())
         .then(|| vault().secret(binding, 6, None, None));
     let tenant = "acme".to_owned();
     let expected = Expected { calls: 3, ..Expected::default() };
-    Verification::begin(NOW, Birth { id, tenant, request, route, secret, expected, seed: 7 })
+    Verification::begin(
+        NOW,
+        Birth { id, tenant, request, route, secret, expected, seed: 7, key: KeyId::default() },
+    )
 }
 
 pub(super) fn vault() -> Vault {
@@ -238,4 +243,20 @@ fn ids_sort_by_birth_and_cannot_be_confused() {
     for bad in ["", "vf_", "vf_../../etc/passwd", "xx_01JD8Y5Q3V0000000000000000"] {
         assert_eq!(VerificationId::parse(bad), None);
     }
+}
+
+#[test]
+fn a_verdict_of_before_is_proved_after_the_keys_were_exchanged() {
+    let (verification, _) = moved(begun(&["a"]).apply(NOW, Signal::Withdrawn(By::Caller)));
+    let (old, new) = (Vault::of("old"), Vault::of("new"));
+    let before = Signer::new("us", &old, 2).unwrap();
+    let after = Signer::new("us", &new.clone().with_older([old]), 1).unwrap();
+    let earlier = Signer::new("us", &Vault::of("old"), 1).unwrap().verdict(&verification).unwrap();
+    assert!(proof::check(&earlier, after.jwks()).is_ok());
+    let second = before.verdict(&verification).unwrap();
+    assert_eq!(proof::check(&second, after.jwks()), Err(proof::Unproved::Key));
+    let token = after.verdict(&verification).unwrap();
+    assert!(proof::check(&token, after.jwks()).is_ok());
+    assert_eq!(proof::check(&token, before.jwks()), Err(proof::Unproved::Key));
+    assert!(proof::check(&token, Signer::new("us", &new, 1).unwrap().jwks()).is_ok());
 }

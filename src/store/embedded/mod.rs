@@ -12,7 +12,7 @@
 //! order on the way to the disk and the moment of a crash.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -24,15 +24,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::tables::Tables;
 use super::leases::Leases;
+use super::seal::Seal;
 use super::{
     Claimed, Commit, Committed, Counter, Given, Hold, ListQuery, OpenError, Owner, Page, SCHEMA,
-    StoreError, Stored, Tally,
+    StoreError, Stored, Tally, UNSEALED,
 };
 use crate::ambient::Timestamp;
 
 mod tables;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 const FILE: &str = "octothorpe.redb";
 
@@ -65,16 +67,10 @@ struct OpenFile {
 }
 
 impl Embedded {
-    pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
-        let blame = |path: &Path| {
-            let path = path.to_owned();
-            |source| io_error(path, source)
-        };
-        // Others on this machine have no business with numbers and verdicts.
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(blame(dir))?;
-        let path = dir.join(FILE);
-        create(&path).map_err(blame(&path))?;
+    pub(super) fn open(dir: &Path, seal: &Seal) -> Result<Self, OpenError> {
+        let path = create(dir)?;
         let database = open_database(&path)?;
+        prepare(&database, &path, seal)?;
         orphan_all(&database).map_err(|error| open_error(&path, error))?;
         let file = Arc::new(OpenFile {
             database: RwLock::new(Some(database)),
@@ -86,8 +82,36 @@ impl Embedded {
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(waiting))
-            .map_err(blame(&file.path))?;
+            .map_err(|source| io_error(file.path.clone(), source))?;
         Ok(Self(Arc::new(Handle { file, jobs: Some(jobs), writer: Some(writer) })))
+    }
+
+    /// Seals a file of schema 1; how many records it has.
+    pub(super) fn upgrade(dir: &Path, seal: &Seal) -> Result<usize, OpenError> {
+        let path = dir.join(FILE);
+        let found = path.try_exists().map_err(|source| io_error(path.clone(), source))?;
+        if !found {
+            let source = io::Error::new(io::ErrorKind::NotFound, "there is no store to be sealed");
+            return Err(io_error(path, source));
+        }
+        let database = open_database(&path)?;
+        let blame = |error: Error| open_error(&path, error);
+        let read = database.begin_read().map_err(|error| blame(error.into()))?;
+        let (schema, _) = tables::meta(&read).map_err(blame)?;
+        drop(read);
+        match schema {
+            Some(UNSEALED) => {
+                let records = upgrade::seal(&database, seal).map_err(blame)?;
+                // What was in the clear is still in the pages that are not used any more.
+                upgrade::rewrite(&database, &path, new_database).map_err(blame)?;
+                Ok(records)
+            }
+            Some(SCHEMA) => {
+                let detail = "it is sealed already".to_owned();
+                Err(OpenError::Corrupt { path: path.clone(), detail })
+            }
+            found => Err(OpenError::Schema { path: path.clone(), found: found.unwrap_or(0) }),
+        }
     }
 
     pub(super) fn load(&self, id: &str) -> Result<Option<Stored>, StoreError> {
@@ -268,7 +292,7 @@ impl Writer {
             None => {}
             // A failed sync cannot be repeated: the kernel may have dropped the pages and report
             // success the next time. Only a new process, reading what is there, knows.
-            Some(StoreError::Failed(_) | StoreError::Cursor) => {
+            Some(StoreError::Failed(_) | StoreError::Tampered(_) | StoreError::Cursor) => {
                 return self.failed.clone().map_or(Ok(()), Err);
             }
             Some(StoreError::Full) => self.reopen()?,
@@ -311,6 +335,15 @@ impl Writer {
     }
 }
 
+/// Creates a folder for this user alone, if it does not exist.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn make_folder(dir: &Path) -> Result<(), OpenError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| io_error(dir.to_owned(), source))
+}
+
 fn failure(error: &Error) -> StoreError {
     let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     if let Error::Io(source) = error
@@ -330,42 +363,63 @@ fn io_error(path: PathBuf, source: io::Error) -> OpenError {
     }
 }
 
-/// Creates the file if it does not exist, for this user alone; redb would leave that to the umask.
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+/// Creates the folder and the file if they do not exist, for this user alone; redb would leave that to
+/// the umask. Others on this machine have no business with numbers and verdicts.
+fn create(dir: &Path) -> Result<PathBuf, OpenError> {
+    make_folder(dir)?;
+    let path = dir.join(FILE);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    match options.open(&path) {
+        Ok(_) => Ok(path),
+        Err(source) => Err(io_error(path, source)),
+    }
 }
 
-/// Opens the file, and checks that it is whole and of our schema.
+/// Creates a file for this user alone, and opens it.
+fn new_database(path: &Path) -> Result<Database, Error> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    made.map_err(Error::Io)?;
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create(path)?)
+}
+
+/// Opens the file, and checks that it is whole.
 fn open_database(path: &Path) -> Result<Database, OpenError> {
     let opened = Database::builder()
         .set_cache_size(CACHE_BYTES)
         // Otherwise a damaged file is trusted, and redb may panic on it later.
         .set_check_integrity_on_open(true)
         .create(path);
-    let database = opened.map_err(|error| open_error(path, error.into()))?;
-    prepare(&database, path)?;
-    Ok(database)
+    opened.map_err(|error| open_error(path, error.into()))
 }
 
-fn prepare(database: &Database, path: &Path) -> Result<(), OpenError> {
+/// Creates the tables in a new file; checks that those of another are of our schema, and sealed by a key
+/// that is at hand.
+fn prepare(database: &Database, path: &Path, seal: &Seal) -> Result<(), OpenError> {
     let blame = |error: Error| open_error(path, error);
     let read = database.begin_read().map_err(|error| blame(error.into()))?;
     if read.list_tables().map_err(|error| blame(error.into()))?.next().is_none() {
-        return create_tables(database).map_err(blame);
+        return set_meta(database, seal).map_err(blame);
     }
-    match tables::schema(&read).map_err(blame)? {
-        Some(SCHEMA) => Ok(()),
-        Some(found) => Err(OpenError::Schema { path: path.to_owned(), found }),
-        None => {
-            let detail = "it names no schema version".to_owned();
-            Err(OpenError::Corrupt { path: path.to_owned(), detail })
+    let path = path.to_owned();
+    match tables::meta(&read).map_err(blame)? {
+        (Some(SCHEMA), Some(key)) if key == seal.key_id() => Ok(()),
+        (Some(SCHEMA), Some(key)) if seal.knows(key) => set_meta(database, seal).map_err(blame),
+        (Some(SCHEMA), Some(key)) => Err(OpenError::Key { path, key, at_hand: seal.key_id() }),
+        (Some(UNSEALED), _) => Err(OpenError::Unsealed { path }),
+        (Some(SCHEMA), None) => {
+            Err(OpenError::Corrupt { path, detail: "it names no key".to_owned() })
+        }
+        (Some(found), _) => Err(OpenError::Schema { path, found }),
+        (None, _) => {
+            Err(OpenError::Corrupt { path, detail: "it names no schema version".to_owned() })
         }
     }
 }
 
-fn create_tables(database: &Database) -> Result<(), Error> {
+fn set_meta(database: &Database, seal: &Seal) -> Result<(), Error> {
     let transaction = database.begin_write()?;
-    Tables::open(&transaction)?.set_schema(SCHEMA)?;
+    Tables::open(&transaction)?.set_meta(SCHEMA, seal.key_id())?;
     Ok(transaction.commit()?)
 }
 

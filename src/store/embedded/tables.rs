@@ -15,6 +15,7 @@ use crate::store::{
     ListQuery, Listed, Owner, PAGE_MOST, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored,
     Tally, WAKE_RETRY,
 };
+use crate::verify::code::KeyId;
 
 /// How many expired answers are removed for each one added.
 const ANSWERS_PRUNED: usize = 2;
@@ -61,19 +62,19 @@ const COUNTER_EXPIRY: TableDefinition<(u64, &str, u64), ()> =
 /// All tables, open for writing.
 pub(super) struct Tables<'t> {
     meta: Table<'t, &'static str, u32>,
-    records: Table<'t, &'static str, RecordRow>,
+    pub(super) records: Table<'t, &'static str, RecordRow>,
     listed: Table<'t, (&'static str, u64, &'static str), ()>,
     wake_of: Table<'t, &'static str, u64>,
     wakes: Table<'t, WakeKey, ()>,
-    queue: Table<'t, EffectKey, EffectRow>,
+    pub(super) queue: Table<'t, EffectKey, EffectRow>,
     due: Table<'t, DueKey, ()>,
     held: Table<'t, HeldKey, ()>,
-    aliases: Table<'t, (&'static str, &'static str), u64>,
-    alias_expiry: Table<'t, (u64, &'static str, &'static str), ()>,
-    holds: Table<'t, &'static str, (u64, &'static str)>,
-    hold_expiry: Table<'t, (u64, &'static str), ()>,
-    answers: Table<'t, &'static str, AnswerRow>,
-    answer_expiry: Table<'t, (u64, &'static str), ()>,
+    pub(super) aliases: Table<'t, (&'static str, &'static str), u64>,
+    pub(super) alias_expiry: Table<'t, (u64, &'static str, &'static str), ()>,
+    pub(super) holds: Table<'t, &'static str, (u64, &'static str)>,
+    pub(super) hold_expiry: Table<'t, (u64, &'static str), ()>,
+    pub(super) answers: Table<'t, &'static str, AnswerRow>,
+    pub(super) answer_expiry: Table<'t, (u64, &'static str), ()>,
     counters: Table<'t, (&'static str, u64), Buckets>,
     counter_expiry: Table<'t, (u64, &'static str, u64), ()>,
 }
@@ -107,8 +108,10 @@ impl<'t> Tables<'t> {
         })
     }
 
-    pub(super) fn set_schema(&mut self, version: u32) -> Result<(), Error> {
-        self.meta.insert("schema", version)?;
+    /// Writes down in which layout the tables are, and by which key they are sealed.
+    pub(super) fn set_meta(&mut self, schema: u32, key: KeyId) -> Result<(), Error> {
+        self.meta.insert("schema", schema)?;
+        self.meta.insert("key", u32::from_be_bytes(key.to_bytes()))?;
         Ok(())
     }
 
@@ -244,7 +247,7 @@ impl<'t> Tables<'t> {
         }))
     }
 
-    fn unqueue(&mut self, id: &EffectId) -> Result<Option<Queued>, Error> {
+    pub(super) fn unqueue(&mut self, id: &EffectId) -> Result<Option<Queued>, Error> {
         let Some(queued) = self.queued(id)? else { return Ok(None) };
         let (record, effect) = key(id);
         match &queued.claimed_by {
@@ -255,7 +258,7 @@ impl<'t> Tables<'t> {
         Ok(Some(queued))
     }
 
-    fn enqueue(&mut self, queued: &Queued) -> Result<(), Error> {
+    pub(super) fn enqueue(&mut self, queued: &Queued) -> Result<(), Error> {
         let (record, effect) = key(&queued.id);
         let due = queued.due.as_micros();
         let owner = queued.claimed_by.as_ref().map(Owner::as_str);
@@ -268,7 +271,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn name(&mut self, alias: &Alias) -> Result<(), Error> {
+    pub(super) fn name(&mut self, alias: &Alias) -> Result<(), Error> {
         let (name, record) = (alias.alias.as_str(), alias.record.as_str());
         let expires = alias.expires.as_micros();
         let former = self.aliases.insert((name, record), expires)?.map(|row| row.value());
@@ -298,7 +301,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn answer(&mut self, answer: &Answer) -> Result<(), Error> {
+    pub(super) fn answer(&mut self, answer: &Answer) -> Result<(), Error> {
         let key = answer.key.as_str();
         let expires = answer.expires.as_micros();
         let row = (expires, &answer.fingerprint, answer.bytes.as_slice());
@@ -447,14 +450,56 @@ impl<'t> Tables<'t> {
     }
 }
 
-pub(super) fn schema(transaction: &ReadTransaction) -> Result<Option<u32>, Error> {
-    Ok(transaction.open_table(META)?.get("schema")?.map(|row| row.value()))
+/// Copies every table.
+pub(super) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Error> {
+    copy_table(META, from, to)?;
+    copy_table(RECORDS, from, to)?;
+    copy_table(LISTED, from, to)?;
+    copy_table(WAKE_OF, from, to)?;
+    copy_table(WAKES, from, to)?;
+    copy_table(QUEUE, from, to)?;
+    copy_table(DUE, from, to)?;
+    copy_table(HELD, from, to)?;
+    copy_table(ALIASES, from, to)?;
+    copy_table(ALIAS_EXPIRY, from, to)?;
+    copy_table(HOLDS, from, to)?;
+    copy_table(HOLD_EXPIRY, from, to)?;
+    copy_table(ANSWERS, from, to)?;
+    copy_table(ANSWER_EXPIRY, from, to)?;
+    copy_table(COUNTERS, from, to)?;
+    copy_table(COUNTER_EXPIRY, from, to)
+}
+
+fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: TableDefinition<'_, K, V>,
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+) -> Result<(), Error> {
+    let (from, mut to) = (from.open_table(table)?, to.open_table(table)?);
+    for row in from.iter()? {
+        let (key, value) = row?;
+        to.insert(key.value(), value.value())?;
+    }
+    Ok(())
+}
+
+/// The layout of the tables, and the key they were sealed by last.
+pub(super) fn meta(transaction: &ReadTransaction) -> Result<(Option<u32>, Option<KeyId>), Error> {
+    let meta = transaction.open_table(META)?;
+    let schema = meta.get("schema")?.map(|row| row.value());
+    let key = meta.get("key")?.map(|row| KeyId::from_bytes(row.value().to_be_bytes()));
+    Ok((schema, key))
 }
 
 pub(super) fn load(transaction: &ReadTransaction, id: &str) -> Result<Option<Stored>, Error> {
     Ok(transaction.open_table(RECORDS)?.get(id)?.map(|row| {
-        let (version, _, _, bytes) = row.value();
-        Stored { version, bytes: bytes.to_vec() }
+        let (version, created, group, bytes) = row.value();
+        Stored {
+            version,
+            group: group.to_owned(),
+            created: Timestamp::from_micros(created),
+            bytes: bytes.to_vec(),
+        }
     }))
 }
 
@@ -636,6 +681,6 @@ fn key(id: &EffectId) -> (&str, &str) {
     (id.record.as_str(), id.effect.as_str())
 }
 
-fn effect_id((record, effect): (&str, &str)) -> EffectId {
+pub(super) fn effect_id((record, effect): (&str, &str)) -> EffectId {
     EffectId { record: record.to_owned(), effect: effect.to_owned() }
 }
