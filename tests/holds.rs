@@ -98,7 +98,7 @@ fn site(store: Store, tenants: Vec<Tenant>) -> Site {
 
 /// The memory, and a file of this folder.
 fn stores(dir: &Path) -> [Store; 2] {
-    [Store::memory(), Store::open(dir).unwrap()]
+    [Store::memory(), Store::open(dir, &Vault::of("a key of tests")).unwrap()]
 }
 
 fn plainly() -> AnswerOf {

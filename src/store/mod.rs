@@ -329,7 +329,8 @@ fn sealed(seal: &Seal, commit: Commit) -> Option<Commit> {
         None => None,
     };
     let aliases = aliases.iter().map(|it| seal.alias(it)).collect();
-    let holds = holds.into_iter().map(|it| Hold { record: seal.tagged(&it.name, &it.record), ..it });
+    let holds =
+        holds.into_iter().map(|it| Hold { record: seal.tagged(&it.name, &it.record), ..it });
     let holds = holds.collect();
     let (queue, postpone) = (queue.collect::<Option<_>>()?, postpone.collect::<Option<_>>()?);
     Some(Commit { now, record, queue, done, postpone, aliases, holds, answer })
