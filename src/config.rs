@@ -17,6 +17,7 @@ mod address;
 mod carriers;
 mod complaint;
 mod limits;
+mod money;
 mod network;
 mod pem;
 mod prompts;
@@ -190,6 +191,8 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let names = routing::Names::of(&written.trunks, &carriers.providers, &carriers.broken);
     let routes = routing::routes(reader, written, &names);
     let (secret, older_secrets) = network::store_secrets(reader, written);
+    let prices = money::prices(reader, written);
+    money::must_be_priced(reader, written);
     let texts = texts::texts(reader, &written.texts);
     let mut prompts = prompts::prompts(reader, written);
     let (tenants, keys) = tenants::tenants(reader, written, &server.api_listen, &call.calling);
@@ -214,6 +217,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         carriers: carriers.providers,
         public_url: public_url.clone(),
         verdict_key: server.verdict_key,
+        prices,
         texts: Arc::new(texts),
         prompts: Arc::new(prompts),
         routes: Table::new(routes.clone()),

@@ -11,6 +11,8 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use crate::verify::Verification;
 use crate::verify::limits::Limited;
+use crate::verify::money::{Cap, Money, Overspent};
+use crate::verify::request::Channel;
 use crate::verify::signal::Because;
 use crate::voice;
 use crate::voice::Quality;
@@ -45,6 +47,40 @@ pub enum Event<'a> {
     Joined {
         /// That one.
         verification: &'a Verification,
+    },
+    /// A risk service was asked.
+    Weighed {
+        /// Whose.
+        tenant: &'a str,
+        /// What came of it.
+        outcome: &'static str,
+        /// Why it gave no answer.
+        unknown: Option<&'a str>,
+    },
+    /// There is no money for an attempt, or would be none if the caps did more than count.
+    Overspent {
+        /// Whose attempt.
+        tenant: &'a str,
+        /// Why not.
+        over: &'a Overspent,
+        /// Whether it was refused.
+        enforced: bool,
+    },
+    /// So much of a cap is spent, or set aside.
+    Budget {
+        /// By whom.
+        tenant: &'a str,
+        /// Of which cap.
+        cap: Cap,
+        /// How much of it.
+        percent: u8,
+    },
+    /// An attempt is over, and paid.
+    Spent {
+        /// What it was.
+        channel: Channel,
+        /// What it cost.
+        cost: Money,
     },
     /// A leg saw something odd.
     Noted {
@@ -308,6 +344,35 @@ pub fn observe(event: &Event<'_>) {
             tracing::error!(table, id, why, "ALARM: what is stored is not what was put there");
             counter!("octothorpe_store_tampered_total", "table" => *table).increment(1);
         }
+        Event::Weighed { tenant, outcome, unknown } => {
+            if unknown.is_some() {
+                tracing::warn!(tenant, outcome, unknown, "risk service");
+            } else {
+                tracing::debug!(tenant, outcome, "risk service");
+            }
+            counter!("octothorpe_risk_total", "outcome" => *outcome).increment(1);
+        }
+        Event::Overspent { tenant, over, enforced } => {
+            tracing::warn!(tenant, %over, enforced, "no money");
+            let outcome = if *enforced { "refused" } else { "recorded" };
+            let cap = match over {
+                Overspent::Cap { cap, .. } => cap.as_str(),
+                Overspent::Unpriced { .. } => "price",
+            };
+            counter!("octothorpe_overspent_total", "cap" => cap, "outcome" => outcome).increment(1);
+        }
+        Event::Budget { tenant, cap, percent } => {
+            let cap = cap.as_str();
+            tracing::warn!(tenant, cap, percent, "budget");
+            let percent = percent.to_string();
+            counter!("octothorpe_budget_reached_total", "cap" => cap, "percent" => percent)
+                .increment(1);
+        }
+        Event::Spent { channel, cost } => {
+            let channel = channel.as_str();
+            counter!("octothorpe_spent_ten_thousandths_total", "channel" => channel)
+                .increment(cost.count());
+        }
         Event::Fault { doing, error } => {
             tracing::error!(doing, %error, "fault");
             counter!("octothorpe_faults_total").increment(1);
@@ -434,6 +499,16 @@ fn describe() {
     for (name, what) in [
         ("octothorpe_verifications_started_total", "Verifications started."),
         ("octothorpe_verifications_settled_total", "Verifications settled, by verdict."),
+        ("octothorpe_overspent_total", "Attempts that there was no money for, or would be none."),
+        ("octothorpe_budget_reached_total", "Times that a cap was half, four fifths or all spent."),
+        (
+            "octothorpe_spent_ten_thousandths_total",
+            "What attempts cost, in ten-thousandths of the currency of the prices.",
+        ),
+        (
+            "octothorpe_risk_total",
+            "Starts that a risk service was asked about, by what came of it.",
+        ),
         ("octothorpe_joined_total", "Starts that joined a verification that asks the same."),
         ("octothorpe_limited_total", "Starts that a limit refused, or would refuse."),
         ("octothorpe_signals_ignored_total", "Signals that changed nothing."),

@@ -25,6 +25,8 @@ pub(super) struct Raw {
     pub(super) call: Call,
     pub(super) log: Log,
     pub(super) limits: Limits,
+    pub(super) prices: Prices,
+    pub(super) budget: Budget,
     pub(super) prompts: Prompts,
     pub(super) trunks: Vec<Spanned<Trunk>>,
     pub(super) carriers: Vec<Spanned<Carrier>>,
@@ -44,6 +46,24 @@ pub(super) struct Limits {
     pub(super) country: Option<Vec<Spanned<String>>>,
     pub(super) tenant: Option<Vec<Spanned<String>>>,
     pub(super) record_only: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Prices {
+    pub(super) file: Option<Spanned<String>>,
+    pub(super) currency: Option<Spanned<String>>,
+}
+
+/// Each an amount in the currency of the prices, as `"2.50"`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Budget {
+    pub(super) call: Option<Spanned<String>>,
+    pub(super) number: Option<Spanned<String>>,
+    pub(super) tenant: Option<Spanned<String>>,
+    pub(super) day: Option<Spanned<String>>,
+    pub(super) record_only: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -331,6 +351,8 @@ pub(super) struct Tenant {
     pub(super) otp_domain: Option<Spanned<String>>,
     pub(super) android_hash: Option<Spanned<String>>,
     pub(super) limits: Limits,
+    pub(super) budget: Budget,
+    pub(super) risk: Option<Spanned<Risk>>,
     pub(super) test: bool,
 }
 
@@ -341,6 +363,16 @@ pub(super) struct Webhook {
     pub(super) secret: Option<Spanned<Hidden>>,
     pub(super) previous_secret: Option<Spanned<Hidden>>,
     pub(super) events: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table { url = \"…\", secret = \"…\" }")]
+pub(super) struct Risk {
+    pub(super) url: Option<Spanned<Hidden>>,
+    pub(super) secret: Option<Spanned<Hidden>>,
+    pub(super) previous_secret: Option<Spanned<Hidden>>,
+    pub(super) on_timeout: Option<Spanned<String>>,
+    pub(super) number: Option<Spanned<String>>,
 }
 
 /// A text that is, or may hold, a secret; wiped when dropped.

@@ -14,15 +14,17 @@ use zeroize::Zeroizing;
 use super::address::shown;
 use super::complaint::{did_you_mean, quoted};
 use super::limits::limits;
+use super::money::caps;
 use super::raw;
-use super::reader::{At, Reader};
+use super::reader::{At, Place, Reader};
 use super::routing::{names, secret, table_of, warn_of_literal};
 use super::{KeyOrigin, LAB_KEY, SecretSource, is_tag};
 use crate::gateway::settings::address::{self, Bounds, Unfit};
 use crate::gateway::settings::event::{self, Filter};
-use crate::gateway::settings::{ApiKey, Calling, Endpoint, Tenant, Texting, WebhookSecret};
+use crate::gateway::settings::{ApiKey, Calling, Endpoint, Risk, Tenant, Texting, WebhookSecret};
 use crate::verify::code::{LONGEST, SHORTEST};
 use crate::verify::limits::Limits;
+use crate::verify::money::Caps;
 use crate::verify::number::Country;
 use crate::verify::policy::Rules;
 use crate::verify::request::{Brand, Channel};
@@ -70,8 +72,10 @@ pub(super) fn tenants(
             let own = one_tenant(reader, i, tenant, api_listen, &mut origins);
             let key = format!("tenants[{i}].limits");
             let limits = limits(reader, &file.limits, Some((&key, &tenant.get_ref().limits)));
+            let key = format!("tenants[{i}].budget");
+            let caps = caps(reader, &file.budget, Some((&key, &tenant.get_ref().budget)));
             let calling = calls(reader, i, tenant.get_ref(), calling);
-            Tenant { limits, calling, ..own }
+            Tenant { limits, caps, calling, ..own }
         })
         .collect();
     (tenants, origins)
@@ -141,9 +145,11 @@ fn one_tenant(
         keys,
         rules: Rules { voice_countries, sms_countries },
         limits: Limits::default(),
+        caps: Caps::default(),
         locale: locale(reader, i, tenant),
         brand: brand(reader, i, tenant),
         webhooks,
+        risk: risk(reader, i, tenant, &bounds),
         join: join(reader, i, tenant),
         texting: texting(reader, i, tenant),
         calling: Calling::default(),
@@ -379,9 +385,25 @@ fn endpoint(
     webhook: &Spanned<raw::Webhook>,
     bounds: &Bounds,
 ) -> Option<Endpoint> {
-    let (table, webhook) = (reader.place(webhook), webhook.get_ref());
+    let (table, raw::Webhook { url, secret, previous_secret, events: told }) =
+        (reader.place(webhook), webhook.get_ref());
+    let secrets = [secret, previous_secret].map(Option::as_ref);
+    let endpoint = signed_for(reader, at, table, url.as_ref(), secrets, bounds);
+    let events = events(reader, &format!("{at}.events"), told.as_ref());
+    Some(Endpoint { events, ..endpoint? })
+}
+
+/// An address that is posted to, and the secrets that sign.
+fn signed_for(
+    reader: &mut Reader<'_>,
+    at: &str,
+    table: Place,
+    url: Option<&Spanned<raw::Hidden>>,
+    [secret, previous]: [Option<&Spanned<raw::Hidden>>; 2],
+    bounds: &Bounds,
+) -> Option<Endpoint> {
     let (url_key, secret_key) = (format!("{at}.url"), format!("{at}.secret"));
-    let url = match &webhook.url {
+    let url = match url {
         None => {
             reader.complain(
                 table,
@@ -403,17 +425,38 @@ fn endpoint(
             }
         }
     };
-    if webhook.secret.is_none() {
+    if secret.is_none() {
         let message = "the secret that signs is missing: write secret = \"env:NAME\"";
         reader.complain(table, &secret_key, None, message);
     }
-    let secret = webhook.secret.as_ref().and_then(|it| webhook_secret(reader, &secret_key, it));
+    let secret = secret.and_then(|it| webhook_secret(reader, &secret_key, it));
     let previous_key = format!("{at}.previous_secret");
-    let previous = webhook.previous_secret.as_ref();
     let previous = previous.and_then(|it| webhook_secret(reader, &previous_key, it));
-    let events = events(reader, &format!("{at}.events"), webhook.events.as_ref());
     let secrets = [Some(secret?), previous].into_iter().flatten().collect();
-    Some(Endpoint { url: url?, secrets, events, bounds: bounds.clone() })
+    Some(Endpoint { url: url?, secrets, events: Filter::default(), bounds: bounds.clone() })
+}
+
+/// Who is asked before anything is sent.
+fn risk(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant, bounds: &Bounds) -> Option<Risk> {
+    let written = tenant.risk.as_ref()?;
+    let (at, table) = (format!("tenants[{i}].risk"), reader.place(written));
+    let raw::Risk { url, secret, previous_secret, on_timeout, number } = written.get_ref();
+    let secrets = [secret, previous_secret].map(Option::as_ref);
+    let endpoint = signed_for(reader, &at, table, url.as_ref(), secrets, bounds);
+    let mut second = |name: &str, written: &Option<Spanned<String>>, words: [&str; 2]| {
+        let Some(written) = written else { return false };
+        let (word, [first, second]) = (written.get_ref().as_str(), words);
+        if !words.contains(&word) {
+            let hint = did_you_mean(word, words);
+            let message = format!("write \"{first}\" or \"{second}\"{hint}");
+            let place = reader.place(written);
+            reader.complain(place, &format!("{at}.{name}"), Some(quoted(word)), message);
+        }
+        word == second
+    };
+    let deny_unknown = second("on_timeout", on_timeout, ["flag", "deny"]);
+    let full_number = second("number", number, ["masked", "full"]);
+    Some(Risk { endpoint: endpoint?, deny_unknown, full_number })
 }
 
 /// Why an address is refused, and what allows it.

@@ -3,6 +3,7 @@
 mod carriers;
 mod limits;
 mod mistakes;
+mod money;
 mod prompts;
 mod server;
 mod texts;

@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::asked::replay;
+use super::denied::Denied;
 use super::settings::Tenant;
 use super::{AnswerOf, Answered, Answering, Applied, Fault, Gateway, InCall};
 use crate::ambient::{Entropy, Timestamp};
 use crate::verify::code::{Binding, Secret};
 use crate::verify::limits::Limited;
+use crate::verify::money::Overspent;
 use crate::verify::policy::{self, Refusal};
 use crate::verify::request::{Channel, Mode, Way};
 use crate::verify::route::NoRoute;
@@ -59,6 +61,9 @@ pub enum ResendError {
     /// Its phone is being called for another verification.
     #[error("another call to this number is ringing or up")]
     InCall(InCall),
+    /// There is no money for it.
+    #[error(transparent)]
+    Overspent(#[from] Overspent),
     /// This node takes nothing on now.
     #[error("this node is shutting down")]
     NotReady,
@@ -163,7 +168,8 @@ impl Gateway {
             Some(Applied::Moved(next)) => {
                 Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone(), left: None })
             }
-            Some(Applied::Denied(busy)) => return Err(ResendError::InCall(busy)),
+            Some(Applied::Denied(Denied::InCall(busy))) => return Err(ResendError::InCall(busy)),
+            Some(Applied::Denied(Denied::Overspent(over))) => return Err(over.into()),
             Some(Applied::Ignored(same, because)) => {
                 // Another request of the same key may have been faster.
                 if let Some(answered) = self.answered_before(&scope, &answer).await? {

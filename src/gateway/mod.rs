@@ -12,6 +12,7 @@ mod answers;
 mod asked;
 mod capacity;
 mod deliveries;
+mod denied;
 mod dial;
 mod dispatch;
 mod engine;
@@ -22,12 +23,14 @@ mod identity;
 pub mod keys;
 mod limits;
 mod line;
+mod money;
 mod orders;
 mod ports;
 mod rehearsal;
 mod reload;
 mod replies;
 mod resolver;
+mod risk;
 mod start;
 pub(crate) mod vitals;
 mod watch;
@@ -44,6 +47,7 @@ pub use self::answers::{CheckError, ResendError};
 pub use self::asked::{AnswerOf, Answered, Asked, Idempotency};
 use self::asked::{replay, stored_answer};
 pub use self::deliveries::{EndpointView, Replayed, Which};
+use self::denied::Denied;
 pub use self::dispatch::Hands;
 use self::dispatch::{Job, Work};
 pub(crate) use self::engine::lab;
@@ -56,6 +60,7 @@ use self::settings::{ApiKey, Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
 use self::watch::Watch;
 pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
+use self::webhook::Courier;
 pub use self::webhook::Failure;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::store::record::{self, Duty, RecordError};
@@ -66,11 +71,12 @@ use crate::telemetry::{self, Event};
 use crate::verify::attempt::{AttemptNo, AttemptState};
 use crate::verify::code::{Binding, Expected, Shown, Vault};
 use crate::verify::limits::Limited;
+use crate::verify::money::Overspent;
 use crate::verify::policy::{self, Refusal, Rules};
 use crate::verify::proof::{Jwks, Signer};
 use crate::verify::request::{Channel, Mode, Request, Way};
 use crate::verify::route::{NoRoute, Route, Table};
-use crate::verify::signal::{Because, By, Cause, Effect, Reason, Signal, Status};
+use crate::verify::signal::{Because, By, Effect, Signal, Status};
 use crate::verify::{Birth, Step, Verification, VerificationId};
 
 /// How long after its end a verification is still known by the phone it asked and by what its
@@ -98,6 +104,8 @@ pub struct Gateway(Arc<Inner>);
 struct Inner {
     /// Who watches the trunks; a simulation has none.
     watch: Option<Watch>,
+    /// Who asks risk services; a simulation has none.
+    courier: Option<Courier>,
     clock: Clock,
     entropy: Mutex<Entropy>,
     store: Store,
@@ -137,6 +145,12 @@ pub enum BeginError {
     /// Its phone is being called.
     #[error("another call to this number is ringing or up")]
     InCall(InCall),
+    /// There is no money for it.
+    #[error(transparent)]
+    Overspent(#[from] Overspent),
+    /// The tenant's risk service does not want it.
+    #[error(transparent)]
+    Risky(#[from] risk::Risky),
     /// This node takes no new verifications now.
     #[error("{0}")]
     NotReady(String),
@@ -205,7 +219,7 @@ enum Applied {
         bytes: Vec<u8>,
     },
     /// What it was to begin cannot be had: nothing was applied.
-    Denied(InCall),
+    Denied(Denied),
 }
 
 impl Gateway {
@@ -269,16 +283,26 @@ impl Gateway {
         }
         let left = self.count_start(now, tenant, request, dry_run).await?;
         let birth = self.birth(tenant, asked, route, id, seed);
-        let (next, effects) = match Verification::begin(now, birth) {
+        let (mut next, effects) = match Verification::begin(now, birth) {
             Step::Moved { next, effects } => (next, effects),
             Step::Ignored { same, .. } => (same, Vec::new()),
         };
+        if !dry_run {
+            let flag = self.weigh(now, tenant, &next.id, &next.request).await?;
+            next.flags.extend(flag.map(str::to_owned));
+        }
+        next.tariff = Self::tariff(&orders, &next);
+        let aside = self.set_aside(now, &next, &effects, dry_run).await??;
         if dry_run {
             return Ok(Answered::Dry { body: (answer.render)(&next) });
         }
         let row = stored_answer(&scope, &answer, &next, now, false);
         let asks = question.as_ref().map(|question| question.hold(&next));
-        match self.commit(now, None, &next, effects, row, asks).await? {
+        let committed = self.commit(now, None, &next, effects, row, asks).await?;
+        if committed != Committed::Yes {
+            self.put_back(now, aside).await;
+        }
+        match committed {
             Committed::Yes => {
                 Ok(Answered::Fresh { body: (answer.render)(&next), id: next.id, left })
             }
@@ -493,57 +517,23 @@ impl Gateway {
                 }
             }
             let from = ignored.is_none().then_some(&before);
-            let (next, committed) = match answering {
-                Some(_) => {
-                    let committed = self.commit_from(now, from, &next, effects, row).await?;
-                    (next, committed)
-                }
-                None => self.commit_or_do_without(now, from, next, effects).await?,
-            };
-            match committed {
-                Committed::Yes => {
+            let step = (next, effects);
+            let (next, taken) = self.take_step(now, from, step, row, answering.is_some()).await?;
+            match taken {
+                Err(denied) => return Ok(Some(Applied::Denied(denied))),
+                Ok(Committed::Yes) => {
                     return Ok(Some(match ignored {
                         Some(because) => Applied::Ignored(next, because),
                         None => Applied::Moved(next),
                     }));
                 }
-                Committed::Stale { .. } => {}
-                Committed::Held(hold) => {
-                    return Ok(Some(Applied::Denied(InCall::by(&hold, now))));
-                }
-                Committed::Answered { fingerprint, bytes } => {
+                Ok(Committed::Stale { .. } | Committed::Held(_)) => {}
+                Ok(Committed::Answered { fingerprint, bytes }) => {
                     return Ok(Some(Applied::Answered { fingerprint, bytes }));
                 }
             }
         }
         Err(Fault::Contended(id.clone()))
-    }
-
-    /// Commits a step that nobody waits for. Where the call that it begins cannot be had, because the
-    /// phone is being called, that attempt ends before it begins, and what follows is committed instead.
-    async fn commit_or_do_without(
-        &self,
-        now: Timestamp,
-        before: Option<&Verification>,
-        mut next: Verification,
-        mut effects: Vec<Effect>,
-    ) -> Result<(Verification, Committed), Fault> {
-        loop {
-            let committed = self.commit_from(now, before, &next, effects.clone(), None).await?;
-            let begun = next.running().map(|running| running.no);
-            let (Committed::Held(_), Some(attempt)) = (&committed, begun) else {
-                return Ok((next, committed));
-            };
-            let cause = Cause::because(Reason::Busy, "another call to this phone is up");
-            effects.retain(|effect| !effect.begins(attempt));
-            next = match next.apply(now, Signal::Ended { attempt, cause }) {
-                Step::Moved { next, effects: more } => {
-                    effects.extend(more);
-                    next
-                }
-                Step::Ignored { same, .. } => return Ok((same, committed)),
-            };
-        }
     }
 
     /// Commits a moved verification, or (without `before`) only the answer to a repeatable
@@ -600,6 +590,9 @@ impl Gateway {
             self.0.hub.announce(&next.id);
             self.hand_all_over(next.id.as_str(), duties);
             let _ = next.deadline().map(|(at, _)| self.0.wake.send(at));
+            if let Some(before) = before {
+                self.settle_money(now, before, next).await;
+            }
             // Once, however much is learned of the press after it; and when nobody waits for it.
             let was_open = before.is_none_or(|before| before.verdict().is_none());
             if was_open && next.status() == Status::Approved {

@@ -13,6 +13,7 @@ use crate::carrier::{Ask, Body, Carrier, Order, Scene, What};
 use crate::media::prompt::Prompts;
 use crate::verify::attempt::{Attempt, AttemptNo, AttemptState};
 use crate::verify::code::{Binding, Vault};
+use crate::verify::money::Deck;
 use crate::verify::request::{Channel, Mode};
 use crate::verify::route::Table;
 use crate::verify::signal::{Cause, Reason};
@@ -62,6 +63,8 @@ pub(super) struct Orders {
     pub(super) public_url: Option<String>,
     /// Codes, and the tokens of addresses.
     pub(super) vault: Vault,
+    /// What calls and texts cost.
+    pub(super) prices: Option<Arc<Deck>>,
     /// What texts say.
     pub(super) texts: Arc<Texts>,
     /// What calls of our own say.
@@ -107,6 +110,7 @@ impl Orders {
             carriers: settings.carriers.clone(),
             public_url: settings.public_url.clone(),
             vault,
+            prices: settings.prices.clone(),
             texts: Arc::clone(&settings.texts),
             prompts: Arc::clone(&settings.prompts),
             tenants: settings.tenants.iter().cloned().map(Arc::new).collect(),

@@ -37,10 +37,10 @@ pub struct Resource {
     /// The phone, masked: its country code and last four digits.
     #[schema(example = "+1******0132")]
     pub to: String,
-    /// What to know of the phone: `voip` is a line that anybody can rent for a day. More words may be
-    /// added.
+    /// What to know: `voip` is a line that anybody can rent for a day, `risk` was said by the tenant's risk
+    /// service, and `risk_unknown` where that gave no answer. More words may be added.
     #[schema(example = json!([]))]
-    pub flags: Vec<&'static str>,
+    pub flags: Vec<String>,
     /// What is dialled once that has answered, masked but for its last key; null where nothing is.
     #[schema(required, example = json!(null))]
     pub extension: Option<String>,
@@ -195,7 +195,10 @@ impl From<&Verification> for Resource {
             channel: way.channel.as_str(),
             mode: way.mode.as_str(),
             to: request.to.masked(),
-            flags: policy::flags(&request.to),
+            flags: {
+                let of_number = policy::flags(&request.to).into_iter().map(str::to_owned);
+                of_number.chain(verification.flags.iter().cloned()).collect()
+            },
             extension: request.extension.as_ref().map(ToString::to_string),
             subject: request.subject.clone(),
             reference: request.reference.clone(),
@@ -297,7 +300,7 @@ const STATUSES: [Status; 6] = [
 ];
 
 /// Every word of a reason.
-const REASONS: [Reason; 28] = [
+const REASONS: [Reason; 29] = [
     Reason::Confirmed,
     Reason::FraudReported,
     Reason::WrongKey,
@@ -326,6 +329,7 @@ const REASONS: [Reason; 28] = [
     Reason::CallScreened,
     Reason::Echo,
     Reason::BadExtension,
+    Reason::BudgetDenied,
 ];
 
 /// Every word of an attempt's state.
@@ -446,6 +450,7 @@ mod tests {
                 Reason::CallScreened => 25,
                 Reason::Echo => 26,
                 Reason::BadExtension => 27,
+                Reason::BudgetDenied => 28,
             };
             assert_eq!(place, listed);
         }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+pub use super::risk::Risk;
 pub use trunk::{
     Asserted, Capacity, Identity, NumberFormat, Registration, RtpPort, Target, Tls, TlsIdentity,
     Trunk, TrunkCredentials,
@@ -26,6 +27,7 @@ use crate::media::script::FraudKeys;
 use crate::sip::Hop;
 use crate::verify::code;
 use crate::verify::limits::Limits;
+use crate::verify::money::{Caps, Deck};
 use crate::verify::policy::Rules;
 use crate::verify::request::Brand;
 use crate::verify::route::Table;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// The generation of the key that verdicts are signed by, from 1.
     pub verdict_key: u32,
+    /// What calls and texts cost.
+    pub prices: Option<Arc<Deck>>,
     /// What texts say.
     pub texts: Arc<Texts>,
     /// What calls of our own say.
@@ -97,6 +101,7 @@ impl Settings {
             carriers: Vec::new(),
             public_url: None,
             verdict_key: 1,
+            prices: None,
             texts: Arc::default(),
             prompts: Prompts::compiled().unwrap_or_default(),
             routes: Table::default(),
@@ -167,6 +172,8 @@ pub struct Tenant {
     pub rules: Rules,
     /// How often it may start verifications.
     pub limits: Limits,
+    /// How much it may spend.
+    pub caps: Caps,
     /// The language spoken and written when a request names none (BCP 47); `None` is that of the
     /// number's country.
     pub locale: Option<String>,
@@ -174,6 +181,8 @@ pub struct Tenant {
     pub brand: Option<Brand>,
     /// Where its verdicts go.
     pub webhooks: Vec<Endpoint>,
+    /// Who is asked before anything is sent, where somebody is.
+    pub risk: Option<Risk>,
     /// For how long a start that asks what is being asked already joins that; zero is never.
     pub join: Duration,
     /// How it texts.
@@ -259,9 +268,11 @@ impl Tenant {
             keys: Vec::new(),
             rules: Rules::default(),
             limits: Limits::default(),
+            caps: Caps::default(),
             locale: None,
             brand: None,
             webhooks: Vec::new(),
+            risk: None,
             join: Duration::from_secs(30),
             texting: Texting::default(),
             calling: Calling::default(),

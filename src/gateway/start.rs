@@ -125,6 +125,7 @@ struct Fixed {
     vault: Vault,
     present: Present,
     watch: Option<Watch>,
+    courier: Option<Courier>,
     sessions: Option<Events>,
 }
 
@@ -175,10 +176,11 @@ impl Gateway {
             shared,
             calls: Arc::clone(&calls),
             watch: watch.clone(),
-            courier,
+            courier: courier.clone(),
         };
         let (watch, sessions) = (Some(watch), Some(sessions));
-        let fixed = Fixed { settings, vault, present, watch, sessions };
+        let courier = Some(courier);
+        let fixed = Fixed { settings, vault, present, watch, courier, sessions };
         let (gateway, turns) = Self::fit(store, fixed, clock, entropy, hands);
         // The sessions that the settings name begin as those of a reload do.
         gateway.reload(&gateway.0.started);
@@ -206,6 +208,7 @@ impl Gateway {
             present: Present::new(Orders::new(settings, vault.clone(), HashMap::new())),
             vault,
             watch: None,
+            courier: None,
             sessions: None,
         };
         Self::fit(store, fixed, clock, entropy, hands)
@@ -225,6 +228,7 @@ impl Gateway {
         let gateway = Self(Arc::new(Inner {
             signer,
             watch: fixed.watch,
+            courier: fixed.courier,
             clock,
             owner: Owner::new(format!("node-{}", entropy.token(20))),
             entropy: Mutex::new(entropy),

@@ -59,8 +59,12 @@ codes! {
         "numbers of this country are not on the tenant's list";
     PolicyDenied = "policy_denied" FORBIDDEN "This number may not be called"
         "numbers of this kind are never called";
+    RiskDenied = "risk_denied" FORBIDDEN "The risk service denies it"
+        "the tenant's risk service does not want this verification";
     OptedOut = "opted_out" FORBIDDEN "This phone wants no texts"
         "the person has opted out of texts from this sender";
+    BudgetDenied = "budget_denied" PAYMENT_REQUIRED "No money for this"
+        "a cap of [budget] stands against it";
     HookRefused = "hook_refused" FORBIDDEN "This request is not believed"
         "its token or signature is not the carrier's";
     NotFound = "not_found" NOT_FOUND "Not found"

@@ -25,6 +25,7 @@ use crate::gateway::{
     AnswerOf, Answered, BeginError, CheckError, Fault, Idempotency, InCall, ResendError,
 };
 use crate::verify::limits::{Left, Limited};
+use crate::verify::money::Overspent;
 use crate::verify::policy::Refusal;
 use crate::verify::request::Channel;
 use crate::verify::signal::Reason;
@@ -481,6 +482,16 @@ impl From<Limited> for Problem {
     }
 }
 
+impl From<Overspent> for Problem {
+    fn from(over: Overspent) -> Self {
+        let problem = Self::new(Code::BudgetDenied).because(over.to_string());
+        match over {
+            Overspent::Cap { wait: Some(wait), .. } => problem.after(wait.as_secs().max(1)),
+            Overspent::Cap { wait: None, .. } | Overspent::Unpriced { .. } => problem,
+        }
+    }
+}
+
 impl From<InCall> for Problem {
     fn from(busy: InCall) -> Self {
         Self::new(Code::CallInProgress).after(busy.wait.as_secs().max(1))
@@ -494,6 +505,8 @@ impl From<BeginError> for Problem {
             BeginError::NoRoute(no_route) => Self::new(Code::NoRoute).because(no_route.to_string()),
             BeginError::Limited(limited) => limited.into(),
             BeginError::InCall(busy) => busy.into(),
+            BeginError::Overspent(over) => over.into(),
+            BeginError::Risky(denied) => Self::new(Code::RiskDenied).because(denied.to_string()),
             BeginError::NotReady(why) => Self::new(Code::NotReady).because(why),
             BeginError::Fault(ours) => fault(ours),
         }
@@ -526,6 +539,7 @@ impl From<ResendError> for Problem {
             ResendError::NoRoute(none) => Self::new(Code::NoRoute).because(none.to_string()),
             ResendError::Limited(limited) => limited.into(),
             ResendError::InCall(busy) => busy.into(),
+            ResendError::Overspent(over) => over.into(),
             ResendError::NotReady => {
                 Self::new(Code::NotReady).because("this node is shutting down")
             }

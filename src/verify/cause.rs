@@ -83,7 +83,7 @@ impl Cause {
             }
             // With a status it is the network that has no free line, without one it is us.
             Reason::Congested if self.sip_status.is_some() => Blame::Carrier,
-            Reason::NodeLost | Reason::Congested => Blame::Us,
+            Reason::NodeLost | Reason::Congested | Reason::BudgetDenied => Blame::Us,
             // A server that heard nothing from behind it, and has no word of the network: it leads nowhere.
             Reason::Unreachable if matches!((self.sip_status, self.q850), (Some(408), None)) => {
                 Blame::Carrier

@@ -12,6 +12,7 @@ pub mod extension;
 pub mod gsm;
 pub mod language;
 pub mod limits;
+pub mod money;
 pub mod number;
 pub mod policy;
 pub mod proof;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use self::attempt::{Attempt, AttemptNo, AttemptState, Label};
 use self::code::{Expected, KeyId, Secret};
+use self::money::Tariff;
 use self::request::{Assurance, Channel, Mode, Request, Way};
 use self::route::Route;
 use self::signal::{
@@ -110,6 +112,12 @@ pub struct Verification {
     pub expected: Expected,
     /// The carrier's name for the last reply that was judged: it may bring it twice.
     pub last_reply: Option<String>,
+    /// What was said against it when it was begun; more is known of the number itself.
+    #[serde(default)]
+    pub flags: Vec<String>,
+    /// What its attempts cost, where there are prices; whoever begins it knows.
+    #[serde(default)]
+    pub tariff: Option<Tariff>,
     /// How often the person, or the caller for them, asked for an attempt.
     pub sends: u8,
     /// When they last did.
@@ -229,6 +237,8 @@ impl Verification {
             secret,
             expected,
             last_reply: None,
+            flags: Vec::new(),
+            tariff: None,
             sends: 1,
             sent_at: now,
             created_at: now,
@@ -657,6 +667,7 @@ const fn moves_on(reason: Reason, channel: Channel) -> bool {
         | Reason::Fax
         | Reason::CallScreened
         | Reason::Echo
+        | Reason::BudgetDenied
         | Reason::OptedOut => true,
         // Where no text arrives a call may; a number that cannot be called is none.
         Reason::InvalidNumber => matches!(channel, Channel::Sms),

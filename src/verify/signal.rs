@@ -539,6 +539,8 @@ pub enum Reason {
     Echo,
     /// The person wants no texts from this sender.
     OptedOut,
+    /// There was no money for it.
+    BudgetDenied,
 }
 
 impl Reason {
@@ -574,6 +576,7 @@ impl Reason {
             Self::CallScreened => "call_screened",
             Self::Echo => "echo",
             Self::OptedOut => "opted_out",
+            Self::BudgetDenied => "budget_denied",
         }
     }
 }

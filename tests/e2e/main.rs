@@ -50,6 +50,7 @@ mod pcap;
 mod peers;
 mod phone;
 mod reload;
+mod risk;
 mod serve;
 mod sipp;
 mod smsc;

@@ -45,7 +45,7 @@ fn fifty_calls_go_on_by_the_trunk_that_they_were_begun_with() {
                   [[routes]]\nvia = [\"removed\"]\n";
     let gateway = Gateway::with(&format!("{trunks}{routes}"), "");
     let up: Vec<String> =
-        (0..CALLS).map(|n| gateway.begin(&json!({"to": format!("+120255501{n:02}")}))).collect();
+        (0..CALLS).map(|n| gateway.begin(&json!({"to": format!("+120255502{n:02}")}))).collect();
     wait_for("all calls are up", SOON, || (told(&one, "acknowledged") == CALLS).then_some(()));
     // One trunk leads elsewhere, one is gone, and the routes are others.
     gateway.rewrite(|text| {

@@ -82,6 +82,56 @@ impl Courier {
         body: &str,
         now: Timestamp,
     ) -> Result<(), Failure> {
+        let response = self.post(endpoint, url, event, body, now).await?;
+        let status = response.status();
+        let wish = wish(&response);
+        let _ = tokio::time::timeout(REMAINDER, read_off(response)).await;
+        if status.is_success() {
+            return Ok(());
+        }
+        let why = format!("answered {status}");
+        match (status.as_u16(), wish) {
+            (410, _) => Err(Failure::Gone),
+            (_, Some(wish)) => Err(Failure::Later(why, wish)),
+            (_, None) => Err(Failure::Retry(why)),
+        }
+    }
+
+    /// Asks an endpoint something, once; the body of its answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(in crate::gateway) async fn question(
+        &self,
+        endpoint: &Endpoint,
+        name: &str,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, String> {
+        let asked = self.post(endpoint, &endpoint.url, name, body, now).await;
+        let mut response = asked.map_err(|failure| failure.to_string())?;
+        if !response.status().is_success() {
+            return Err(format!("answered {}", response.status()));
+        }
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
+            if answer.len() + chunk.len() > REMAINDER_MOST {
+                return Err("its answer is longer than 16 KiB".to_owned());
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+
+    /// Posts something signed to an endpoint.
+    async fn post(
+        &self,
+        endpoint: &Endpoint,
+        url: &str,
+        event: &str,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<Response, Failure> {
         // A URL that names an address is not resolved, so the guard of names would never see it.
         let url = address::read(url, &endpoint.bounds).map_err(refused)?;
         let seconds = now.as_secs();
@@ -101,19 +151,7 @@ impl Courier {
             .body(body.to_owned())
             .send()
             .await;
-        let response = sent.map_err(|error| Failure::Retry(describe(&error)))?;
-        let status = response.status();
-        let wish = wish(&response);
-        let _ = tokio::time::timeout(REMAINDER, read_off(response)).await;
-        if status.is_success() {
-            return Ok(());
-        }
-        let why = format!("answered {status}");
-        match (status.as_u16(), wish) {
-            (410, _) => Err(Failure::Gone),
-            (_, Some(wish)) => Err(Failure::Later(why, wish)),
-            (_, None) => Err(Failure::Retry(why)),
-        }
+        sent.map_err(|error| Failure::Retry(describe(&error)))
     }
 }
 

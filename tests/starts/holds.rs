@@ -1,150 +1,21 @@
-//! What there is one of at a time, over both stores: a question, and a call to a number; and what further
-//! attempts count.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+//! What there is one of at a time: a question, and a call to a number; and what further attempts count.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use octothorpe::ambient::{Clock, Entropy, Timestamp};
-use octothorpe::carrier::Receipt;
-use octothorpe::gateway::resource::{render, render_checked};
-use octothorpe::gateway::settings::{Settings, Tenant};
-use octothorpe::gateway::{
-    AnswerOf, Answered, Asked, BeginError, Failure, Gateway, Hands, Idempotency, ResendError, Turns,
-};
+use octothorpe::gateway::resource::render_checked;
+use octothorpe::gateway::settings::Tenant;
+use octothorpe::gateway::{AnswerOf, Answered, Asked, BeginError, ResendError};
 use octothorpe::store::Store;
-use octothorpe::store::record::Delivery;
-use octothorpe::verify::attempt::AttemptNo;
-use octothorpe::verify::code::{Code, Vault};
+use octothorpe::verify::code::Code;
 use octothorpe::verify::limits::{self, Limits, Rate};
-use octothorpe::verify::policy::Rules;
 use octothorpe::verify::request::{Channel, Mode, Request, Way};
-use octothorpe::verify::route::{Rule, Table};
-use octothorpe::verify::signal::{Cause, Farewell, Reason, Signal, Status};
-use octothorpe::verify::{Verification, VerificationId};
-use serde_json::Value;
+use octothorpe::verify::signal::{Reason, Status};
+use octothorpe::verify::transaction::Transaction;
 use tokio::task::JoinSet;
 
-const PHONE: &str = "+14155550132";
-const CALL: Way = Way { channel: Channel::Voice, mode: Mode::Confirm };
-const SMS: Way = Way { channel: Channel::Sms, mode: Mode::Code };
-
-/// Takes everything, and counts the calls and the texts.
-#[derive(Clone, Default)]
-struct World {
-    calls: Arc<AtomicUsize>,
-    texts: Arc<AtomicUsize>,
-    placed: Arc<Mutex<Vec<String>>>,
-}
-
-impl Hands for World {
-    async fn place(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
-        let count = match verification.find(attempt).unwrap().channel {
-            Channel::Voice => &self.calls,
-            Channel::Sms => &self.texts,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        self.placed.lock().unwrap().push(verification.id.to_string());
-        Receipt::Taken(format!("{}-{attempt}", verification.id))
-    }
-
-    async fn close(&self, _: &Verification, _: AttemptNo, _: Option<&str>, _: Farewell) {}
-
-    async fn deliver(&self, _: &Delivery) -> Result<(), Failure> {
-        Ok(())
-    }
-}
-
-struct Site {
-    gateway: Gateway,
-    turns: Option<Turns<World>>,
-    tenants: Vec<Tenant>,
-    world: World,
-    clock: Clock,
-}
-
-fn tenant(name: &str) -> Tenant {
-    let us = BTreeSet::from(["US".parse().unwrap()]);
-    let rules = Rules { voice_countries: us.clone(), sms_countries: us };
-    Tenant { rules, ..Tenant::new(name) }
-}
-
-fn site(store: Store, tenants: Vec<Tenant>) -> Site {
-    let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-    let rule = |channel| Rule::every(channel, ["trunk"]);
-    let settings = Settings {
-        routes: Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)]),
-        tenants: tenants.clone(),
-        ..Settings::bare()
-    };
-    let world = World::default();
-    // Each is a node of its own.
-    static NODES: AtomicUsize = AtomicUsize::new(0);
-    let node = u64::try_from(NODES.fetch_add(1, Ordering::Relaxed)).unwrap();
-    let (vault, entropy) = (Vault::of("a key of tests"), Entropy::from_number(node));
-    let (gateway, turns) =
-        Gateway::assemble(store, &settings, vault, clock.clone(), entropy, world.clone());
-    Site { gateway, turns: Some(turns), tenants, world, clock }
-}
-
-/// The memory, and a file of this folder.
-fn stores(dir: &Path) -> [Store; 2] {
-    [Store::memory(), Store::open(dir, &Vault::of("a key of tests")).unwrap()]
-}
-
-fn plainly() -> AnswerOf {
-    AnswerOf { idempotency: None, render }
-}
-
-fn keyed(key: &str) -> AnswerOf {
-    let idempotency = Some(Idempotency { key: key.to_owned(), fingerprint: [7; 32] });
-    AnswerOf { idempotency, render }
-}
-
-fn ask(way: Way, subject: &str) -> Request {
-    Request { subject: Some(subject.to_owned()), ..Request::new(PHONE.parse().unwrap(), way) }
-}
-
-fn told(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap()
-}
-
-impl Site {
-    async fn begin(&self, request: &Request) -> Result<Answered, BeginError> {
-        let asked = Asked::plainly(request.clone());
-        self.gateway.begin(&self.tenants[0], asked, plainly()).await
-    }
-
-    async fn fresh(&self, request: &Request) -> VerificationId {
-        let begun = self.begin(request).await.unwrap();
-        let Answered::Fresh { id, .. } = &begun else { panic!("{begun:?}") };
-        id.clone()
-    }
-
-    /// Carries out everything that is to be done.
-    async fn turn(&mut self) {
-        self.turns.as_mut().unwrap().turn().await.unwrap();
-    }
-
-    async fn end(&self, id: &VerificationId, no: u32, reason: Reason) {
-        let attempt = AttemptNo::numbered(no).unwrap();
-        let cause = Cause::because(reason, "the test says so");
-        self.gateway.signal(id, Signal::Ended { attempt, cause }).await.unwrap();
-    }
-
-    async fn read(&self, id: &VerificationId) -> Verification {
-        self.gateway.read(&self.tenants[0], id).await.unwrap().unwrap()
-    }
-}
+use crate::site::{CALL, SMS, Site, ask, keyed, plainly, site, stores, tenant, told};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_fifty_starts_that_ask_the_same_at_once_one_is_carried_out_and_the_others_join_it() {
@@ -199,8 +70,7 @@ async fn what_asks_otherwise_or_later_is_another_question() {
     let site = site(Store::memory(), vec![tenant("acme"), tenant("other")]);
     let request = ask(SMS, "user-1");
     let first = site.fresh(&request).await;
-    let payment =
-        |amount| octothorpe::verify::transaction::Transaction::new(amount, "EUR", "ACME").ok();
+    let payment = |amount| Transaction::new(amount, "EUR", "ACME").ok();
     for other in [
         ask(SMS, "user-2"),
         Request { subject: None, ..request.clone() },
@@ -273,43 +143,43 @@ async fn a_number_has_one_call_at_a_time_whoever_asks() {
 
 #[tokio::test]
 async fn the_number_is_free_when_the_call_is_over_however_it_ends() {
-    let mut site = site(Store::memory(), vec![tenant("acme")]);
+    let mut here = site(Store::memory(), vec![tenant("acme")]);
     let busy = async |site: &Site| {
         matches!(site.begin(&ask(CALL, "other")).await, Err(BeginError::InCall(_)))
     };
     // It ends by itself.
-    let id = site.fresh(&ask(CALL, "a")).await;
-    site.turn().await;
-    assert!(busy(&site).await);
-    site.end(&id, 1, Reason::NoAnswer).await;
+    let id = here.fresh(&ask(CALL, "a")).await;
+    here.turn().await;
+    assert!(busy(&here).await);
+    here.end(&id, 1, Reason::NoAnswer).await;
     // It is taken back.
-    let id = site.fresh(&ask(CALL, "b")).await;
-    assert!(busy(&site).await);
-    site.gateway.cancel(&site.tenants[0], &id, plainly()).await.unwrap();
+    let id = here.fresh(&ask(CALL, "b")).await;
+    assert!(busy(&here).await);
+    here.gateway.cancel(&here.tenants[0], &id, plainly()).await.unwrap();
     // Its time is over.
-    site.fresh(&ask(CALL, "c")).await;
-    site.turn().await;
-    site.clock.advance(Duration::from_secs(301));
-    site.turn().await;
+    here.fresh(&ask(CALL, "c")).await;
+    here.turn().await;
+    here.clock.advance(Duration::from_secs(301));
+    here.turn().await;
     // A fallback by text leaves the phone alone.
-    let id = site.fresh(&Request { fallback: vec![SMS], ..ask(CALL, "d") }).await;
-    site.turn().await;
-    site.end(&id, 1, Reason::NoAnswer).await;
-    assert_eq!(site.read(&id).await.status(), Status::Pending);
-    let id = site.fresh(&ask(CALL, "e")).await;
-    site.turn().await;
+    let id = here.fresh(&Request { fallback: vec![SMS], ..ask(CALL, "d") }).await;
+    here.turn().await;
+    here.end(&id, 1, Reason::NoAnswer).await;
+    assert_eq!(here.read(&id).await.status(), Status::Pending);
+    let id = here.fresh(&ask(CALL, "e")).await;
+    here.turn().await;
     // And so does a node that is lost, once another notices: its call is over.
     let store = Store::memory();
-    let mut first = self::site(store.clone(), vec![tenant("acme")]);
+    let mut first = site(store.clone(), vec![tenant("acme")]);
     let lost = first.fresh(&ask(CALL, "a")).await;
     first.turn().await;
-    let mut second = self::site(store, vec![tenant("acme")]);
+    let mut second = site(store, vec![tenant("acme")]);
     second.clock.advance(Duration::from_secs(20));
     assert!(busy(&second).await);
     second.turn().await;
     assert_eq!(second.read(&lost).await.verdict().unwrap().reason(), Reason::NodeLost);
     second.fresh(&ask(CALL, "b")).await;
-    assert!(busy(&site).await, "{id} is up");
+    assert!(busy(&here).await, "{id} is up");
 }
 
 #[tokio::test]
