@@ -54,11 +54,11 @@ impl Gateway {
         let (Some(begun), Some(tenant), Some(tariff)) = (begun, tenant, next.tariff) else {
             return Ok(Ok(SetAside::default()));
         };
-        let refused = self.refused(&tenant, next, &tariff, begun.channel);
-        if let Some(over) = refused {
-            self.tell_of_refusal(now, &tenant, &over).await?;
+        let hopeless = self.hopeless(&tenant, next, &tariff, begun.channel);
+        if let Some(over) = &hopeless {
+            self.tell_of_refusal(now, &tenant, over).await?;
             if !tenant.caps.record_only {
-                return Ok(Err(over));
+                return Ok(Err(over.clone()));
             }
         }
         let cost = tariff.most(begun.channel).unwrap_or_default();
@@ -73,16 +73,16 @@ impl Gateway {
                     self.tell_of_budget(now, &tenant, cap, percent, most, spent).await?;
                 }
             }
-            let stands = count.room_at.is_none_or(|at| at > now);
-            let over = spent > most;
-            if !(stands && !granted || over && granted && tenant.caps.record_only) {
+            let stands = !granted && count.room_at.is_none_or(|at| at > now);
+            let recorded = tenant.caps.record_only && hopeless.is_none() && spent > most;
+            if !stands && !recorded {
                 continue;
             }
             let currency = self.currency();
             let wait = count.room_at.map(|at| at.since(now));
             let over = Overspent::Cap { cap, most, spent, cost, currency, wait };
             self.tell_of_refusal(now, &tenant, &over).await?;
-            if !granted {
+            if stands {
                 return Ok(Err(over));
             }
         }
@@ -132,7 +132,7 @@ impl Gateway {
     }
 
     /// What stands against an attempt whatever was spent.
-    fn refused(
+    fn hopeless(
         &self,
         tenant: &Tenant,
         next: &Verification,
@@ -146,9 +146,10 @@ impl Gateway {
                 [caps.call, caps.number, caps.tenant, caps.day].iter().any(Option::is_some);
             return capped.then_some(Overspent::Unpriced { channel, country });
         };
-        let most = caps.call.filter(|most| cost > *most)?;
-        let (cap, currency) = (Cap::Call, self.currency());
-        Some(Overspent::Cap { cap, most, spent: Money::ZERO, cost, currency, wait: None })
+        let mut all = std::iter::once(Cap::Call).chain(Cap::COUNTED);
+        let (cap, most) = all.find_map(|cap| Some((cap, caps.of(cap).filter(|it| cost > *it)?)))?;
+        let (spent, currency) = (Money::ZERO, self.currency());
+        Some(Overspent::Cap { cap, most, spent, cost, currency, wait: None })
     }
 
     /// The counters of a sum, in the order of [`Cap::COUNTED`]. One that is not to be counted must find

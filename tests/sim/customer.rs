@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use octothorpe::gateway::resource::Resource;
 use octothorpe::gateway::settings::{Endpoint, Tenant, WebhookSecret};
-use octothorpe::gateway::{self, AnswerOf, Answered, Gateway, Idempotency};
+use octothorpe::gateway::{self, AnswerOf, Answered, BeginError, Gateway, Idempotency};
 use octothorpe::verify::policy::Rules;
 use octothorpe::verify::request::{Channel, Mode, Request, Way};
 use octothorpe::verify::{Verification, VerificationId};
 use zeroize::Zeroizing;
 
 use crate::plan::{CALLBACK, ENDPOINTS, Person, Plan};
-use crate::state::{Act, State};
+use crate::state::{Act, Event, State};
 use crate::world::at_once;
 
 /// A customer with a few questions.
@@ -84,6 +84,10 @@ impl Customer {
             Ok(Answered::Replayed { id, body }) => (id, body, false),
             Ok(Answered::Mismatch | Answered::Dry { .. } | Answered::Joined { .. }) => {
                 return state.accuse("the same request is no repeat of itself");
+            }
+            Err(BeginError::InCall(busy)) if self.asked[index].is_none() => {
+                let at = state.now() + busy.wait;
+                return state.at(at, Event::Act(Act::Begin(index)));
             }
             Err(error) => return state.accuse(format!("a request was refused: {error}")),
         };

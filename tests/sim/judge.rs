@@ -158,6 +158,12 @@ impl Judge {
             change(state, &watched.last, &next);
             (watched.bytes, watched.last, watched.attended) = (bytes, next, state.now());
         }
+        let called = self.watched.values().filter(|watched| watched.last.running().is_some());
+        let mut called: Vec<&str> = called.map(|it| it.last.request.to.expose()).collect();
+        called.sort_unstable();
+        if has_pair(&called) {
+            state.accuse("two calls to one number at once");
+        }
     }
 
     /// One event for each verdict and endpoint: one id, one body.
@@ -208,15 +214,15 @@ impl Judge {
                 it.reason == Some(Reason::CarrierError) && it.sip_status.is_none()
             })
         };
-        let mut people: Vec<usize> = state
+        let mut phones: Vec<&VerificationId> = state
             .phones
             .iter()
             .filter(|(call, phone)| phone.is_live() && !was_left(call))
-            .map(|(_, phone)| phone.person)
+            .filter_map(|(call, _)| state.facts.calls.get(call).map(|((id, _), _)| id))
             .collect();
         legs.sort_unstable();
-        people.sort_unstable();
-        if has_pair(&legs) || has_pair(&people) {
+        phones.sort_unstable();
+        if has_pair(&legs) || has_pair(&phones) {
             state.accuse("two calls of one verification at once");
         }
     }

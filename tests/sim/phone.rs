@@ -35,7 +35,6 @@ const EVENTS: u8 = 101;
 
 /// One call at a handset.
 pub(crate) struct Phone {
-    pub(crate) person: usize,
     pub(crate) state: State,
     pub(crate) presses: Vec<Press>,
     /// The node slept or died while this call lasted: it may have been forgotten.
@@ -120,12 +119,10 @@ struct Stream {
 
 impl Phone {
     /// Takes the first INVITE of a call; `None` when it makes no sense.
-    #[expect(clippy::too_many_arguments, reason = "what a phone is made of, named once")]
     pub(crate) fn invited(
         now: Timestamp,
         from: SocketAddr,
         invite: &Message,
-        person: usize,
         manner: Manner,
         place: Place,
         dice: &mut Dice,
@@ -138,7 +135,6 @@ impl Phone {
             manner.strays.iter().map(|(after, stray)| (now + *after, *stray)).collect();
         strays.sort_by_key(|(at, _)| *at);
         let mut phone = Self {
-            person,
             state: State::Ringing,
             presses: Vec::new(),
             disturbed: false,

@@ -123,7 +123,7 @@ impl Plan {
             _ => (2, 10),
         };
         let naps = if dice.permille(250) { dice.number(1, 3) } else { 0 };
-        Self {
+        let mut plan = Self {
             network: Network {
                 lost: dice.pick(&[0, 0, 10, 50, 150]),
                 doubled: dice.pick(&[0, 0, 20, 200]),
@@ -145,7 +145,14 @@ impl Plan {
             naps: (0..naps)
                 .map(|_| (dice.millis(0, 120_000), dice.millis(1_000, 300_000)))
                 .collect(),
+        };
+        // Two questions to one phone: it is called for one after the other.
+        if dice.permille(300)
+            && let [first, second, ..] = plan.people.as_mut_slice()
+        {
+            second.number = first.number.clone();
         }
+        plan
     }
 }
 

@@ -219,7 +219,7 @@ impl State {
         let place = Place { sip, rtp: SocketAddr::new(sip.ip(), self.next_port) };
         let now = self.now();
         let dice = &mut self.weather;
-        match Phone::invited(now, from, invite, person, manner, place, dice, out) {
+        match Phone::invited(now, from, invite, manner, place, dice, out) {
             Some(phone) => drop(self.phones.insert(invite.call_id().to_owned(), phone)),
             None => self.accuse("an INVITE made no sense to the phone"),
         }
