@@ -751,7 +751,7 @@ fn example_secrets(name: &str) -> Option<String> {
         "CARRIER_PASSWORD" | "ASTERISK_PASSWORD" | "FREESWITCH_PASSWORD" => "canary 2",
         "CARRIER_A_ACCOUNT" => "canary 3",
         "ACME_API_KEY" => KEY,
-        "ACME_HOOK_SECRET" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
+        "ACME_HOOK_SECRET" | "ACME_RISK_SECRET" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
         "STORE_SECRET" | "OLD_STORE_SECRET" => "canary-0123456789-0123456789-0123456789",
         "TWILIO_TOKEN" | "TWILIO_SIGNING_KEY" | "TWILIO_INBOUND_TOKEN" => "canary-canary-canary",
         "TELNYX_API_KEY" => "KEYcanary",
@@ -823,6 +823,8 @@ fn the_defaults_examples_load() {
     for own in ["prompts/all", "prompts/acme"] {
         prompts::recorded(&folder.path().join(own), "en-US/brand_contoso.wav", 3_600.0);
     }
+    let deck = "prefix,channel,price\n+1,voice,0.0130\n";
+    std::fs::write(folder.path().join("prices.csv"), deck).unwrap();
     let loaded = parse(&text, "default.toml", folder.path(), example_secrets).unwrap();
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.gateway.rtp_ports, (20000, 29999));
@@ -844,6 +846,8 @@ fn the_defaults_document_every_key() {
         ("call", "[call]"),
         ("log", "[log]"),
         ("limits", "[limits]"),
+        ("prices", "[prices]"),
+        ("budget", "[budget]"),
         ("prompts", "[prompts]"),
         ("trunks", "[[trunks]]"),
         ("carriers", "[[carriers]]"),
