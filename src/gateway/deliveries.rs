@@ -204,6 +204,25 @@ impl Gateway {
         named(&format!("{name}-{at}"), deliveries).collect()
     }
 
+    /// What the endpoints of a tenant are told that is of none of its verifications; `mark` tells it from
+    /// what else is told of the tenant at that time.
+    pub(super) fn tenant_told(
+        &self,
+        now: Timestamp,
+        tenant: &str,
+        (name, mark): (&str, &str),
+        data: impl Serialize,
+    ) -> Vec<(String, Duty)> {
+        let urls = self.tenant(tenant).map(|tenant| wanting(&tenant.webhooks, name));
+        let at = now.as_micros();
+        let id = format!("evt_{tenant}_{mark}_{at}");
+        let title = Title { id: &id, name, subject: tenant, time: now, sequence: at };
+        let body = event::body(&title, data);
+        let urls = urls.unwrap_or_default().into_iter();
+        let deliveries = urls.map(|url| delivery(tenant, url, &id, &body)).collect();
+        named(&format!("{name}-{mark}-{at}"), deliveries).collect()
+    }
+
     /// Sends verdicts once more, under the ids they were sent under before, to every endpoint that wants
     /// them, or to this one. `None`: there is no such tenant, endpoint, or verdict.
     ///

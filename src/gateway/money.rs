@@ -1,9 +1,16 @@
 //! Sets money aside before anything is sent, and gives back what it did not cost.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
 use super::orders::Orders;
 use super::settings::Tenant;
-use super::{Fault, Gateway};
+use super::webhook::event;
+use super::{Change, Fault, Gateway};
 use crate::ambient::Timestamp;
+use crate::store::record;
 use crate::store::{Counter, Tally};
 use crate::telemetry::{self, Event};
 use crate::verify::Verification;
@@ -12,6 +19,13 @@ use crate::verify::gsm;
 use crate::verify::money::{self, Cap, Money, Overspent, Tariff, started_minutes};
 use crate::verify::request::Channel;
 use crate::verify::signal::Effect;
+
+/// The group of the records that keep what tenants were told of their budgets. No tenant has this name.
+const BUDGETS: &str = "/budgets";
+
+/// Which shares of its cap a tenant was told of, in percent, and when: each once a day.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Told(BTreeMap<u8, Timestamp>);
 
 /// What was set aside for an attempt.
 #[must_use]
@@ -208,7 +222,26 @@ impl Gateway {
         if cap != Cap::Number {
             telemetry::observe(&Event::Budget { tenant: &tenant.name, cap, percent });
         }
-        let _ = (now, most, spent);
-        Ok(())
+        if cap != Cap::Tenant {
+            return Ok(());
+        }
+        let name = tenant.name.as_str();
+        let data = json!({
+            "tenant": name, "cap": cap.as_str(), "percent": percent, "limit": most.to_string(),
+            "spent": spent.to_string(), "currency": self.currency(),
+            "enforced": !tenant.caps.record_only,
+        });
+        let key = format!("budget/{name}");
+        let changed = self.change(&key, BUDGETS, |bytes| {
+            let told = bytes.map(record::decode_value::<Told>).transpose()?;
+            let Told(mut told) = told.unwrap_or_default();
+            if told.get(&percent).is_some_and(|at| now < *at + money::DAY) {
+                return Ok(None);
+            }
+            told.insert(percent, now);
+            let duties = self.tenant_told(now, name, (event::BUDGET, &percent.to_string()), &data);
+            Ok(Some(Change { bytes: record::encode_value(&Told(told))?, duties, result: () }))
+        });
+        changed.await.map(|_| ())
     }
 }

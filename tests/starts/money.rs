@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use octothorpe::gateway::settings::{Endpoint, Tenant, WebhookSecret};
+use octothorpe::gateway::settings::{Endpoint, Tenant, WebhookSecret, event};
 use octothorpe::gateway::{Answered, Asked, BeginError, ResendError};
 use octothorpe::store::Store;
 use octothorpe::verify::attempt::AttemptNo;
@@ -31,7 +31,9 @@ fn caps(call: &str, number: &str, tenant: &str, day: &str) -> Caps {
 
 fn capped(name: &str, caps: Caps) -> Tenant {
     let secret = WebhookSecret::new(Zeroizing::new(vec![7; 32]));
-    let webhooks = vec![Endpoint::new("https://idp.example.com/hooks", secret)];
+    let events = event::Filter::new(vec!["budget.*".to_owned()]).unwrap();
+    let endpoint = Endpoint::new("https://idp.example.com/hooks", secret);
+    let webhooks = vec![Endpoint { events, ..endpoint }];
     Tenant { caps, webhooks, ..tenant(name) }
 }
 
@@ -50,10 +52,10 @@ fn over(refused: Result<Answered, BeginError>) -> Overspent {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cap_is_kept_to_the_last_cent_whoever_asks_at_once() {
+async fn a_cap_is_kept_to_the_last_cent_whoever_asks_at_once_and_its_shares_are_told_once() {
     let dir = tempfile::tempdir().unwrap();
     for store in stores(dir.path()) {
-        let site = site(store, caps("", "", "1.00", ""));
+        let mut site = site(store, caps("", "", "1.00", ""));
         let mut starts = JoinSet::new();
         for n in 0..50 {
             let (gateway, tenant) = (site.gateway.clone(), site.tenants[0].clone());
@@ -75,6 +77,17 @@ async fn a_cap_is_kept_to_the_last_cent_whoever_asks_at_once() {
             }
         }
         assert_eq!((begun, refused), (5, 45));
+        for _ in 0..3 {
+            site.turn().await;
+        }
+        let delivered = site.world.delivered.lock().unwrap().clone();
+        let bodies = delivered.iter().map(|it| crate::site::told(it.body.as_bytes()));
+        let mut shares: Vec<_> = bodies
+            .filter(|body| body["type"] == "budget.reached")
+            .map(|body| body["data"]["percent"].as_u64().unwrap())
+            .collect();
+        shares.sort_unstable();
+        assert_eq!(shares, [50, 80, 100]);
         // A text costs less, and there is nothing left for it either.
         assert!(matches!(
             over(site.begin(&ask(SMS, "a")).await),

@@ -22,11 +22,14 @@ pub(in crate::gateway) const DISABLED: &str = "webhook.disabled";
 /// And again from now on.
 pub(in crate::gateway) const ENABLED: &str = "webhook.enabled";
 
+/// A share of what the tenant may spend is spent, or set aside.
+pub(in crate::gateway) const BUDGET: &str = "budget.reached";
+
 /// The name of every event.
 pub fn names() -> impl Iterator<Item = String> {
     let attempts = AttemptState::ALL.iter().map(|state| format!("{ATTEMPT}{}", state.as_str()));
     let before = std::iter::once(STARTED.to_owned()).chain(attempts);
-    before.chain([SETTLED, DISABLED, ENABLED].map(str::to_owned))
+    before.chain([SETTLED, DISABLED, ENABLED, BUDGET].map(str::to_owned))
 }
 
 /// Which events an endpoint wants: names, or their beginnings with `*` behind.
