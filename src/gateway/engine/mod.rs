@@ -1,8 +1,8 @@
 //! The media threads: each owns its legs from birth to death (signalling state, media, dialogue)
 //! and the RTP sockets that belong to them. No task, timer or lock per call.
 //!
-//! Where media flow, a thread works once a millisecond: it obeys, reads what has come, wakes the legs
-//! whose time has come, and sends.
+//! Where media flow, a thread works once a millisecond: it obeys, wakes the legs whose time has come,
+//! sends, and reads what has come.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -308,9 +308,12 @@ impl Engine {
                 }
                 self.obey(command);
             }
+            // What is due goes out before what has come is listened to: that may wait, as it did in the
+            // socket.
+            self.lapse();
             for (n, event) in events.iter().enumerate() {
                 if n % BY_ONE_CLOCK == 0 {
-                    self.now = self.shared.clock.now();
+                    self.read_clock();
                 }
                 match owner(event.token()) {
                     Owner::Engine => {}
@@ -318,8 +321,16 @@ impl Engine {
                     Owner::Common(at, socket) => self.hear_common(at, socket, &mut inbox),
                 }
             }
+            // What that has moved forward to now need not wait for the next tick.
             self.lapse();
-            self.commons.iter_mut().for_each(Common::send);
+        }
+    }
+
+    /// Reads the clock amidst what has come; where a tick has passed over it, what is due goes out first.
+    fn read_clock(&mut self) {
+        self.now = self.shared.clock.now();
+        if self.now >= self.wheel.next() {
+            self.lapse();
         }
     }
 
@@ -477,7 +488,7 @@ impl Engine {
         for _ in 0..READ_MOST_COMMON / MANY {
             let Some(common) = self.commons.get(at) else { return };
             let read = inbox.read::<MANY>(common.fd(socket));
-            self.now = self.shared.clock.now();
+            self.read_clock();
             self.meter.received(read);
             let mut strangers = 0;
             for (from, datagram) in inbox.datagrams() {
@@ -513,7 +524,7 @@ impl Engine {
         );
     }
 
-    /// Wakes the legs whose deadline has come.
+    /// Wakes the legs whose deadline has come, and sends what they say.
     fn lapse(&mut self) {
         let mut now = self.shared.clock.now();
         let mut woken = std::mem::take(&mut self.woken);
@@ -529,6 +540,7 @@ impl Engine {
             }
         }
         self.woken = woken;
+        self.commons.iter_mut().for_each(Common::send);
     }
 
     /// Gives every leg an input.
