@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::socket::sockopt::RcvBuf;
 use nix::sys::socket::{getsockopt, setsockopt};
+use nix::{libc, setsockopt_impl, sockopt_impl};
 
 use crate::ambient::{Entropy, Timestamp};
 use crate::telemetry::{self, Event};
@@ -193,8 +194,21 @@ fn bind(ip: IpAddr, port: u16) -> io::Result<Pair> {
     let rtcp = UdpSocket::bind(SocketAddr::new(ip, port + 1))?;
     rtp.set_nonblocking(true)?;
     rtcp.set_nonblocking(true)?;
+    // RFC 6864, Section 4.1: "Originating sources MAY set the IPv4 ID field of atomic datagrams to any
+    // value". A datagram that is never cut needs none, and none is drawn for it. It may be refused:
+    // that of an IPv6 socket has no such field.
+    let _ = setsockopt(&rtp, PathMtu, &libc::IP_PMTUDISC_DO);
     Ok(Pair { rtp, rtcp, address })
 }
+
+sockopt_impl!(
+    /// Whether datagrams may be cut on their way (`IP_MTU_DISCOVER`).
+    PathMtu,
+    SetOnly,
+    libc::IPPROTO_IP,
+    libc::IP_MTU_DISCOVER,
+    libc::c_int
+);
 
 /// Asks for room for what waits to be read, and tells where there is less than that.
 fn widen(pair: &Pair) {
