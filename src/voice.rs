@@ -159,6 +159,7 @@ impl Leg {
     /// Writes a frame as it is to be sent, in the place of what `datagram` held. To be called once for
     /// each [`Output::Rtp`], in their order.
     pub fn datagram(&mut self, packet: &Packet, codec: Codec, datagram: &mut Vec<u8>) {
+        self.media.speaks(packet.payload.level(&self.prompts));
         self.media.datagram(packet, packet.payload.bytes(&self.prompts, codec), datagram);
     }
 

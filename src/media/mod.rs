@@ -22,6 +22,7 @@ pub mod events;
 pub mod g711;
 pub mod g722;
 pub mod keys;
+pub mod lanes;
 pub mod listening;
 pub mod player;
 pub mod progress;
@@ -46,6 +47,7 @@ pub use srtp::{Keys, Protection, Srtp};
 
 use events::{Arrival, Event, Heard};
 use listening::Listening;
+use listening::sound::QUIET;
 use prompt::{Pack, PhraseId};
 use sdp::{Agreed, Format, Origin};
 use secured::Secured;
@@ -244,6 +246,15 @@ impl Payload {
             }
             Self::Tone { digit, frame } => dtmf::frame(*digit, codec, *frame),
             Self::Event(step) => &step.payload,
+        }
+    }
+
+    /// How loud our voice is in it, in dBm0.
+    #[must_use]
+    pub fn level(&self, pack: &Pack) -> i16 {
+        match self {
+            Self::Prompt { phrase, frame } => pack.level(*phrase, *frame).unwrap_or(QUIET),
+            Self::Silence | Self::Tone { .. } | Self::Event(_) => QUIET,
         }
     }
 }
@@ -574,7 +585,7 @@ impl MediaSession {
         let sendable = self.agreed.as_ref().filter(|a| a.direction.sends() && !self.closed);
         let Some((agreed, to)) = sendable.and_then(|agreed| Some((agreed, agreed.remote?))) else {
             sending.broken_off = true;
-            self.listening.sent(Codec::PCMU, &[]);
+            self.listening.sent(QUIET);
             return None;
         };
         let (marker, payload_type, timestamp) = match payload {
@@ -608,12 +619,16 @@ impl MediaSession {
         Some(Packet { to, header, payload: Payload::Event(step) })
     }
 
+    /// Takes note of how loud the frame is that is sent now, in dBm0: what comes back may be our own
+    /// voice. To be called once for each frame that [`frame`](Self::frame) cuts.
+    pub fn speaks(&mut self, level: i16) {
+        self.listening.sent(level);
+    }
+
     /// Writes a packet as it is to be sent, in the place of what `datagram` held: its header,
     /// `payload` behind it, and sealed where that was agreed on. To be called once for each packet,
     /// in their order.
     pub fn datagram(&mut self, packet: &Packet, payload: &[u8], datagram: &mut Vec<u8>) {
-        let spoken = matches!(packet.payload, Payload::Prompt { .. });
-        self.listening.sent(self.codec(), if spoken { payload } else { &[] });
         datagram.clear();
         datagram.reserve(packet.header.len() + payload.len() + srtp::LONGEST_TAG);
         datagram.extend_from_slice(&packet.header);

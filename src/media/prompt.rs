@@ -22,6 +22,7 @@ pub use self::master::{LOUDEST, PEAK, QUIETEST, active_level, longest_ms};
 pub use self::mastering::{Unusable, heard, master};
 use crate::media::codec::Codec;
 use crate::media::g711::{FRAME, Law, RATE};
+use crate::media::listening::sound;
 
 /// Every phrase that a whole pack has, beside greetings with a brand; what is said in each is in
 /// `prompts/speech.toml` and `prompts/phrases.toml`.
@@ -88,6 +89,8 @@ pub struct Phrase {
     g722: OnceLock<Arc<[u8]>>,
     /// What was recorded.
     samples: Arc<[i16]>,
+    /// How loud each frame is, in dBm0.
+    levels: Arc<[i16]>,
     /// How long the recording is, without what fills its last frame.
     pub length: Duration,
     /// What is said.
@@ -102,6 +105,7 @@ impl Phrase {
             alaw: frames(samples, Codec::PCMA),
             g722: OnceLock::new(),
             samples: samples.into(),
+            levels: samples.chunks(FRAME).map(level).collect(),
             length: Duration::from_micros(micros),
             text,
         }
@@ -144,6 +148,12 @@ impl fmt::Debug for Phrase {
             .field("text", &self.text)
             .finish_non_exhaustive()
     }
+}
+
+fn level(samples: &[i16]) -> i16 {
+    let mut frame = [0; FRAME];
+    frame.iter_mut().zip(samples).for_each(|(to, from)| *to = *from);
+    sound::level(&frame)
 }
 
 /// Coded, and filled up with silence to whole frames.
@@ -249,6 +259,12 @@ impl Pack {
     #[must_use]
     pub fn frame(&self, phrase: PhraseId, codec: Codec, n: usize) -> Option<&[u8]> {
         self.phrase(phrase)?.frame(codec, n)
+    }
+
+    /// How loud the `n`th 20 ms of a phrase are, in dBm0; `None` past its end.
+    #[must_use]
+    pub fn level(&self, phrase: PhraseId, n: usize) -> Option<i16> {
+        self.phrase(phrase)?.levels.get(n).copied()
     }
 
     /// The phrase called `name`, itself.

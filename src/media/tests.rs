@@ -375,6 +375,7 @@ fn a_press_in_g722_is_heard_and_so_is_a_line_that_reflects() {
     for payload in frames.collect::<Vec<_>>() {
         call.now += FRAME_TIME;
         let packet = call.session.frame(call.now, payload).expect("a packet");
+        call.session.speaks(payload.level(&pack));
         call.session.datagram(&packet, payload.bytes(&pack, Codec::G722), &mut wire);
         reflected.push_back(wire[12..].to_vec());
         labels.extend(call.rtp(9, 7, &reflected.pop_front().expect("one")));

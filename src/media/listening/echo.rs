@@ -1,6 +1,7 @@
 //! A line that sends back what it is sent, told by its loudness: what comes is as loud as what was
 //! sent some time ago, frame by frame, whatever was lost on the way.
 
+use crate::media::lanes::Processor;
 use crate::media::listening::label::{Cue, Is, Label};
 
 /// How many frames are compared: 2 s.
@@ -103,30 +104,83 @@ impl Echo {
     fn compare(&self) -> (usize, f32) {
         let mut heard = [0_u8; SPAN];
         let oldest = self.heard_count as usize % SPAN;
-        let in_turn = self.heard.iter().cycle().skip(oldest);
-        heard.iter_mut().zip(in_turn).for_each(|(slot, level)| *slot = *level);
-        let of_heard = Spread::of(&heard);
+        unroll(&self.heard, oldest, &mut heard);
+        let of_heard = Sums::of(&heard).spread();
         if of_heard.varies < VARIED {
             return (0, 0.0);
         }
         // The last frame that was sent when the last of these came, as the clocks run.
         let end = self.base.wrapping_add(self.heard_count) as usize;
-        let begin = end.wrapping_sub(SPAN + DELAYS);
         let mut sent = [0_u8; SPAN + DELAYS];
-        for (n, slot) in sent.iter_mut().enumerate() {
-            *slot = self.sent.get(begin.wrapping_add(n) % KEPT).copied().unwrap_or(0);
-        }
-        let at_delay = |delay: usize| {
-            let window = sent.get(DELAYS - delay..)?.first_chunk::<SPAN>()?;
-            Some((delay, likeness(window, &heard, of_heard)))
-        };
-        let all = (0..=DELAYS).filter_map(at_delay);
-        all.max_by(|(_, one), (_, other)| one.total_cmp(other)).unwrap_or((0, 0.0))
+        unroll(&self.sent, end.wrapping_sub(SPAN + DELAYS) % KEPT, &mut sent);
+        Processor::best().compute(
+            #[inline(always)]
+            || most_alike(&sent, &heard, of_heard),
+        )
     }
+}
+
+/// Copies what is kept around and around, from this place on.
+fn unroll(kept: &[u8], from: usize, out: &mut [u8]) {
+    let (wrapped, first) = kept.split_at(from.min(kept.len()));
+    out.iter_mut().zip(first.iter().chain(wrapped)).for_each(|(slot, level)| *slot = *level);
+}
+
+#[inline(always)]
+fn most_alike(sent: &[u8; SPAN + DELAYS], heard: &[u8; SPAN], of_heard: Spread) -> (usize, f32) {
+    let mut best = (0, f32::MIN);
+    let Some(newest) = sent.last_chunk::<SPAN>() else { return (0, 0.0) };
+    let mut sums = Sums::of(newest);
+    for (delay, window) in sent.windows(SPAN).rev().enumerate() {
+        let Some(window) = window.first_chunk::<SPAN>() else { continue };
+        // One frame later: the oldest of the window is new to it, and what lay behind it is not in it.
+        if delay > 0 {
+            sums.shift(window.first(), sent.get(DELAYS - delay + SPAN));
+        }
+        let of_sent = sums.spread();
+        let likeness = if of_sent.varies < VARIED {
+            0.0
+        } else {
+            let covaries = mean_product(window, heard) - of_sent.mean * of_heard.mean;
+            covaries / (of_sent.varies * of_heard.varies).sqrt()
+        };
+        if likeness >= best.1 {
+            best = (delay, likeness);
+        }
+    }
+    best
 }
 
 fn loudness(level: i16) -> u8 {
     u8::try_from(level.saturating_sub(BOTTOM).clamp(0, 63)).unwrap_or(0)
+}
+
+/// The sum of the levels of a window, and that of their squares.
+#[derive(Clone, Copy)]
+struct Sums {
+    levels: u32,
+    squares: u32,
+}
+
+impl Sums {
+    #[inline(always)]
+    fn of(levels: &[u8; SPAN]) -> Self {
+        let sum = levels.iter().map(|level| u32::from(*level)).fold(0, u32::wrapping_add);
+        Self { levels: sum, squares: sum_of_products(levels, levels) }
+    }
+
+    /// One level comes, another goes.
+    fn shift(&mut self, comes: Option<&u8>, goes: Option<&u8>) {
+        let level = |level: Option<&u8>| level.map_or(0, |level| u32::from(*level));
+        let (comes, goes) = (level(comes), level(goes));
+        self.levels = self.levels.wrapping_add(comes).wrapping_sub(goes);
+        self.squares = self.squares.wrapping_add(comes * comes).wrapping_sub(goes * goes);
+    }
+
+    fn spread(self) -> Spread {
+        let mean = self.levels as f32 / SPAN as f32;
+        Spread { mean, varies: self.squares as f32 / SPAN as f32 - mean * mean }
+    }
 }
 
 /// The mean of levels, and how much they vary: mean square.
@@ -136,27 +190,17 @@ struct Spread {
     varies: f32,
 }
 
-impl Spread {
-    fn of(levels: &[u8; SPAN]) -> Self {
-        let sum = levels.iter().map(|level| u32::from(*level)).fold(0, u32::wrapping_add);
-        let mean = sum as f32 / SPAN as f32;
-        Self { mean, varies: mean_product(levels, levels) - mean * mean }
-    }
-}
-
-/// The mean of the products of levels; no sum of 100 of them wraps.
+#[inline(always)]
 fn mean_product(one: &[u8; SPAN], other: &[u8; SPAN]) -> f32 {
-    let products = one.iter().zip(other).map(|(one, other)| u16::from(*one) * u16::from(*other));
-    products.map(u32::from).fold(0, u32::wrapping_add) as f32 / SPAN as f32
+    sum_of_products(one, other) as f32 / SPAN as f32
 }
 
-fn likeness(sent: &[u8; SPAN], heard: &[u8; SPAN], of_heard: Spread) -> f32 {
-    let of_sent = Spread::of(sent);
-    if of_sent.varies < VARIED {
-        return 0.0;
-    }
-    let covaries = mean_product(sent, heard) - of_sent.mean * of_heard.mean;
-    covaries / (of_sent.varies * of_heard.varies).sqrt()
+/// No sum of 100 products of levels wraps.
+#[inline(always)]
+fn sum_of_products(one: &[u8; SPAN], other: &[u8; SPAN]) -> u32 {
+    let products =
+        one.iter().zip(other).map(|(one, other)| u32::from(*one).wrapping_mul(u32::from(*other)));
+    products.fold(0, u32::wrapping_add)
 }
 
 #[cfg(test)]
@@ -181,6 +225,36 @@ mod tests {
             }));
         }
         levels
+    }
+
+    #[test]
+    fn windows_that_slide_are_as_alike_as_each_by_itself() {
+        let mut dice = 7_u32;
+        let mut level = || {
+            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((dice >> 16) % 64) as u8
+        };
+        let sent: [u8; SPAN + DELAYS] = std::array::from_fn(|_| level());
+        for delay in 0..=DELAYS {
+            let mut heard: [u8; SPAN] = sent[DELAYS - delay..][..SPAN].try_into().unwrap();
+            assert_eq!(most_alike(&sent, &heard, Sums::of(&heard).spread()), (delay, 1.0));
+            heard.iter_mut().step_by(3).for_each(|it| *it = level());
+            let spread = |levels: &[u8]| {
+                let mean = |of: &dyn Fn(f32) -> f32| {
+                    levels.iter().map(|it| of(f32::from(*it))).sum::<f32>() / SPAN as f32
+                };
+                let middle = mean(&|it| it);
+                (middle, mean(&|it| (it - middle).powi(2)))
+            };
+            let (found, likeness) = most_alike(&sent, &heard, Sums::of(&heard).spread());
+            let window = &sent[DELAYS - found..][..SPAN];
+            let ((x, xx), (y, yy)) = (spread(window), spread(&heard));
+            let pairs = window.iter().zip(&heard);
+            let covaries = pairs.map(|(a, b)| (f32::from(*a) - x) * (f32::from(*b) - y));
+            let wanted = covaries.sum::<f32>() / SPAN as f32 / (xx * yy).sqrt();
+            assert_eq!(found, delay);
+            assert!((likeness - wanted).abs() < 1e-3, "{likeness}, not {wanted}");
+        }
     }
 
     /// What is heard while this is sent.

@@ -195,7 +195,8 @@ impl Line {
             return self.said(length, last);
         }
         let is_long = length >= LONG && length.is_multiple_of(GAP) && is_word;
-        (is_long && is_lively(&self.sounds)).then_some(label(Is::Machine, 75, Cue::LongGreeting))
+        let found = label(Is::Machine, 75, Cue::LongGreeting);
+        (is_long && self.says_more(&found) && is_lively(&self.sounds)).then_some(found)
     }
 
     /// Something was said, and a pause follows.

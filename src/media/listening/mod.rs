@@ -45,9 +45,7 @@ pub enum Heard {
 #[derive(Clone, Debug, Default)]
 pub struct Listening {
     order: Reorder,
-    theirs: Decoder,
-    /// What was sent is decoded as the far end does.
-    ours: Decoder,
+    decoder: Decoder,
     tones: Option<tones::Receiver>,
     /// No key is heard as tones any more.
     is_deaf: bool,
@@ -106,7 +104,7 @@ impl Listening {
     /// Listens to another source.
     pub fn rearm(&mut self) {
         self.order = Reorder::default();
-        self.theirs = Decoder::default();
+        self.decoder = Decoder::default();
         self.tones = None;
         self.is_deaf = false;
         self.frames = Frames::default();
@@ -119,11 +117,9 @@ impl Listening {
         self.line = Line::default();
     }
 
-    /// Takes note of a frame that is sent; without octets it is silence.
-    pub fn sent(&mut self, codec: Codec, codes: &[u8]) {
-        let mut samples = [0; FRAME];
-        self.ours.decode(codec, codes, &mut samples);
-        self.echo.sent(if codes.is_empty() { Frame::QUIET.level } else { sound::level(&samples) });
+    /// Takes note of a frame that is sent, so loud in dBm0.
+    pub fn sent(&mut self, level: i16) {
+        self.echo.sent(level);
     }
 
     /// Takes note that a telephone-event told of a fax machine.
@@ -146,9 +142,8 @@ impl Listening {
         codec: Option<Codec>,
         mut tell: impl FnMut(Heard),
     ) {
-        let Self {
-            order, theirs, tones, is_deaf, waited, told, frames, line, echo, labels, ..
-        } = self;
+        let Self { order, decoder, tones, is_deaf, waited, told, frames, line, echo, labels } =
+            self;
         let mut frame = |echo: Option<&mut Echo>, frame: Frame| {
             let resembles = echo.is_some_and(|echo| {
                 labels.extend(echo.heard(frame.level));
@@ -168,7 +163,7 @@ impl Listening {
                 (Piece::Audio(codec, codes), mut tones) => {
                     let mut samples = [0; FRAME];
                     for codes in codes.chunks(FRAME) {
-                        let samples = theirs.decode(codec, codes, &mut samples);
+                        let samples = decoder.decode(codec, codes, &mut samples);
                         frames.push(samples, |samples| frame(Some(echo), Frame::of(samples)));
                         if let Some(tones) = &mut tones {
                             tones.samples(samples, told);

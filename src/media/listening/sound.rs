@@ -5,14 +5,15 @@
 //! being one. Only what comes near is measured by a Fourier sum. Two low tones close together,
 //! as of a ringing tone, obey the same but for their small difference.
 
-use std::f32::consts::TAU;
+use std::f32::consts::{LOG10_2, TAU};
 
 use crate::media::g711::{FRAME, RATE};
+use crate::media::lanes::{Arrays, Lanes, Processor};
 
 /// What a frame is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its level in dBm0, not below -70.
+    /// Its level in dBm0, not below [`QUIET`].
     pub level: i16,
     /// What it sounds like.
     pub sound: Sound,
@@ -49,42 +50,77 @@ const NEAR: f32 = 1.0;
 /// The busy tone of North America, in Hz.
 const BUSY: (f32, f32) = (480.0, 620.0);
 
+/// The level of silence, in dBm0: nothing is softer.
+pub const QUIET: i16 = -70;
+
 impl Frame {
     /// Silence.
-    pub const QUIET: Self = Self { level: -70, sound: Sound::Quiet };
+    pub const QUIET: Self = Self { level: QUIET, sound: Sound::Quiet };
 
     /// Listens to a frame.
     #[must_use]
     pub fn of(samples: &[i16; FRAME]) -> Self {
-        let level = level(samples);
-        let sound = if level < AUDIBLE { Sound::Quiet } else { sound(samples) };
-        Self { level, sound }
+        match Processor::best() {
+            Processor::Plain => listen(Arrays, samples),
+            #[cfg(target_arch = "x86_64")]
+            Processor::Avx2(avx2) => avx2.vectorize(
+                #[inline(always)]
+                || listen(avx2, samples),
+            ),
+        }
     }
 }
 
-/// The level in dBm0, rounded, not below -70.
+/// The level in dBm0, rounded, not below that of silence.
 #[must_use]
 pub fn level(samples: &[i16; FRAME]) -> i16 {
-    // In whole numbers, which a processor adds up several at a time: no sum of 160 squares wraps.
-    let square = |sample: &i16| u64::from(sample.unsigned_abs()).wrapping_pow(2);
-    let energy = samples.iter().map(square).fold(0_u64, u64::wrapping_add);
-    let mean = (energy as f32 / FRAME as f32).max(1.0);
-    (10.0 * mean.log10() + UNIT_DBM0).round().max(-70.0) as i16
+    dbm0(energy(Arrays, &samples.map(f32::from)))
 }
 
-fn sound(samples: &[i16; FRAME]) -> Sound {
+#[inline(always)]
+fn listen<L: Lanes>(lanes: L, samples: &[i16; FRAME]) -> Frame {
     let samples = &samples.map(f32::from);
-    let from = |n: usize| samples.get(n..).unwrap_or_default().as_chunks::<LANES>().0;
-    let [mut r0, mut r1, mut r2, mut square] = [Sum::default(); 4];
+    let energy = energy(lanes, samples);
+    let level = dbm0(energy);
+    let sound = if level < AUDIBLE { Sound::Quiet } else { sound(lanes, samples, energy) };
+    Frame { level, sound }
+}
+
+/// The sum of the squares.
+#[inline(always)]
+fn energy<L: Lanes>(lanes: L, samples: &[f32; FRAME]) -> f32 {
+    let mut sums = [lanes.splat(0.0); 2];
+    for two in samples.as_chunks::<16>().0 {
+        for (sum, eight) in sums.iter_mut().zip(two.as_chunks::<8>().0) {
+            let eight = lanes.load(eight);
+            *sum = lanes.multiply_add(eight, eight, *sum);
+        }
+    }
+    sums.into_iter().map(|sum| total(lanes, sum)).sum()
+}
+
+#[inline(always)]
+fn dbm0(energy: f32) -> i16 {
+    let mean = (energy / FRAME as f32).max(1.0);
+    (10.0 * LOG10_2 * mean.log2() + UNIT_DBM0).round().max(f32::from(QUIET)) as i16
+}
+
+#[inline(always)]
+fn sound<L: Lanes>(lanes: L, samples: &[f32; FRAME], energy: f32) -> Sound {
+    let from = |n: usize| samples.get(n..).unwrap_or_default().as_chunks().0;
+    let [mut r0, mut r1, mut r2, mut square] = [lanes.splat(0.0); 4];
     let windows = from(0).iter().zip(from(1)).zip(from(2)).zip(from(3)).zip(from(4));
     for ((((a, b), x), c), d) in windows {
-        let (near, far) = (plus(*b, c), plus(*a, d));
-        r0.add(x, x);
-        r1.add(x, &near);
-        r2.add(x, &far);
-        square.add(&near, &near);
+        let x = lanes.load(x);
+        let near = lanes.add(lanes.load(b), lanes.load(c));
+        let far = lanes.add(lanes.load(a), lanes.load(d));
+        r0 = lanes.multiply_add(x, x, r0);
+        r1 = lanes.multiply_add(x, near, r1);
+        r2 = lanes.multiply_add(x, far, r2);
+        square = lanes.multiply_add(near, near, square);
     }
-    let (r0, r1, r2, square) = (r0.total(), r1.total() / 2.0, r2.total() / 2.0, square.total());
+    let [r0, r1, r2, square] = [r0, r1, r2, square].map(|sum| total(lanes, sum));
+    let (r1, r2) = (r1 / 2.0, r2 / 2.0);
     if r0 <= 0.0 || r1 == 0.0 {
         return Sound::Other;
     }
@@ -99,11 +135,12 @@ fn sound(samples: &[i16; FRAME]) -> Sound {
     }
     let cosine = (r2 + (r2 * r2 + 8.0 * r1 * r1).sqrt()) / (4.0 * r1);
     let tone = hertz(cosine.clamp(-1.0, 1.0));
-    if part(samples, f32::from(tone)) >= PURE {
+    let part = |hertz: f32| 2.0 * fourier(lanes, samples, hertz) / (FRAME as f32 * energy);
+    if part(f32::from(tone)) >= PURE {
         return Sound::Tone(tone);
     }
     if (480..=620).contains(&middle) {
-        let (low, high) = (part(samples, BUSY.0), part(samples, BUSY.1));
+        let (low, high) = (part(BUSY.0), part(BUSY.1));
         if low.min(high) > 0.15 && low + high >= PURE {
             return Sound::Busy;
         }
@@ -111,50 +148,71 @@ fn sound(samples: &[i16; FRAME]) -> Sound {
     Sound::Other
 }
 
-/// How many sums of one kind are kept: a single one would wait for itself at each step.
-const LANES: usize = 4;
-
-/// A sum of products.
-#[derive(Clone, Copy, Default)]
-struct Sum([f32; LANES]);
-
-impl Sum {
-    fn add(&mut self, one: &[f32; LANES], other: &[f32; LANES]) {
-        let products = one.iter().zip(other).map(|(one, other)| one * other);
-        self.0.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
-    }
-
-    fn total(self) -> f32 {
-        self.0.iter().sum()
-    }
-}
-
-fn plus(mut one: [f32; LANES], other: &[f32; LANES]) -> [f32; LANES] {
-    one.iter_mut().zip(other).for_each(|(one, other)| *one += other);
-    one
+#[inline(always)]
+fn total<L: Lanes>(lanes: L, eight: L::Eight) -> f32 {
+    lanes.store(eight).iter().sum()
 }
 
 fn hertz(cosine: f32) -> u16 {
     (cosine.acos() / TAU * RATE as f32).round() as u16
 }
 
-/// The part of the energy that is a sine of this frequency.
-fn part(samples: &[f32; FRAME], hertz: f32) -> f32 {
-    let angle = |steps: usize| steps as f32 * TAU * hertz / RATE as f32;
-    let (turn_sin, turn_cos) = angle(LANES).sin_cos();
-    let turns: [(f32, f32); LANES] = std::array::from_fn(|lane| angle(lane).sin_cos());
-    let (mut sin, mut cos) = (turns.map(|(sin, _)| sin), turns.map(|(_, cos)| cos));
-    let [mut re, mut im, mut energy] = [Sum::default(); 3];
-    for x in samples.as_chunks::<LANES>().0 {
-        re.add(x, &cos);
-        im.add(x, &sin);
-        energy.add(x, x);
-        for (sin, cos) in sin.iter_mut().zip(&mut cos) {
-            (*sin, *cos) = (*sin * turn_cos + *cos * turn_sin, *cos * turn_cos - *sin * turn_sin);
+/// The square of the Fourier sum at this frequency.
+#[inline(always)]
+fn fourier<L: Lanes>(lanes: L, samples: &[f32; FRAME], hertz: f32) -> f32 {
+    let zero = lanes.splat(0.0);
+    let Waves { sin: [sin, more_sin], cos: [cos, more_cos], turn: (turn_sin, turn_cos) } =
+        Waves::of(TAU * hertz / RATE as f32);
+    let (turn_sin, turn_cos) = (lanes.splat(turn_sin), lanes.splat(turn_cos));
+    // Two of each: one would wait for itself.
+    let mut parts = [(sin, cos), (more_sin, more_cos)]
+        .map(|(sin, cos)| (lanes.load(&sin), lanes.load(&cos), zero, zero));
+    for two in samples.as_chunks::<16>().0 {
+        for ((sin, cos, re, im), eight) in parts.iter_mut().zip(two.as_chunks().0) {
+            let x = lanes.load(eight);
+            *re = lanes.multiply_add(x, *cos, *re);
+            *im = lanes.multiply_add(x, *sin, *im);
+            let (of_sin, of_cos) = (
+                lanes.multiply_add(*sin, turn_cos, zero),
+                lanes.multiply_add(*sin, turn_sin, zero),
+            );
+            *sin = lanes.multiply_add(*cos, turn_sin, of_sin);
+            *cos = lanes.subtract(lanes.multiply_add(*cos, turn_cos, zero), of_cos);
         }
     }
-    let (re, im, energy) = (re.total(), im.total(), energy.total());
-    if energy > 0.0 { 2.0 * (re * re + im * im) / (FRAME as f32 * energy) } else { 0.0 }
+    let [(_, _, re, im), (_, _, more_re, more_im)] = parts;
+    let (re, im) = (total(lanes, lanes.add(re, more_re)), total(lanes, lanes.add(im, more_im)));
+    re * re + im * im
+}
+
+/// Sines and cosines of 0 to 15 times an angle, and of 16 times.
+struct Waves {
+    sin: [[f32; 8]; 2],
+    cos: [[f32; 8]; 2],
+    turn: (f32, f32),
+}
+
+impl Waves {
+    #[inline(always)]
+    fn of(angle: f32) -> Self {
+        let (mut sin, mut cos) = ([[0.0; 8]; 2], [[1.0; 8]; 2]);
+        let (mut turn_sin, mut turn_cos) = angle.sin_cos();
+        // From the first, the second; from both, two more; and so on.
+        let mut known = 1;
+        while known < 16 {
+            let (sin, next_sin) = sin.as_flattened_mut().split_at_mut(known);
+            let (cos, next_cos) = cos.as_flattened_mut().split_at_mut(known);
+            let next = next_sin.iter_mut().zip(next_cos);
+            for ((next_sin, next_cos), (sin, cos)) in next.zip(sin.iter().zip(cos.iter())) {
+                *next_sin = sin * turn_cos + cos * turn_sin;
+                *next_cos = cos * turn_cos - sin * turn_sin;
+            }
+            (turn_sin, turn_cos) =
+                (2.0 * turn_sin * turn_cos, turn_cos * turn_cos - turn_sin * turn_sin);
+            known *= 2;
+        }
+        Self { sin, cos, turn: (turn_sin, turn_cos) }
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +238,25 @@ mod tests {
             assert_eq!(Frame::of(&frame(&[(1_000.0, level as f32)], 0)).level, level);
         }
         assert_eq!(Frame::of(&[0; FRAME]), Frame::QUIET);
+    }
+
+    #[test]
+    fn every_processor_hears_the_same() {
+        let mut dice = 1_u32;
+        for n in 0..2_000 {
+            let sines = [(300.0 + n as f32, -12.0 - (n % 40) as f32), (480.0, -24.0)];
+            let mut samples = frame(sines.get(..n % 3).unwrap_or(&sines), n);
+            for sample in &mut samples {
+                dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *sample += ((dice >> 16) % (1 + 40 * (n as u32 % 50))) as i16;
+            }
+            let (one, other) = (Frame::of(&samples), listen(Arrays, &samples));
+            assert_eq!((one.level, other.level), (level(&samples), level(&samples)));
+            match (one.sound, other.sound) {
+                (Sound::Tone(one), Sound::Tone(other)) => assert!(one.abs_diff(other) <= 1),
+                (one, other) => assert_eq!(one, other),
+            }
+        }
     }
 
     #[test]

@@ -53,7 +53,6 @@ use std::time::Duration;
 
 use crate::media::events::Digit;
 
-mod lanes;
 mod limits;
 mod pair;
 mod press;
@@ -61,7 +60,7 @@ mod spectrum;
 #[cfg(test)]
 mod tests;
 
-pub use lanes::Processor;
+pub use super::lanes::Processor;
 
 use limits::{FLOOR, NOISE};
 use press::Presses;

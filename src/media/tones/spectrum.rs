@@ -9,7 +9,7 @@
 use std::f64::consts::TAU;
 use std::sync::LazyLock;
 
-use super::lanes::{Arrays, Lanes, Processor};
+use crate::media::lanes::{Arrays, Lanes, Processor};
 
 /// From one window to the next: 5 ms.
 pub(super) const HOP: usize = 40;

@@ -1,5 +1,7 @@
 //! Eight numbers at once, with the instructions that the processor has.
 
+use std::sync::LazyLock;
+
 use pulp::{Simd, cast, f32x8};
 
 /// With which instructions it is computed. The results differ by rounding only.
@@ -16,16 +18,31 @@ impl Processor {
     /// The best that this processor has.
     #[must_use]
     pub fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(avx2) = pulp::x86::V3::try_new() {
-            return Self::Avx2(avx2);
+        *BEST
+    }
+
+    /// Computes something: where the compiler makes vectors of arrays, and of what it inlines into
+    /// `work`, it has these instructions for them.
+    #[inline(always)]
+    pub fn compute<T>(self, work: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Plain => work(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.vectorize(work),
         }
-        Self::Plain
     }
 }
 
+static BEST: LazyLock<Processor> = LazyLock::new(|| {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx2) = pulp::x86::V3::try_new() {
+        return Processor::Avx2(avx2);
+    }
+    Processor::Plain
+});
+
 /// Arithmetic of eight numbers at once.
-pub(super) trait Lanes: Copy {
+pub(in crate::media) trait Lanes: Copy {
     /// Eight numbers.
     type Eight: Copy;
 
@@ -40,7 +57,7 @@ pub(super) trait Lanes: Copy {
 
 /// What the compiler makes of arrays: on x86-64, SSE2.
 #[derive(Clone, Copy)]
-pub(super) struct Arrays;
+pub(in crate::media) struct Arrays;
 
 impl Lanes for Arrays {
     type Eight = [f32; 8];
