@@ -20,9 +20,9 @@ pub(super) const REST: Duration = Duration::from_secs(30);
 /// How many pairs are tried before none is to be had.
 const TRIES: usize = 64;
 
-/// What waits to be read from a shared port may be so much, in bytes: at 3,000 calls that is 30 ms
-/// of them, as the kernel counts.
-const BUFFER: usize = 2 * 1_024 * 1_024;
+/// What waits to be read from a shared port may be so much, in bytes: at 3,000 calls that is 60 ms
+/// of them, as the kernel counts. What is due to be sent goes before it.
+const BUFFER: usize = 4 * 1_024 * 1_024;
 
 /// The pairs of this node.
 #[derive(Debug)]
