@@ -12,10 +12,11 @@
 //! | `OCTOTHORPE_ATTENDANT_CALLS` | how many calls reach a person behind an auto-attendant; 12 unless said |
 //! | `OCTOTHORPE_LOSS_CALLS` | how many calls go over a line that loses datagrams; 60 unless said |
 //! | `OCTOTHORPE_ECHO_CALLS` | how many calls go to a line that sends back what it is sent; 12 unless said |
+//! | `OCTOTHORPE_KILL_EVENTS` | how often the gateway is killed in the midst of events; 10 unless said |
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
 //! | `OCTOTHORPE_NOISE_SECONDS` | how long calls go on in the midst of noise; 10 unless said |
 //!
-//! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 cargo test --test e2e kill`.
+//! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 OCTOTHORPE_KILL_EVENTS=100 cargo test --test e2e kill`.
 //!
 //! Everything that the gateway prints is kept, at `RUST_LOG=trace`, and searched for the number
 //! that was called and for every key, password, code, PIN and text: see [`tools::Process`].
@@ -45,6 +46,7 @@ mod kill;
 mod limits;
 mod loss;
 mod lost;
+mod mailbox;
 mod modes;
 mod pcap;
 mod peers;
@@ -61,4 +63,5 @@ mod twilio;
 mod twiml;
 mod verdict;
 mod webhook;
+mod webhooks;
 mod wideband;

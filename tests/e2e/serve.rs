@@ -189,6 +189,12 @@ impl Gateway {
         request(self.admin, "GET", path, &[], b"")
     }
 
+    /// Posts JSON to a page of the operators.
+    pub(crate) fn admin_post(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("Content-Type", "application/json")];
+        request(self.admin, "POST", path, &headers, body.to_string().as_bytes())
+    }
+
     /// SIGTERM, and waits until it has stopped.
     pub(crate) fn terminate(&mut self) {
         self.process.terminate();
