@@ -1,6 +1,6 @@
 //! A DNS server of the test's own: it answers what a zone holds, or as badly as it is told to.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) enum Record {
     /// A.
     A(Ipv4Addr),
+    /// AAAA.
+    Aaaa(Ipv6Addr),
     /// SRV: priority, weight, port, target.
     Srv(u16, u16, u16, &'static str),
     /// NAPTR: order, preference, services, replacement.
@@ -31,6 +33,8 @@ pub(crate) enum Mood {
 #[derive(Default)]
 struct Zone {
     records: Vec<(String, Record)>,
+    /// What is said next of a name, in place of its one address.
+    turns: Vec<(String, Vec<Ipv4Addr>)>,
     moods: Vec<(String, Mood)>,
     asked: Vec<String>,
 }
@@ -61,6 +65,7 @@ impl Dns {
                 // The last word counts, and it counts for everything below the name.
                 let mood = zone.moods.iter().rev().find(|it| name.ends_with(&it.0));
                 let mood = mood.map_or(Mood::Well, |it| it.1);
+                turn(&mut zone, &query, &name);
                 let answer = answer(&query, &name, &zone, mood == Mood::Failing);
                 drop(zone);
                 match mood {
@@ -91,6 +96,11 @@ impl Dns {
         self.zone.lock().unwrap().records.push((name.to_owned(), record));
     }
 
+    /// Has a name lead to each of these in turn, by one question after the other; the last stays.
+    pub(crate) fn turns(&self, name: &str, turns: &[Ipv4Addr]) {
+        self.zone.lock().unwrap().turns.push((name.to_owned(), turns.to_vec()));
+    }
+
     /// Behaves so from now on, when asked for this name or those below it.
     pub(crate) fn behave(&self, name: &str, mood: Mood) {
         self.zone.lock().unwrap().moods.push((name.to_owned(), mood));
@@ -113,9 +123,26 @@ fn name(query: &[u8]) -> String {
     labels.join(".")
 }
 
+/// The type that a query asks for.
+fn kind(query: &[u8], name: &str) -> u16 {
+    let end = 12 + encoded(name).len() + 4;
+    u16::from_be_bytes([query[end - 4], query[end - 3]])
+}
+
+/// Puts the next address of a name in the place of the one before.
+fn turn(zone: &mut Zone, query: &[u8], name: &str) {
+    let Some((_, turns)) = zone.turns.iter_mut().find(|(known, _)| known == name) else { return };
+    if kind(query, name) != 1 || turns.is_empty() {
+        return;
+    }
+    let next = Record::A(turns.remove(0));
+    zone.records.retain(|(known, _)| known != name);
+    zone.records.push((name.to_owned(), next));
+}
+
 fn answer(query: &[u8], name: &str, zone: &Zone, fails: bool) -> Vec<u8> {
     let end = 12 + encoded(name).len() + 4;
-    let kind = u16::from_be_bytes([query[end - 4], query[end - 3]]);
+    let kind = kind(query, name);
     let known = zone.records.iter().filter(|it| it.0 == name);
     let data: Vec<Vec<u8>> =
         known.clone().filter(|it| number(&it.1) == kind).map(|it| rdata(&it.1)).collect();
@@ -143,6 +170,7 @@ fn answer(query: &[u8], name: &str, zone: &Zone, fails: bool) -> Vec<u8> {
 fn number(record: &Record) -> u16 {
     match record {
         Record::A(_) => 1,
+        Record::Aaaa(_) => 28,
         Record::Srv(..) => 33,
         Record::Naptr(..) => 35,
     }
@@ -151,6 +179,7 @@ fn number(record: &Record) -> u16 {
 fn rdata(record: &Record) -> Vec<u8> {
     match record {
         Record::A(ip) => ip.octets().to_vec(),
+        Record::Aaaa(ip) => ip.octets().to_vec(),
         Record::Srv(priority, weight, port, target) => {
             let numbers = [priority, weight, port].map(|number| number.to_be_bytes()).concat();
             [numbers, encoded(target)].concat()

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::tools::octothorpe;
+use crate::tools::{is_root, octothorpe};
 
 /// How many calls; `OCTOTHORPE_LOSS_CALLS` says otherwise.
 const CALLS: usize = 60;
@@ -48,10 +48,4 @@ fn calls_survive_the_loss_of_three_datagrams_in_ten() {
     for left in ["doubled", "octothorpe_legs", "octothorpe_sip_calls", "octothorpe_rtp_pairs"] {
         assert!(value(left) <= 0.0, "{left}: {told}{log}");
     }
-}
-
-/// Root needs no user namespace, and may be where there is none.
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().expect("apt-get install coreutils");
-    id.stdout.starts_with(b"0")
 }

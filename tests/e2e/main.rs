@@ -38,6 +38,7 @@ mod carrier;
 mod client;
 mod dns;
 mod extension;
+mod guard;
 mod idempotency;
 mod inject;
 mod kamailio;

@@ -57,6 +57,12 @@ pub(crate) fn ports(count: u16) -> u16 {
     panic!("no {count} free ports between {FIRST} and {}", FIRST + SPAN);
 }
 
+/// Root needs no user namespace, and may be where there is none.
+pub(crate) fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("apt-get install coreutils");
+    id.stdout.starts_with(b"0")
+}
+
 /// Waits until `found` finds something, and gives it back.
 ///
 /// # Panics
