@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use super::watch::Room;
-use super::webhook::{self, Failure, Lanes, News};
+use super::webhook::{self, Failure, Lane, Lanes, News};
 use super::{Fault, Gateway, rehearsal};
 use crate::ambient::Timestamp;
 use crate::carrier::wire::HttpRequest;
@@ -445,7 +445,8 @@ impl<H: Hands> Dispatcher<H> {
         let tenant = self.gateway.tenant(&name);
         let endpoint = tenant.as_ref().and_then(|tenant| tenant.endpoint(&delivery.url));
         let lane = endpoint.map(|endpoint| endpoint.url.as_str()).unwrap_or_default();
-        let Some(_place) = self.lanes.of(&format!("{name} {lane}")).enter().await else {
+        let lane = self.lanes.of(&format!("{name} {lane}"));
+        let Some(_place) = self.place_in(&lane).await else {
             return self.again(id, delivery, CROWDED).await;
         };
         // What becomes of an address that a request named says nothing of the endpoint.
@@ -482,6 +483,19 @@ impl<H: Hands> Dispatcher<H> {
         };
         delivery.tries += 1;
         self.again(id, delivery, pause).await
+    }
+
+    /// A place on the way to an endpoint. Whoever waits for one is not under way, and nobody who stops this
+    /// node waits for it: the event is in the store.
+    async fn place_in(&self, lane: &Lane) -> Option<OwnedSemaphorePermit> {
+        if let Some(place) = lane.free() {
+            return Some(place);
+        }
+        let in_flight = &self.gateway.0.in_flight;
+        in_flight.fetch_sub(1, Ordering::Relaxed);
+        let place = lane.enter().await;
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        place
     }
 
     /// Gives an event back to the store, to be claimed after a pause.

@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub(super) use self::courier::{Courier, Unanswered};
-pub(super) use self::lanes::Lanes;
+pub(super) use self::lanes::{Lane, Lanes};
 pub(super) use self::schedule::{Health, News, Off, pause};
 pub use self::signature::WebhookSecret;
 

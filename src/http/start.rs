@@ -85,7 +85,7 @@ pub(super) struct Start {
     #[serde(default)]
     expires_in: Field<u64>,
     /// Where to send the verdict, instead of the tenant's webhooks. It must have the origin
-    /// (scheme, host and port) of one of them.
+    /// (scheme, host and port) of one of them, and no user name or fragment.
     #[schema(value_type = Option<String>, format = "uri", max_length = 2048)]
     #[serde(default)]
     callback_url: Field<String>,

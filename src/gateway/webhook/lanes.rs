@@ -38,11 +38,13 @@ impl Lanes {
 }
 
 impl Lane {
+    /// A place on the way, where there is one now.
+    pub(in crate::gateway) fn free(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
     /// A place on the way, once there is one; `None` where too many wait already.
     pub(in crate::gateway) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Some(place);
-        }
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return None;
@@ -63,8 +65,9 @@ mod tests {
         let slow = lanes.of("slow");
         let mut held = Vec::new();
         for _ in 0..PLACES {
-            held.push(slow.enter().await.unwrap());
+            held.push(slow.free().unwrap());
         }
+        assert!(slow.free().is_none());
         let waiting: Vec<_> = (0..WAITING)
             .map(|_| {
                 let lane = lanes.of("slow");
@@ -75,11 +78,11 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(slow.enter().await.is_none(), "too many wait");
-        assert!(lanes.of("other").enter().await.is_some(), "another endpoint is not held up");
+        assert!(lanes.of("other").free().is_some(), "another endpoint is not held up");
         drop(held);
         for one in waiting {
             assert!(one.await.unwrap(), "whoever waited comes to its turn");
         }
-        assert!(slow.enter().await.is_some());
+        assert!(slow.free().is_some());
     }
 }
