@@ -138,7 +138,8 @@ impl Gateway {
     pub async fn switch_on(&self, id: &str) -> Result<Option<EndpointView>, Fault> {
         let orders = self.orders();
         let found = orders.tenants.iter().find_map(|tenant| {
-            let endpoint = tenant.webhooks.iter().find(|endpoint| endpoint.id() == id)?;
+            let endpoint =
+                tenant.webhooks.iter().find(|endpoint| endpoint.id(&tenant.name) == id)?;
             Some((tenant, endpoint))
         });
         let Some((tenant, endpoint)) = found else { return Ok(None) };
@@ -178,7 +179,7 @@ impl Gateway {
             Ok(Some(Change { bytes, duties: duties.unwrap_or_default(), result: turn }))
         });
         if let Some(Some(off)) = changed.await? {
-            let (id, why) = (&endpoint.id(), off.map(|off| off.why.as_str()));
+            let (id, why) = (&endpoint.id(tenant), off.map(|off| off.why.as_str()));
             telemetry::observe(&Event::Endpoint { tenant, id, origin: &endpoint.origin(), why });
         }
         Ok(())
@@ -195,7 +196,7 @@ impl Gateway {
         let name = if off.is_some() { event::DISABLED } else { event::ENABLED };
         let others = self.tenant(tenant).map(|tenant| wanting(&tenant.webhooks, name));
         let others = others.unwrap_or_default().into_iter().filter(|url| *url != endpoint.url);
-        let (subject, at) = (endpoint.id(), now.as_micros());
+        let (subject, at) = (endpoint.id(tenant), now.as_micros());
         let id = format!("evt_{subject}_{at}");
         let title = Title { id: &id, name, subject: &subject, time: now, sequence: at };
         let data = view(tenant, endpoint, Health { failing_since: None, off });
@@ -237,7 +238,7 @@ impl Gateway {
         let Some(known) = self.tenant(tenant) else { return Ok(None) };
         let only = match endpoint {
             None => None,
-            Some(id) => match known.webhooks.iter().find(|it| it.id() == id) {
+            Some(id) => match known.webhooks.iter().find(|it| it.id(tenant) == id) {
                 Some(endpoint) => Some(endpoint.url.clone()),
                 None => return Ok(None),
             },
@@ -308,7 +309,7 @@ impl Gateway {
 
 /// The name of the record of an endpoint.
 fn record_of(tenant: &str, endpoint: &Endpoint) -> String {
-    format!("endpoint/{tenant}/{}", endpoint.id())
+    format!("endpoint/{}", endpoint.id(tenant))
 }
 
 fn known(bytes: Option<&[u8]>) -> Result<Health, Fault> {
@@ -351,7 +352,7 @@ fn named(name: &str, deliveries: Vec<Delivery>) -> impl Iterator<Item = (String,
 
 fn view(tenant: &str, endpoint: &Endpoint, health: Health) -> EndpointView {
     EndpointView {
-        id: endpoint.id(),
+        id: endpoint.id(tenant),
         tenant: tenant.to_owned(),
         origin: endpoint.origin(),
         events: endpoint.events.patterns().to_vec(),

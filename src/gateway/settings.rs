@@ -318,10 +318,10 @@ impl Endpoint {
         }
     }
 
-    /// Its name in lists and for operators: it says nothing of its path.
+    /// Its name for operators and in records, as this tenant's: it says nothing of its path.
     #[must_use]
-    pub fn id(&self) -> String {
-        let hash = Sha256::digest(self.url.as_bytes());
+    pub fn id(&self, tenant: &str) -> String {
+        let hash = Sha256::digest(format!("{tenant} {}", self.url));
         let digits: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         format!("ep_{digits}")
     }
