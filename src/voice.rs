@@ -441,6 +441,10 @@ impl Leg {
                     self.labelled(now, label, out);
                 }
                 media::Output::Label(_) => {}
+                media::Output::Talk(talk) if self.up_since.is_some() && self.attendant.is_none() => {
+                    self.converse(now, script::Input::Talk(talk), out);
+                }
+                media::Output::Talk(_) => {}
                 media::Output::Rtcp { to, packet } => out.push(Output::Rtcp { to, packet }),
                 media::Output::Note(note) => out.push(Output::Note(Note::Media(note))),
             }
@@ -557,6 +561,7 @@ const fn progress(state: script::State) -> Option<Event> {
         script::State::Greeting | script::State::Asking { .. } => Some(Event::Prompting),
         script::State::Listening { .. } => Some(Event::Listening),
         script::State::Waiting
+        | script::State::HearingOut { .. }
         | script::State::Offering { .. }
         | script::State::Choosing { .. }
         | script::State::Reporting { .. }

@@ -160,6 +160,37 @@ impl Line {
         self.answer(sent);
     }
 
+    /// Sends these 20 ms of audio, if any; time passes all the same.
+    fn frame(&mut self, audio: Option<&[i16]>) {
+        let after = self.now.since(self.answered);
+        let clock = u32::try_from(after.as_millis()).unwrap() * 8;
+        if let Some(audio) = audio {
+            let (ssrc, sequence) = self.stream;
+            self.stream.1 = sequence.wrapping_add(1);
+            let header = rtp::header(false, 0, sequence, clock, ssrc);
+            let codes = audio.iter().map(|sample| Law::Ulaw.encode(*sample));
+            let datagram: Vec<u8> = header.into_iter().chain(codes).collect();
+            let sent = self.give(Input::Rtp { from: address(THEIR_RTP), datagram: &datagram });
+            self.answer(sent);
+        }
+        self.until(after + Duration::from_millis(20));
+    }
+
+    /// Silence for so long, then these phrases, then silence again; 6 s in all.
+    fn hear(&mut self, silence: Duration, phrases: &[&str]) {
+        let mut audio = vec![0; silence.as_millis() as usize * 8];
+        phrases.iter().for_each(|name| audio.extend(PACK.get(name).unwrap().samples()));
+        audio.resize(6 * 8_000, 0);
+        audio.chunks(160).for_each(|frame| self.frame(Some(frame)));
+    }
+
+    /// When a phrase began, each time.
+    fn times(&self, name: &str) -> Vec<Duration> {
+        let wanted = PACK.find(name).unwrap();
+        let is = |event: &Event| matches!(event, Event::Saying(phrase) if *phrase == wanted);
+        self.events.iter().filter(|(_, event)| is(event)).map(|(at, _)| *at).collect()
+    }
+
     /// What was said with the keys that were heard, as the gateway would be told.
     fn verdict(&self) -> Option<Signal> {
         let heard = self.events.iter().find(|(_, event)| matches!(event, Event::Heard { .. }));
@@ -172,9 +203,7 @@ impl Line {
 
     /// When a phrase began.
     fn began(&self, name: &str) -> Option<Duration> {
-        let wanted = PACK.find(name).unwrap();
-        let is = |event: &Event| matches!(event, Event::Saying(phrase) if *phrase == wanted);
-        self.events.iter().find(|(_, event)| is(event)).map(|(at, _)| *at)
+        self.times(name).first().copied()
     }
 }
 
@@ -328,5 +357,69 @@ fn each_question_is_asked_and_answered_by_its_own_keys() {
         }
         assert!(line.began(ask).is_some(), "{ask}");
         assert!(line.is_approved(), "{ask}");
+    }
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[test]
+fn who_says_a_word_over_the_first_second_hears_the_greeting_again_once() {
+    let words = ["digit_1_f", "digit_7_f", "digit_9_f", "pound", "star", "thanks"];
+    let (mut again, mut calls) = (0, 0);
+    for (n, word) in words.into_iter().enumerate() {
+        for after in (100..900).step_by(100) {
+            let mut line = Line::answered(Question::Confirm, n as u64 * 1_000 + after);
+            line.hear(ms(after), &[word]);
+            let times = line.times("greeting");
+            assert!((1..=2).contains(&times.len()), "{word} after {after} ms: {times:?}");
+            calls += 1;
+            if let [_, second] = times[..] {
+                again += 1;
+                // Not before the word is over, and soon after it.
+                let over = ms(after) + PACK.get(word).unwrap().length;
+                assert!(second + ms(200) > over && second < ms(after) + ms(1_600), "{second:?}");
+            }
+            assert_eq!(line.times("ask").len(), 1, "{word} after {after} ms");
+            line.press('#');
+            assert!(line.is_approved(), "{word} after {after} ms");
+        }
+    }
+    // The voice is the prompt's own: some words are taken for an echo of it.
+    println!("the greeting was said again in {again} of {calls} calls");
+    assert!(again >= calls * 3 / 4, "{again} of {calls}");
+    let mut line = Line::answered(Question::Confirm, 5);
+    line.hear(ms(1_300), &["star"]);
+    assert_eq!(line.times("greeting").len(), 1, "the beginning was heard");
+}
+
+#[test]
+fn a_mailbox_delays_the_prompt_by_no_more_than_the_bound() {
+    for after in (0..2_000).step_by(50) {
+        let mut line = Line::answered(Question::Confirm, after);
+        line.hear(ms(after), &["sorry", "goodbye", "denied"]);
+        let times = line.times("greeting");
+        let latest = *times.last().unwrap();
+        assert!(times.len() <= 2 && latest <= ms(2_600), "speech after {after} ms: {times:?}");
+        assert!(line.times("ask").iter().any(|at| *at < ms(4_200)), "{after}: {:?}", line.events);
+    }
+}
+
+#[test]
+fn our_own_voice_never_restarts_the_prompt() {
+    for delay in 1..=50_usize {
+        for loss in [1, 2, 4] {
+            let mut line = Line::answered(Question::Confirm, delay as u64);
+            line.is_kept = true;
+            for n in 0..200_usize {
+                // Whoever reflects sends what it got, or silence.
+                let got = n.checked_sub(delay).and_then(|n| Some(line.heard.get(n)?.1.clone()));
+                let frame: Vec<i16> = got.unwrap_or(vec![0; 160]).iter().map(|it| it / loss).collect();
+                line.frame(Some(&frame));
+            }
+            let times = line.times("greeting");
+            assert_eq!(times.len(), 1, "{delay} frames, 1/{loss}: {times:?}");
+        }
     }
 }

@@ -41,7 +41,7 @@ pub use codec::Codec;
 pub use events::Digit;
 pub use g711::Law;
 pub use keys::{Key, Path, Paths};
-pub use listening::{Cue, Is, Label};
+pub use listening::{Cue, Is, Label, Talk};
 pub use sdp::Unusable;
 pub use srtp::{Keys, Protection, Srtp};
 
@@ -130,6 +130,8 @@ pub enum Output {
     KeyOver(Key),
     /// More is known of who is there.
     Label(Label),
+    /// Somebody begins to speak, or falls silent.
+    Talk(Talk),
     /// An RTCP packet to be sent from the RTCP port.
     Rtcp {
         /// Where to.
@@ -783,6 +785,7 @@ impl MediaSession {
                         keys.up(now, Path::Inband, digit, held);
                     }
                     listening::Heard::Label(label) => out.push(Output::Label(label)),
+                    listening::Heard::Talk(talk) => out.push(Output::Talk(talk)),
                 });
             }
             Format::Events => {

@@ -241,7 +241,10 @@ fn tell(told: Vec<media::Output>, out: &mut Vec<Output>) {
     out.extend(told.into_iter().filter_map(|output| match output {
         media::Output::Key(key) => Some(Output::Happened(What::Heard(key.digit.expose()))),
         media::Output::Rtcp { to, packet } => Some(Output::Rtcp { to, datagram: packet }),
-        media::Output::KeyOver(_) | media::Output::Label(_) | media::Output::Note(_) => None,
+        media::Output::KeyOver(_)
+        | media::Output::Label(_)
+        | media::Output::Talk(_)
+        | media::Output::Note(_) => None,
     }));
 }
 

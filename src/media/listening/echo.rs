@@ -19,6 +19,10 @@ const ALIKE: f32 = 0.8;
 /// How alike they are where what comes may well be our own voice, among other things.
 const RESEMBLING: f32 = 0.6;
 
+/// How alike they are where a voice of half a second may be our own: as short as that, two voices look more
+/// alike than one would think.
+const OURS: f32 = 0.75;
+
 /// How often in a row, at one delay: 2 s, and a second more. Two people who begin to speak one after
 /// the other look alike once, and not for long.
 const TIMES: u8 = 6;
@@ -77,6 +81,12 @@ impl Echo {
         self.resembles
     }
 
+    /// Whether the last `N` frames that came, 100 at most, may well be what was sent, a while ago.
+    #[must_use]
+    pub fn explains<const N: usize>(&self) -> bool {
+        self.compare::<N>().1 >= OURS
+    }
+
     /// Takes the level of a frame that came; tells when the line reflects.
     pub fn heard(&mut self, level: i16) -> Option<Label> {
         if self.heard_count == 0 {
@@ -89,7 +99,7 @@ impl Echo {
         if (self.heard_count as usize) < SPAN || !self.heard_count.is_multiple_of(EVERY) {
             return None;
         }
-        let (delay, likeness) = self.compare();
+        let (delay, likeness) = self.compare::<SPAN>();
         self.resembles = likeness >= RESEMBLING;
         let (before, times) = self.alike;
         let again = likeness >= ALIKE && (times == 0 || before.abs_diff(delay) <= 1);
@@ -100,12 +110,12 @@ impl Echo {
         })
     }
 
-    /// The delay at which both are most alike, and how much: Pearson's coefficient.
-    fn compare(&self) -> (usize, f32) {
-        let mut heard = [0_u8; SPAN];
-        let oldest = self.heard_count as usize % SPAN;
+    /// The delay at which the last `N` frames are most alike, and how much: Pearson's coefficient.
+    fn compare<const N: usize>(&self) -> (usize, f32) {
+        let mut heard = [0_u8; N];
+        let oldest = (self.heard_count as usize + SPAN.saturating_sub(N)) % SPAN;
         unroll(&self.heard, oldest, &mut heard);
-        let of_heard = Sums::of(&heard).spread();
+        let of_heard = Sums::of(&heard).spread::<N>();
         if of_heard.varies < VARIED {
             return (0, 0.0);
         }
@@ -127,17 +137,21 @@ fn unroll(kept: &[u8], from: usize, out: &mut [u8]) {
 }
 
 #[inline(always)]
-fn most_alike(sent: &[u8; SPAN + DELAYS], heard: &[u8; SPAN], of_heard: Spread) -> (usize, f32) {
+fn most_alike<const N: usize>(
+    sent: &[u8; SPAN + DELAYS],
+    heard: &[u8; N],
+    of_heard: Spread,
+) -> (usize, f32) {
     let mut best = (0, f32::MIN);
-    let Some(newest) = sent.last_chunk::<SPAN>() else { return (0, 0.0) };
+    let Some(newest) = sent.last_chunk::<N>() else { return (0, 0.0) };
     let mut sums = Sums::of(newest);
-    for (delay, window) in sent.windows(SPAN).rev().enumerate() {
-        let Some(window) = window.first_chunk::<SPAN>() else { continue };
+    for (delay, window) in sent.windows(N).rev().take(DELAYS + 1).enumerate() {
+        let Some(window) = window.first_chunk::<N>() else { continue };
         // One frame later: the oldest of the window is new to it, and what lay behind it is not in it.
         if delay > 0 {
             sums.shift(window.first(), sent.get(DELAYS - delay + SPAN));
         }
-        let of_sent = sums.spread();
+        let of_sent = sums.spread::<N>();
         let likeness = if of_sent.varies < VARIED {
             0.0
         } else {
@@ -164,7 +178,7 @@ struct Sums {
 
 impl Sums {
     #[inline(always)]
-    fn of(levels: &[u8; SPAN]) -> Self {
+    fn of<const N: usize>(levels: &[u8; N]) -> Self {
         let sum = levels.iter().map(|level| u32::from(*level)).fold(0, u32::wrapping_add);
         Self { levels: sum, squares: sum_of_products(levels, levels) }
     }
@@ -177,9 +191,9 @@ impl Sums {
         self.squares = self.squares.wrapping_add(comes * comes).wrapping_sub(goes * goes);
     }
 
-    fn spread(self) -> Spread {
-        let mean = self.levels as f32 / SPAN as f32;
-        Spread { mean, varies: self.squares as f32 / SPAN as f32 - mean * mean }
+    fn spread<const N: usize>(self) -> Spread {
+        let mean = self.levels as f32 / N as f32;
+        Spread { mean, varies: self.squares as f32 / N as f32 - mean * mean }
     }
 }
 
@@ -191,13 +205,13 @@ struct Spread {
 }
 
 #[inline(always)]
-fn mean_product(one: &[u8; SPAN], other: &[u8; SPAN]) -> f32 {
-    sum_of_products(one, other) as f32 / SPAN as f32
+fn mean_product<const N: usize>(one: &[u8; N], other: &[u8; N]) -> f32 {
+    sum_of_products(one, other) as f32 / N as f32
 }
 
 /// No sum of 100 products of levels wraps.
 #[inline(always)]
-fn sum_of_products(one: &[u8; SPAN], other: &[u8; SPAN]) -> u32 {
+fn sum_of_products<const N: usize>(one: &[u8; N], other: &[u8; N]) -> u32 {
     let products =
         one.iter().zip(other).map(|(one, other)| u32::from(*one).wrapping_mul(u32::from(*other)));
     products.fold(0, u32::wrapping_add)

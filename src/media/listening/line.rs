@@ -126,6 +126,13 @@ impl Line {
         found
     }
 
+    /// What is being said: how many frames ago it began, and how many are silent behind it.
+    #[must_use]
+    pub fn saying(&self) -> Option<(u32, u32)> {
+        let (begun, last) = self.saying?;
+        Some((self.now.saturating_sub(begun), self.now.saturating_sub(last)))
+    }
+
     /// Takes note that a telephone-event told of a fax machine.
     pub fn fax(&mut self) -> Option<Label> {
         let found = label(Is::Fax, 95, Cue::Event);

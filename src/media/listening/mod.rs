@@ -9,7 +9,9 @@ use std::time::Duration;
 use self::echo::Echo;
 use self::line::Line;
 use self::sound::Frame;
+use self::talk::{Change, JUDGED, Turn};
 use crate::ambient::Timestamp;
+use crate::media::FRAME_TIME;
 use crate::media::codec::{Codec, Decoder};
 use crate::media::events::Digit;
 use crate::media::g711::{FRAME, RATE};
@@ -22,8 +24,10 @@ pub mod echo;
 pub mod label;
 pub mod line;
 pub mod sound;
+pub mod talk;
 
 pub use self::label::{Cue, Is, Label};
+pub use self::talk::Talk;
 
 /// What was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub enum Heard {
     },
     /// More is known of who is there.
     Label(Label),
+    /// Somebody begins to speak, or falls silent.
+    Talk(Talk),
 }
 
 /// The ears of one call.
@@ -55,7 +61,8 @@ pub struct Listening {
     frames: Frames,
     line: Line,
     echo: Echo,
-    labels: Vec<Label>,
+    turn: Turn,
+    news: Vec<Heard>,
 }
 
 /// Cuts audio into frames of 20 ms.
@@ -109,12 +116,14 @@ impl Listening {
         self.is_deaf = false;
         self.frames = Frames::default();
         self.line = Line::default();
+        self.turn = Turn::default();
         self.echo = Echo::default();
     }
 
     /// Somebody else is there.
     pub fn listen_anew(&mut self) {
         self.line = Line::default();
+        self.turn = Turn::default();
     }
 
     /// Takes note of a frame that is sent, so loud in dBm0.
@@ -142,14 +151,21 @@ impl Listening {
         codec: Option<Codec>,
         mut tell: impl FnMut(Heard),
     ) {
-        let Self { order, decoder, tones, is_deaf, waited, told, frames, line, echo, labels } =
+        let Self { order, decoder, tones, is_deaf, waited, told, frames, line, echo, turn, news } =
             self;
-        let mut frame = |echo: Option<&mut Echo>, frame: Frame| {
-            let resembles = echo.is_some_and(|echo| {
-                labels.extend(echo.heard(frame.level));
+        let mut frame = |mut echo: Option<&mut Echo>, frame: Frame| {
+            let resembles = echo.as_mut().is_some_and(|echo| {
+                news.extend(echo.heard(frame.level).map(Heard::Label));
                 echo.resembles()
             });
-            labels.extend(line.heard(frame, resembles));
+            news.extend(line.heard(frame, resembles).map(Heard::Label));
+            let is_ours = || echo.is_none_or(|echo| echo.explains::<JUDGED>());
+            news.extend(turn.heard(line.saying(), is_ours).map(|change| {
+                Heard::Talk(match change {
+                    Change::Begun(ago) => Talk::Begun { at: now - FRAME_TIME * ago },
+                    Change::Over => Talk::Over,
+                })
+            }));
         };
         order.push(packet, codec, |piece| {
             let tones = (!*is_deaf).then(|| {
@@ -188,7 +204,7 @@ impl Listening {
                 }
             }
         });
-        labels.drain(..).for_each(|label| tell(Heard::Label(label)));
+        news.drain(..).for_each(&mut tell);
         for heard in told.drain(..) {
             tell(match heard {
                 tones::Heard::Down(press) => Heard::Down(sign(now, &press)),

@@ -25,6 +25,7 @@ pub use self::settings::{Pauses, Settings};
 use self::entry::Entry;
 use crate::ambient::Timestamp;
 use crate::media::events::Digit;
+use crate::media::listening::Talk;
 use crate::media::prompt::PhraseId;
 use crate::media::tones::Keys;
 
@@ -57,6 +58,8 @@ pub enum Input {
         /// When its first packet came.
         at: Timestamp,
     },
+    /// Somebody at the far end begins to speak, or falls silent.
+    Talk(Talk),
     /// Everything that was to be played has been played.
     PhraseDone,
     /// The [`deadline`](Script::deadline) has come.
@@ -141,6 +144,8 @@ pub enum Note {
 /// Why the dialogue wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
+    /// Somebody goes on speaking over the beginning.
+    HearingOut,
     /// Nobody has chosen a language.
     Choosing,
     /// The listening time ends.
@@ -161,6 +166,8 @@ pub struct Script {
     /// The languages that may be chosen: none, or two to nine.
     offers: Vec<Offer>,
     state: State,
+    /// When the first phrase began, until it was said again or a language was chosen.
+    opened: Option<Timestamp>,
     /// When the first ask began.
     asked: Option<Timestamp>,
     /// What has been entered, and not ended.
@@ -184,6 +191,11 @@ pub struct Script {
 pub enum State {
     /// Not yet answered.
     Waiting,
+    /// Silent, while somebody speaks who has not heard the beginning.
+    HearingOut {
+        /// When that is over, whoever speaks.
+        until: Timestamp,
+    },
     /// Saying which key chooses this language.
     Offering {
         /// Its place, from 0.
@@ -239,6 +251,7 @@ impl Script {
             lines,
             offers: if offers.len() < 2 { Vec::new() } else { offers },
             state: State::Waiting,
+            opened: None,
             asked: None,
             entry: Entry::new(),
             entered_at: Timestamp::default(),
@@ -273,6 +286,7 @@ impl Script {
     #[must_use]
     pub const fn deadline(&self) -> Option<(Timestamp, Timer)> {
         match self.state {
+            State::HearingOut { until } => Some((until, Timer::HearingOut)),
             State::Choosing { until } => Some((until, Timer::Choosing)),
             State::Listening { until, .. } => Some((until, Timer::Listening)),
             State::Reporting { until: Some(until) } => Some((until, Timer::Reporting)),
@@ -292,7 +306,8 @@ impl Script {
     /// Takes what happened. What does not fit the state changes nothing.
     pub fn on(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Answered => self.answered(out),
+            Input::Answered => self.answered(now, out),
+            Input::Talk(talk) => self.talk(talk, out),
             Input::Key { digit, at } => self.key(now, digit, at, out),
             Input::PhraseDone => self.phrase_done(now, out),
             Input::Lapsed => self.lapsed(now, out),
@@ -300,11 +315,49 @@ impl Script {
         }
     }
 
-    fn answered(&mut self, out: &mut Vec<Output>) {
-        if self.state != State::Waiting {
-            return;
+    fn answered(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.state == State::Waiting {
+            self.opened = Some(now);
+            self.open(out);
         }
+    }
+
+    /// Begins, or begins again.
+    fn open(&mut self, out: &mut Vec<Output>) {
         if self.offers.is_empty() { self.greet(out) } else { self.offer(0, out) }
+    }
+
+    /// Who says "Hello?" over the first words is heard out, and hears them again: once.
+    fn talk(&mut self, talk: Talk, out: &mut Vec<Output>) {
+        match (self.state, talk) {
+            (
+                State::Offering { .. } | State::Greeting | State::Asking { round: 1 },
+                Talk::Begun { at },
+            ) => {
+                let overlaps = |opened: &mut Timestamp| at < *opened + self.settings.overlap;
+                if self.opened.take_if(overlaps).is_some() {
+                    self.fall_silent(out);
+                    self.state = State::HearingOut { until: at + self.settings.hear_out };
+                }
+            }
+            (State::HearingOut { .. }, Talk::Over) => self.open(out),
+            (
+                State::Waiting
+                | State::HearingOut { .. }
+                | State::Offering { .. }
+                | State::Choosing { .. }
+                | State::Greeting
+                | State::Asking { .. }
+                | State::Listening { .. }
+                | State::Reporting { .. }
+                | State::Telling
+                | State::Concluding { .. }
+                | State::Thanking
+                | State::Farewell
+                | State::Done,
+                Talk::Begun { .. } | Talk::Over,
+            ) => {}
+        }
     }
 
     fn phrase_done(&mut self, now: Timestamp, out: &mut Vec<Output>) {
@@ -331,6 +384,7 @@ impl Script {
                 out.push(Output::Done);
             }
             State::Waiting
+            | State::HearingOut { .. }
             | State::Choosing { .. }
             | State::Listening { .. }
             | State::Reporting { until: Some(_) }
@@ -341,6 +395,7 @@ impl Script {
 
     fn lapsed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         match self.state {
+            State::HearingOut { until } if now >= until => self.open(out),
             State::Choosing { until } if now >= until => {
                 out.push(Output::Speak(None));
                 self.greet(out);
@@ -351,6 +406,7 @@ impl Script {
             }
             State::Concluding { until } if now >= until => self.close(Close::Sorry, out),
             State::Waiting
+            | State::HearingOut { .. }
             | State::Offering { .. }
             | State::Choosing { .. }
             | State::Greeting
@@ -367,7 +423,10 @@ impl Script {
 
     fn key(&mut self, now: Timestamp, digit: Digit, at: Timestamp, out: &mut Vec<Output>) {
         match self.state {
-            State::Waiting | State::Greeting => self.too_early(digit, at, out),
+            State::HearingOut { .. } if !self.offers.is_empty() => self.choose(digit, out),
+            State::Waiting | State::HearingOut { .. } | State::Greeting => {
+                self.too_early(digit, at, out);
+            }
             State::Offering { .. } | State::Choosing { .. } => self.choose(digit, out),
             State::Asking { round } | State::Listening { round, .. } => {
                 self.reply(now, round, digit, at, out);
@@ -593,6 +652,7 @@ impl Script {
             return out.push(Output::Note(Note::KeyIgnored));
         };
         self.lines = offer.lines.clone();
+        self.opened = None;
         self.fall_silent(out);
         out.push(Output::Speak(Some(place)));
         self.greet(out);
@@ -647,7 +707,8 @@ impl Script {
 
     fn conclude(&mut self, close: Close, out: &mut Vec<Output>) {
         match self.state {
-            State::Offering { .. }
+            State::HearingOut { .. }
+            | State::Offering { .. }
             | State::Choosing { .. }
             | State::Greeting
             | State::Asking { .. }
@@ -671,6 +732,7 @@ impl Script {
             | State::Reporting { until: None }
             | State::Telling => out.push(Output::StopPlaying),
             State::Waiting
+            | State::HearingOut { .. }
             | State::Choosing { .. }
             | State::Listening { .. }
             | State::Reporting { until: Some(_) }

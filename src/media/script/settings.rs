@@ -22,6 +22,10 @@ pub struct Settings {
     pub next_key: Duration,
     /// How often `*` repeats the question, or the code; `None` is without end.
     pub repeats: Option<u8>,
+    /// Who begins to speak over the beginning, and sooner than this, has not heard it: it is said again.
+    pub overlap: Duration,
+    /// But they are heard out no longer than this.
+    pub hear_out: Duration,
     /// How long to wait to be told how to close.
     pub conclude_within: Duration,
     /// The keys that report fraud.
@@ -56,6 +60,8 @@ impl Default for Settings {
             pin_tries: 2,
             next_key: Duration::from_secs(5),
             repeats: Some(3),
+            overlap: Duration::from_secs(1),
+            hear_out: Duration::from_millis(1_500),
             conclude_within: Duration::from_secs(2),
             fraud: FraudKeys::default(),
             confirm_fraud: false,

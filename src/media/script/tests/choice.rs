@@ -87,3 +87,18 @@ fn one_language_is_no_choice() {
     script.on(talk.now, Input::Answered, &mut out);
     assert_eq!(out, [play(&[talk.lines.greeting])]);
 }
+
+#[test]
+fn who_speaks_over_the_first_offer_hears_them_again_and_may_choose_before() {
+    let Choice { mut talk, offers } = choice();
+    talk.on(Input::Answered);
+    let begun = Input::Talk(listening::Talk::Begun { at: talk.now });
+    talk.pass(500);
+    assert_eq!(talk.on(begun), [Output::StopPlaying]);
+    let mut other = talk.script.clone();
+    let first = play(&[offers[0].choose, offers[0].key]);
+    assert_eq!(talk.on(Input::Talk(listening::Talk::Over)), [Output::Speak(Some(0)), first]);
+    let mut out = Vec::new();
+    other.on(talk.now, Input::Key { digit: Digit::ONE, at: talk.now }, &mut out);
+    assert_eq!(out, [Output::Speak(Some(0)), play(&[offers[0].lines.greeting])]);
+}

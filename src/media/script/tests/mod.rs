@@ -5,12 +5,14 @@ mod code;
 mod confirm;
 mod entry;
 mod fraud;
+mod overlap;
 mod random;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
+use crate::media::listening;
 use crate::media::prompt::Pack;
 
 /// A dialogue and a clock.
