@@ -289,7 +289,7 @@ pub(crate) fn media(bytes: &[u8]) -> Trace {
                 Output::Rtcp { packet, .. } => {
                     assert!((8..1_200).contains(&packet.len()) && packet[0] >> 6 == 2);
                 }
-                Output::KeyOver(_) | Output::Label(_) | Output::Note(_) => {}
+                Output::KeyOver(_) | Output::Label(_) | Output::Talk(_) | Output::Note(_) => {}
             }
         }
     }

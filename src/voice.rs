@@ -441,7 +441,9 @@ impl Leg {
                     self.labelled(now, label, out);
                 }
                 media::Output::Label(_) => {}
-                media::Output::Talk(talk) if self.up_since.is_some() && self.attendant.is_none() => {
+                media::Output::Talk(talk)
+                    if self.up_since.is_some() && self.attendant.is_none() =>
+                {
                     self.converse(now, script::Input::Talk(talk), out);
                 }
                 media::Output::Talk(_) => {}

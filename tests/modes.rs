@@ -415,7 +415,8 @@ fn our_own_voice_never_restarts_the_prompt() {
             for n in 0..200_usize {
                 // Whoever reflects sends what it got, or silence.
                 let got = n.checked_sub(delay).and_then(|n| Some(line.heard.get(n)?.1.clone()));
-                let frame: Vec<i16> = got.unwrap_or(vec![0; 160]).iter().map(|it| it / loss).collect();
+                let frame: Vec<i16> =
+                    got.unwrap_or(vec![0; 160]).iter().map(|it| it / loss).collect();
                 line.frame(Some(&frame));
             }
             let times = line.times("greeting");
