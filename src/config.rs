@@ -197,6 +197,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let mut prompts = prompts::prompts(reader, written);
     let (tenants, keys) = tenants::tenants(reader, written, &server.api_listen, &call.calling);
     prompts::of_tenants(reader, &mut prompts, &written.tenants);
+    prompts::unrecorded(reader, &prompts, &written.tenants);
     tenants::unreached(reader, &written.tenants, &tenants, &routes);
     let samples = texts::samples(reader, &texts, written, &tenants);
     let public_url = server.public_url.map(|url| url.value.url);

@@ -48,6 +48,38 @@ pub(super) fn of_tenants(
     }
 }
 
+/// Warns of the languages of tenants that no call can be held in.
+pub(super) fn unrecorded(
+    reader: &mut Reader<'_>,
+    prompts: &Prompts,
+    tenants: &[Spanned<raw::Tenant>],
+) {
+    let first = prompts.about().next().map_or("", |(_, about)| about.locale.as_str());
+    for (i, tenant) in tenants.iter().enumerate() {
+        let raw::Tenant { name, locale, languages, voice_countries, .. } = tenant.get_ref();
+        let name = name.as_ref().map(|name| name.get_ref().as_str());
+        let mut warn = |key: String, written: &Spanned<String>, but: &str| {
+            let text = written.get_ref();
+            if is_tag(text) && !prompts.knows(name, text) {
+                let message = format!(
+                    "nobody has recorded this language, and {but}: put recordings into a folder \
+                     {text} of tenants[{i}].prompts (`octothorpe prompts build` makes them), or \
+                     take it out; `octothorpe prompts check` lists the languages there are"
+                );
+                reader.warn(reader.place(written), &key, Some(quoted(text)), message);
+            }
+        };
+        // Who calls nobody only texts in it.
+        if let Some(locale) = locale.as_ref().filter(|_| !voice_countries.is_empty()) {
+            let but = format!("calls are held in {first}");
+            warn(format!("tenants[{i}].locale"), locale, &but);
+        }
+        for (j, language) in languages.iter().enumerate() {
+            warn(format!("tenants[{i}].languages[{j}]"), language, "calls do not offer it");
+        }
+    }
+}
+
 fn record(
     reader: &mut Reader<'_>,
     prompts: &mut Prompts,

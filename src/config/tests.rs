@@ -661,6 +661,24 @@ fn what_is_written_of_calls_holds_for_each_tenant() {
 }
 
 #[test]
+fn a_language_that_nobody_has_recorded_is_warned_of() {
+    let warned = |more: &str| {
+        let loaded = parsed(&format!("{}{more}", good())).unwrap();
+        let warnings = Complaints(loaded.warnings).to_string();
+        let about = |line: &&str| line.contains("nobody has recorded");
+        warnings.lines().filter(about).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Norwegian is not there; Mexico speaks what Latin America does, and Austria what Germany does.
+    let said = warned("locale = 'nb-NO'\nlanguages = ['de-AT', 'es-MX', 'sv-SE']\n");
+    let [locale, language] = &said[..] else { panic!("{said:?}") };
+    assert!(locale.contains("tenants[0].locale = \"nb-NO\": nobody has recorded this language, and"));
+    assert!(locale.contains("calls are held in en-US: put recordings into a folder nb-NO of"));
+    assert!(language.contains("tenants[0].languages[2] = \"sv-SE\": nobody has recorded"));
+    assert!(language.contains("calls do not offer it"), "{language}");
+    assert_eq!(warned("locale = 'fr-CA'\nlanguages = ['en-NZ', 'pl-PL']\n"), [""; 0]);
+}
+
+#[test]
 fn routes_are_implied_or_written() {
     let two = "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\n";
     let implied = parsed(&format!("{}{two}", good())).unwrap();

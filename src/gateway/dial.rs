@@ -54,12 +54,11 @@ impl Trunks {
         let own = tongue(&request.locale)?;
         let mut offers = Vec::new();
         for language in &request.languages {
-            let Tongue { pack, lines } = tongue(language)?;
             // What nobody has recorded would be offered in another language.
-            let named = |tag: &str| tag.split('-').next().map(str::to_ascii_lowercase);
-            if named(&pack.about.locale) != named(language) {
+            if !orders.prompts.knows(Some(&verification.tenant), language) {
                 continue;
             }
+            let Tongue { pack, lines } = tongue(language)?;
             match Offer::of(&pack, lines, offers.len() + 1) {
                 Ok(lines) => offers.push(Tongue { pack, lines }),
                 // A language that cannot say how it is chosen is not offered.

@@ -45,6 +45,7 @@ mod kamailio;
 mod keys;
 mod kill;
 mod limits;
+mod languages;
 mod loss;
 mod lost;
 mod mailbox;

@@ -74,6 +74,12 @@ impl Prompts {
         self.pack(self.place(tenant, locale).unwrap_or_default())
     }
 
+    /// Whether calls of this tenant can be held in this language, of whatever region.
+    #[must_use]
+    pub fn knows(&self, tenant: Option<&str>, locale: &str) -> bool {
+        self.place(tenant, locale).is_some()
+    }
+
     /// The first pack, which is spoken when no other fits.
     ///
     /// # Errors
