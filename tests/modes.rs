@@ -104,12 +104,16 @@ impl Line {
                     _ => panic!("the gateway sent what is not SIP"),
                 },
                 Output::Event(event) => self.events.push((at, event)),
-                Output::Rtp { packet, codec } if self.is_kept => {
-                    let codes = packet.payload.bytes(self.leg.prompts(), codec);
-                    let samples = codes.iter().map(|code| Law::Ulaw.decode(*code)).collect();
-                    self.heard.push((at, samples));
+                Output::Rtp { packet, codec } => {
+                    let mut datagram = Vec::new();
+                    self.leg.datagram(&packet, codec, &mut datagram);
+                    if self.is_kept {
+                        let codes = datagram.iter().skip(packet.header.len());
+                        let samples = codes.map(|code| Law::Ulaw.decode(*code)).collect();
+                        self.heard.push((at, samples));
+                    }
                 }
-                Output::Rtp { .. } | Output::Rtcp { .. } | Output::Note(_) => {}
+                Output::Rtcp { .. } | Output::Note(_) => {}
             }
         }
         sent
@@ -366,7 +370,7 @@ const fn ms(millis: u64) -> Duration {
 
 #[test]
 fn who_says_a_word_over_the_first_second_hears_the_greeting_again_once() {
-    let words = ["digit_1_f", "digit_7_f", "digit_9_f", "pound", "star", "thanks"];
+    let words = ["digit_1_f", "digit_6_f", "digit_7_f", "digit_9_f", "pound", "star"];
     let (mut again, mut calls) = (0, 0);
     for (n, word) in words.into_iter().enumerate() {
         for after in (100..900).step_by(100) {
