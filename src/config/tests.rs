@@ -671,7 +671,9 @@ fn a_language_that_nobody_has_recorded_is_warned_of() {
     // Norwegian is not there; Mexico speaks what Latin America does, and Austria what Germany does.
     let said = warned("locale = 'nb-NO'\nlanguages = ['de-AT', 'es-MX', 'sv-SE']\n");
     let [locale, language] = &said[..] else { panic!("{said:?}") };
-    assert!(locale.contains("tenants[0].locale = \"nb-NO\": nobody has recorded this language, and"));
+    assert!(
+        locale.contains("tenants[0].locale = \"nb-NO\": nobody has recorded this language, and")
+    );
     assert!(locale.contains("calls are held in en-US: put recordings into a folder nb-NO of"));
     assert!(language.contains("tenants[0].languages[2] = \"sv-SE\": nobody has recorded"));
     assert!(language.contains("calls do not offer it"), "{language}");

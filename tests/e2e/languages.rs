@@ -52,8 +52,7 @@ fn the_person_chooses_a_language_by_its_key() {
     {
         let record = folder.path().join(format!("{chosen}.wav"));
         let path = record.to_str().unwrap();
-        let (phone, port) =
-            lab_phone(&["--press", keys, "--press-after", "3", "--record", path]);
+        let (phone, port) = lab_phone(&["--press", keys, "--press-after", "3", "--record", path]);
         let gateway = gateway(port, "languages = [\"en-US\", \"es-MX\"]");
         let id = gateway.begin(&json!({"to": NUMBER}));
         let settled = gateway.settles(&id, CALL);
