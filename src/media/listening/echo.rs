@@ -251,7 +251,7 @@ mod tests {
         let sent: [u8; SPAN + DELAYS] = std::array::from_fn(|_| level());
         for delay in 0..=DELAYS {
             let mut heard: [u8; SPAN] = sent[DELAYS - delay..][..SPAN].try_into().unwrap();
-            assert_eq!(most_alike(&sent, &heard, Sums::of(&heard).spread()), (delay, 1.0));
+            assert_eq!(most_alike(&sent, &heard, Sums::of(&heard).spread::<SPAN>()), (delay, 1.0));
             heard.iter_mut().step_by(3).for_each(|it| *it = level());
             let spread = |levels: &[u8]| {
                 let mean = |of: &dyn Fn(f32) -> f32| {
@@ -260,7 +260,7 @@ mod tests {
                 let middle = mean(&|it| it);
                 (middle, mean(&|it| (it - middle).powi(2)))
             };
-            let (found, likeness) = most_alike(&sent, &heard, Sums::of(&heard).spread());
+            let (found, likeness) = most_alike(&sent, &heard, Sums::of(&heard).spread::<SPAN>());
             let window = &sent[DELAYS - found..][..SPAN];
             let ((x, xx), (y, yy)) = (spread(window), spread(&heard));
             let pairs = window.iter().zip(&heard);
