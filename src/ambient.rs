@@ -67,6 +67,13 @@ impl Timestamp {
         let micros = self.0.min(253_402_300_799_999_999);
         humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_micros(micros)).to_string()
     }
+
+    /// From RFC 3339 in UTC, as [`to_rfc3339`](Self::to_rfc3339) writes it, or with other fractions.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let time = humantime::parse_rfc3339(text).ok()?;
+        Some(Self::default() + time.duration_since(UNIX_EPOCH).ok()?)
+    }
 }
 
 impl fmt::Debug for Timestamp {
@@ -250,6 +257,9 @@ mod tests {
     fn times_are_written_as_rfc_3339_with_milliseconds() {
         let at = Timestamp::from_micros(1_795_546_183_123_456);
         assert_eq!(at.to_rfc3339(), "2026-11-24T18:49:43.123Z");
+        let read = Timestamp::from_rfc3339("2026-11-24T18:49:43.123456Z");
+        assert_eq!(read, Some(at));
+        assert_eq!(Timestamp::from_rfc3339("2026-11-24"), None);
         assert_eq!(Timestamp::MAX.to_rfc3339(), "9999-12-31T23:59:59.999Z");
     }
 

@@ -13,6 +13,7 @@
 //! Each [`Complaint`] names the file, the line, the key, the value and what would be right, and
 //! all of them are reported at once.
 
+mod access;
 mod address;
 mod carriers;
 mod complaint;

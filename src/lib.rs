@@ -4,6 +4,8 @@ pub mod ambient;
 
 pub mod verify;
 
+pub mod access;
+
 pub mod media;
 pub mod sip;
 pub mod voice;

@@ -10,20 +10,25 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("ambient", &[]),
     ("verify", &["ambient"]),
+    ("access", &["ambient", "verify"]),
     ("sip", &["ambient"]),
     ("media", &["ambient"]),
     ("voice", &["ambient", "sip", "media"]),
     ("carrier", &["ambient", "verify"]),
     ("telemetry", &["ambient", "verify", "voice"]),
-    ("store", &["ambient", "verify", "telemetry"]),
-    ("gateway", &["ambient", "verify", "sip", "media", "voice", "carrier", "telemetry", "store"]),
-    ("http", &["ambient", "verify", "carrier", "telemetry", "gateway"]),
-    ("config", &["ambient", "verify", "sip", "media", "carrier", "gateway", "http"]),
+    ("store", &["ambient", "verify", "access", "telemetry"]),
+    (
+        "gateway",
+        &["ambient", "verify", "access", "sip", "media", "voice", "carrier", "telemetry", "store"],
+    ),
+    ("http", &["ambient", "verify", "access", "carrier", "telemetry", "gateway"]),
+    ("config", &["ambient", "verify", "access", "sip", "media", "carrier", "gateway", "http"]),
     (
         "cli",
         &[
             "ambient",
             "verify",
+            "access",
             "sip",
             "media",
             "voice",
@@ -38,7 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The layers that decide: nothing of the world in them.
-const CORE: &[&str] = &["ambient", "verify", "sip", "media", "voice", "carrier"];
+const CORE: &[&str] = &["ambient", "verify", "access", "sip", "media", "voice", "carrier"];
 
 /// What a core layer may not say.
 const WORLDLY: &[&str] = &[

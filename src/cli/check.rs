@@ -388,7 +388,7 @@ fn row_json(rule: &Rule) -> Value {
 }
 
 fn keys(tenant: &Tenant) -> Vec<String> {
-    tenant.keys.iter().map(|key| key.fingerprint()).collect()
+    tenant.keys.iter().map(|it| it.key.fingerprint()).collect()
 }
 
 fn countries(countries: &BTreeSet<Country>) -> Vec<&str> {

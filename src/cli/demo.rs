@@ -211,7 +211,7 @@ fn settings(phone: SocketAddr, key: &str, scenario: Scenario) -> anyhow::Result<
         }],
         routes: Table::new(vec![Rule::every(Channel::Voice, [lab])]),
         tenants: vec![Tenant {
-            keys: vec![ApiKey::of(key)],
+            keys: vec![ApiKey::of(key).into()],
             rules,
             brand: Brand::try_from("Octothorpe".to_owned()).ok(),
             ..Tenant::new("demo")

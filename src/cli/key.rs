@@ -1,4 +1,5 @@
-//! `octothorpe key`: the keys of the API, which live in the configuration.
+//! `octothorpe key`: the keys of the API, which live in the configuration or in the store of a gateway
+//! that runs.
 
 mod webhook;
 
@@ -7,24 +8,27 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
+use super::api::{Answer, Api};
 use super::check::{Report, environment};
+use super::{text, wrong};
+use crate::access::key::Fresh;
 use crate::ambient;
 use crate::config::{self, KeyOrigin, SecretSource};
 use crate::gateway::settings::ApiKey;
 
-/// How many characters of chance a key has: 40 of 62 kinds are 238 bits.
-const LENGTH: usize = 40;
-
 /// Make, list and revoke the keys of the API.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Keys live in the configuration (`api_keys` of [[tenants]]); the server keeps their SHA-256 only. A
-fingerprint, the first 8 hexadecimal digits of that, names a key in lists and logs.
+With --admin, keys are those of a gateway that runs: kept in its store as keyed hashes, with scopes and
+an end, and revoked at once. Without it, they live in the configuration (`api_keys` of [[tenants]]), of
+which the server keeps their SHA-256 only: a fingerprint, the first 8 hexadecimal digits of that, names
+a key in lists and logs.
 
 Examples:
   octothorpe key new --tenant acme
+  octothorpe key new --tenant acme --admin http://127.0.0.1:8081 --name login --scope start --scope check
+  octothorpe key list --tenant acme --admin http://127.0.0.1:8081
   octothorpe key list --config config/lab.toml
   octothorpe key revoke 1a2b3c4d --config /etc/octothorpe.toml")]
 pub struct Args {
@@ -41,42 +45,80 @@ The key alone goes to standard output, everything else to standard error.
 Examples:
   octothorpe key new --tenant acme
   (umask 077; octothorpe key new > acme.key)    # then: api_keys = [\"file:acme.key\"]
-  octothorpe key new --json | jq -r .fingerprint")]
+  octothorpe key new --json | jq -r .fingerprint
+  octothorpe key new --tenant acme --admin http://127.0.0.1:8081 --days 90 --allow 10.0.0.0/8")]
     New {
         /// The tenant it is for.
         #[arg(long, value_name = "NAME", value_parser = tenant_name)]
         tenant: Option<String>,
+        #[command(flatten)]
+        at: At,
+        /// What it is for; two keys of one name may be live, one in use and one to take its place.
+        #[arg(long, value_name = "NAME", requires = "admin")]
+        name: Option<String>,
+        /// What it opens: start, check, read, cancel, admin; all but admin where none is written.
+        #[arg(long = "scope", value_name = "SCOPE", requires = "admin")]
+        scopes: Vec<String>,
+        /// How long it lasts, in days: 1 to 365.
+        #[arg(long, value_name = "DAYS", requires = "admin")]
+        days: Option<u32>,
+        /// A network that it may be used from, as 10.0.0.0/8; from everywhere where none is written.
+        #[arg(long, value_name = "NETWORK", requires = "admin")]
+        allow: Vec<String>,
         /// Print the result as one JSON object, on the last line.
         #[arg(long)]
         json: bool,
     },
-    /// List the keys of a configuration: tenant, fingerprint, where each comes from.
+    /// List keys: tenant, fingerprint or id, where each comes from.
     #[command(after_help = "\
 Examples:
   octothorpe key list --config config/lab.toml
-  octothorpe key list --config /etc/octothorpe.toml --json | jq -r '.keys[].fingerprint'")]
+  octothorpe key list --config /etc/octothorpe.toml --json | jq -r '.keys[].fingerprint'
+  octothorpe key list --tenant acme --admin http://127.0.0.1:8081")]
     List {
         /// The configuration.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        #[arg(
+            long,
+            value_name = "FILE",
+            required_unless_present = "admin",
+            conflicts_with = "admin"
+        )]
+        config: Option<PathBuf>,
+        /// The tenant whose keys they are, with --admin.
+        #[arg(long, value_name = "NAME", value_parser = tenant_name, requires = "admin")]
+        tenant: Option<String>,
+        #[command(flatten)]
+        at: At,
         /// Print the result as one JSON object, on the last line.
         #[arg(long)]
         json: bool,
     },
-    /// Say exactly what to remove, so that a key is refused from the next start on.
+    /// Take a key away; of a configuration, say exactly what to remove.
     #[command(after_help = "\
-Nothing is changed: the configuration is yours.
+With --admin the key opens nothing from the next request on. With --config nothing is changed: the
+configuration is yours.
 
 Examples:
   octothorpe key revoke 1a2b3c4d --config /etc/octothorpe.toml
+  octothorpe key revoke x7Kq2pLm --tenant acme --admin http://127.0.0.1:8081
 
-Exit codes: 0 the key is there, 2 it is not.")]
+Exit codes: 0 done, or the key is there; 2 it is not.")]
     Revoke {
-        /// The key's fingerprint, from `octothorpe key list`.
-        fingerprint: String,
+        /// The key's fingerprint or id, from `octothorpe key list`.
+        key: String,
         /// The configuration.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        #[arg(
+            long,
+            value_name = "FILE",
+            required_unless_present = "admin",
+            conflicts_with = "admin"
+        )]
+        config: Option<PathBuf>,
+        /// The tenant whose key it is, with --admin.
+        #[arg(long, value_name = "NAME", value_parser = tenant_name, requires = "admin")]
+        tenant: Option<String>,
+        #[command(flatten)]
+        at: At,
         /// Print the result as one JSON object, on the last line.
         #[arg(long)]
         json: bool,
@@ -99,40 +141,148 @@ Examples:
     },
 }
 
+/// A gateway that runs.
+#[derive(Debug, clap::Args)]
+struct At {
+    /// The operator's listener of a gateway that runs, as http://127.0.0.1:8081.
+    #[arg(long, value_name = "URL", requires = "tenant")]
+    admin: Option<String>,
+    /// The key to present there, of scope admin: env:NAME or file:PATH keep it out of the process list.
+    /// None is needed on the gateway's own machine.
+    #[arg(long, value_name = "KEY", requires = "admin")]
+    admin_key: Option<String>,
+}
+
+impl At {
+    /// The gateway, and the path of the tenant's keys there; `None`: it is not asked.
+    fn keys(&self, tenant: Option<&str>) -> anyhow::Result<Option<(Api, String)>> {
+        let (Some(url), Some(tenant)) = (&self.admin, tenant) else { return Ok(None) };
+        let read = |text: &String| config::read_secret(text, Path::new("."), &environment);
+        let key = self.admin_key.as_ref().map(read).transpose();
+        let key = key.map_err(|why| wrong(format!("--admin-key: {why}")))?;
+        let api = Api::at(url, key.map(|(key, _)| key))?;
+        Ok(Some((api, format!("/admin/v1/tenants/{tenant}/keys"))))
+    }
+}
+
 /// Carries the command out.
 ///
 /// # Errors
-/// When the terminal cannot be written to.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    report(&args, environment).print()
+/// When the gateway does not answer or refuses, or the terminal cannot be written to.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match running(&args.command).await? {
+        Some(report) => report.print(),
+        None => report(&args, environment).print(),
+    }
+}
+
+/// What becomes of it at a gateway that runs; `None`: none is named.
+async fn running(command: &Command) -> anyhow::Result<Option<Report>> {
+    let refused = |answer: &Answer| Err(wrong(answer.problem()));
+    match command {
+        Command::New { tenant, at, name, scopes, days, allow, json } => {
+            let Some((api, path)) = at.keys(tenant.as_deref())? else { return Ok(None) };
+            let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+            let wanted = json!({
+                "name": name, "scopes": some(scopes), "days": days, "allow": some(allow),
+            });
+            let made = api.post(&path, &wanted).await?;
+            if made.status != 201 {
+                return refused(&made);
+            }
+            Ok(Some(shown_once(&made.body, *json)))
+        }
+        Command::List { tenant, at, json, .. } => {
+            let Some((api, path)) = at.keys(tenant.as_deref())? else { return Ok(None) };
+            let list = api.get(&path).await?;
+            if list.status != 200 {
+                return refused(&list);
+            }
+            Ok(Some(listed(&list.body, *json)))
+        }
+        Command::Revoke { key, tenant, at, json, .. } => {
+            let Some((api, path)) = at.keys(tenant.as_deref())? else { return Ok(None) };
+            // It becomes a part of a path.
+            if !config::is_name(key) {
+                return Err(wrong(format!("{key:?} is no key's id: see `octothorpe key list`")));
+            }
+            let answer = api.delete(&format!("{path}/{key}")).await?;
+            if answer.status != 204 {
+                return refused(&answer);
+            }
+            let object = format!("{}\n", json!({ "revoked": key }));
+            let out = if *json { object } else { format!("{key} opens nothing any more\n") };
+            Ok(Some(Report { out, err: String::new(), code: 0 }))
+        }
+        Command::Webhook { .. } => Ok(None),
+    }
+}
+
+/// A key that a gateway has made.
+fn shown_once(made: &Value, json: bool) -> Report {
+    if json {
+        return Report { out: format!("{made}\n"), err: String::new(), code: 0 };
+    }
+    let err = format!(
+        "The key, shown this once; its id is {}, and it opens {} until {}.\n",
+        text(made, "id"),
+        words(made, "scopes"),
+        text(made, "expires_at")
+    );
+    Report { out: format!("{}\n", text(made, "key")), err, code: 0 }
+}
+
+/// The keys of a tenant at a gateway that runs.
+fn listed(list: &Value, json: bool) -> Report {
+    if json {
+        return Report { out: format!("{list}\n"), err: String::new(), code: 0 };
+    }
+    let row = |cells: [&str; 6]| {
+        let [id, name, source, scopes, ends, used] = cells;
+        format!("{id:<8}  {name:<16}  {source:<13}  {scopes:<30}  {ends:<24}  {used}\n")
+    };
+    let mut out = row(["ID", "NAME", "FROM", "SCOPES", "UNTIL", "LAST USED"]);
+    for key in list.get("keys").and_then(Value::as_array).into_iter().flatten() {
+        let or = |name, otherwise| match text(key, name) {
+            "" => otherwise,
+            text => text,
+        };
+        let (scopes, allow) = (words(key, "scopes"), words(key, "allow"));
+        let scopes = if allow.is_empty() { scopes } else { format!("{scopes} from {allow}") };
+        out.push_str(&row([
+            or("id", ""),
+            or("name", "-"),
+            or("source", ""),
+            &scopes,
+            or("expires_at", "-"),
+            or("last_used_at", "never"),
+        ]));
+    }
+    Report { out, err: String::new(), code: 0 }
+}
+
+/// The texts of a list, with spaces between them.
+fn words(value: &Value, list: &str) -> String {
+    let all = value.get(list).and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn report(args: &Args, env: impl Fn(&str) -> Option<String>) -> Report {
     match &args.command {
-        Command::New { tenant, json } => new(tenant.as_deref(), *json),
-        Command::List { config, json } => list(config, *json, env),
-        Command::Revoke { fingerprint, config, json } => revoke(fingerprint, config, *json, env),
+        Command::New { tenant, json, .. } => new(tenant.as_deref(), *json),
+        Command::List { config: Some(config), json, .. } => list(config, *json, env),
+        Command::Revoke { key, config: Some(config), json, .. } => revoke(key, config, *json, env),
+        // Where no gateway is named, a configuration is.
+        Command::List { config: None, .. } | Command::Revoke { config: None, .. } => {
+            let err = "name a configuration (--config) or a gateway (--admin)\n".to_owned();
+            Report { out: String::new(), err, code: 2 }
+        }
         Command::Webhook { ed25519, json } => webhook::new(*ed25519, *json),
     }
 }
 
-/// A fresh key: `otk_` and [`LENGTH`] letters and digits from the operating system's generator.
-fn fresh() -> Zeroizing<String> {
-    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    // Bytes from 248 on are thrown away: 248 is 4 × 62, so what is left favours no character.
-    const FAIR: u8 = 248;
-    let mut key = Zeroizing::new(String::with_capacity("otk_".len() + LENGTH));
-    key.push_str("otk_");
-    while key.len() < "otk_".len() + LENGTH {
-        let [byte] = ambient::secret::<1>();
-        let drawn = ALPHABET.get(usize::from(byte % 62)).filter(|_| byte < FAIR);
-        key.extend(drawn.copied().map(char::from));
-    }
-    key
-}
-
 fn new(tenant: Option<&str>, json: bool) -> Report {
-    let key = fresh();
+    let key = Fresh::draw(|| ambient::secret::<1>()[0]).text;
     let fingerprint = ApiKey::of(&key).fingerprint();
     let name = tenant.unwrap_or("acme");
     let variable = variable_of(name);
@@ -326,12 +476,12 @@ mod tests {
     fn a_new_key_is_printed_alone_and_can_be_used() {
         let report = ran(&["new", "--tenant", "acme-eu"], |_| None);
         let key = report.out.trim_end();
-        assert_eq!(key.len(), 44);
-        assert!(key.starts_with("otk_") && key.bytes().skip(4).all(|b| b.is_ascii_alphanumeric()));
+        assert_eq!(key.len(), 56);
+        assert!(key.starts_with("otk_"), "{key}");
         assert!(report.err.contains(&ApiKey::of(key).fingerprint()));
         assert!(report.err.contains("api_keys = [\"env:ACME_EU_API_KEY\"]"), "{}", report.err);
         assert!(!report.err.contains(key));
-        assert_ne!(fresh(), fresh());
+        assert_ne!(ran(&["new"], |_| None).out, ran(&["new"], |_| None).out);
         let (_, lines) = report.err.split_once("\n\n").unwrap();
         let set = |name: &str| (name == "ACME_EU_API_KEY").then(|| key.to_owned());
         let loaded = config::parse(lines, "new.toml", Path::new("."), set).unwrap();

@@ -6,6 +6,7 @@
     reason = "commands talk to whoever typed them; nothing else here does"
 )]
 
+mod api;
 mod bench;
 mod call;
 mod capture;
@@ -83,11 +84,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Key(args) => key::run(args),
         Command::Store(args) => store::run(args),
         Command::Prompts(args) => prompts::run(args),
         Command::Verdict(args) => verdict::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Key(args) => in_runtime(key::run(args)),
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Phone(args) => in_runtime(phone::run(args)),
         Command::Check(args) => in_runtime(check::run(args)),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::api::{Answer, Api};
 use super::typed::Typed;
 use super::{text, verdict_code, wrong};
 use crate::config;
@@ -60,27 +61,12 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// The API, and who asks it.
-struct Api {
-    client: reqwest::Client,
-    base: String,
-    key: String,
-}
-
-/// What the API answered.
-struct Answer {
-    status: u16,
-    body: Value,
-}
-
 /// Carries the command out.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let env = |name: &str| std::env::var(name).ok();
     let (key, _) = config::read_secret(&args.key, Path::new("."), &env)
         .map_err(|error| wrong(format!("--key: {error}")))?;
-    #[expect(clippy::disallowed_methods, reason = "here the program is a customer")]
-    let client = reqwest::Client::builder().build()?;
-    let api = Api { client, base: args.api.trim_end_matches('/').to_owned(), key: key.to_string() };
+    let api = Api::at(&args.api, Some(key))?;
     let pin = match &args.pin {
         Some(pin) => {
             let read = config::read_secret(pin, Path::new("."), &env);
@@ -96,7 +82,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     });
     let started = api.post("/v1/verifications", &start).await?;
     if started.status != 201 {
-        return Err(wrong(problem(&started)));
+        return Err(wrong(started.problem()));
     }
     let settled = follow(&api, started.body).await?;
     let word = |name: &str| text(&settled, name);
@@ -142,7 +128,7 @@ async fn act(api: &Api, path: &str, line: &str) -> anyhow::Result<()> {
         code => api.post(&format!("{path}/check"), &json!({ "code": code })).await?,
     };
     if answer.status != 200 {
-        eprintln!("{}", problem(&answer));
+        eprintln!("{}", answer.problem());
     } else if answer.body.get("matched") == Some(&Value::Bool(false)) {
         let left = answer.body.get("checks_left").and_then(Value::as_u64).unwrap_or_default();
         eprintln!("that is not the code; {left} checks left");
@@ -151,16 +137,7 @@ async fn act(api: &Api, path: &str, line: &str) -> anyhow::Result<()> {
 }
 
 fn resource(answer: Answer) -> anyhow::Result<Value> {
-    if answer.status == 200 { Ok(answer.body) } else { anyhow::bail!(problem(&answer)) }
-}
-
-/// What a problem says, with the fields it blames.
-fn problem(answer: &Answer) -> String {
-    let errors = answer.body.get("errors").and_then(Value::as_array).into_iter().flatten();
-    let fields: String =
-        errors.map(|it| format!("\n  {}: {}", text(it, "field"), text(it, "detail"))).collect();
-    let (code, detail) = (text(&answer.body, "code"), text(&answer.body, "detail"));
-    format!("{} {code}: {detail}{fields}", answer.status)
+    if answer.status == 200 { Ok(answer.body) } else { anyhow::bail!(answer.problem()) }
 }
 
 /// Says what is new.
@@ -181,26 +158,5 @@ fn tell(now: &Value, told: &mut String) {
     if news != *told {
         eprintln!("{news}");
         *told = news;
-    }
-}
-
-impl Api {
-    async fn get(&self, path: &str) -> anyhow::Result<Answer> {
-        self.send(self.client.get(format!("{}{path}", self.base))).await
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
-        let request = self.client.post(format!("{}{path}", self.base));
-        let json = ("content-type", "application/json");
-        self.send(request.header(json.0, json.1).body(body.to_string())).await
-    }
-
-    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
-        let response = request.bearer_auth(&self.key).send().await;
-        let response = response.with_context(|| format!("{} does not answer", self.base))?;
-        let status = response.status().as_u16();
-        let body = response.bytes().await?;
-        let body = serde_json::from_slice(&body).context("the answer is not JSON")?;
-        Ok(Answer { status, body })
     }
 }

@@ -331,7 +331,7 @@ pub(super) struct Share {
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct Tenant {
     pub(super) name: Option<Spanned<String>>,
-    pub(super) api_keys: Option<Spanned<Vec<Spanned<Hidden>>>>,
+    pub(super) api_keys: Option<Spanned<Vec<ApiKey>>>,
     pub(super) voice_countries: Vec<Spanned<String>>,
     pub(super) sms_countries: Vec<Spanned<String>>,
     pub(super) webhooks: Vec<Spanned<Webhook>>,
@@ -354,6 +354,19 @@ pub(super) struct Tenant {
     pub(super) budget: Budget,
     pub(super) risk: Option<Spanned<Risk>>,
     pub(super) test: bool,
+}
+
+/// A key, alone or with what it opens.
+pub(super) type ApiKey = Spanned<Either<Hidden, Key>>;
+
+/// A key with what it opens.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Key {
+    pub(super) key: Option<Hidden>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) expires: Option<String>,
+    pub(super) allow: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -403,6 +416,10 @@ trait Fitting {
 
 impl Fitting for Register {
     const FITTING: &'static str = "true, or { user = \"…\", expires_secs = 600 }";
+}
+
+impl Fitting for Key {
+    const FITTING: &'static str = "\"env:NAME\", or { key = \"env:NAME\", scopes = [\"check\"] }";
 }
 
 impl Fitting for NumberFormat {

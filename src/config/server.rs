@@ -60,8 +60,8 @@ pub(super) fn server(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> 
     }
     if let Some(admin) = admin.as_ref().filter(|admin| is_open(admin)) {
         let value = quoted(&admin.value.to_string());
-        let message = "the operator pages can be reached from other machines: let a firewall or a \
-                       proxy decide from which";
+        let message = "the operator pages can be reached from other machines, by keys of scope \
+                       \"admin\": let a firewall or a proxy decide from which";
         reader.warn(admin.place, "server.admin_listen", Some(value), message);
     }
     let tls = tls(reader, written, defaults);

@@ -17,11 +17,11 @@ use super::limits::limits;
 use super::money::caps;
 use super::raw;
 use super::reader::{At, Place, Reader};
-use super::routing::{names, secret, table_of, warn_of_literal};
-use super::{KeyOrigin, LAB_KEY, SecretSource, is_tag};
+use super::routing::{names, secret, table_of};
+use super::{KeyOrigin, access, is_tag};
 use crate::gateway::settings::address::{self, Bounds, Unfit};
 use crate::gateway::settings::event::{self, Filter};
-use crate::gateway::settings::{ApiKey, Calling, Endpoint, Risk, Tenant, Texting, WebhookSecret};
+use crate::gateway::settings::{Calling, Endpoint, Risk, Tenant, Texting, WebhookSecret};
 use crate::verify::code::{LONGEST, SHORTEST};
 use crate::verify::limits::Limits;
 use crate::verify::money::Caps;
@@ -32,9 +32,6 @@ use crate::verify::route::Rule;
 
 /// The longest that a question may be joined, in seconds.
 const JOIN_MOST: u64 = 600;
-
-/// The shortest API key, in characters.
-const SHORTEST_KEY: usize = 32;
 
 /// The shortest webhook secret that Standard Webhooks allows, in bytes.
 const SHORTEST_WEBHOOK_SECRET: usize = 24;
@@ -112,7 +109,7 @@ fn one_tenant(
 ) -> Tenant {
     let tenant = written.get_ref();
     let name = tenant.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default();
-    let keys = api_keys(reader, i, written, &name, api_listen, origins);
+    let keys = access::keys(reader, i, written, &name, api_listen, origins);
     let voice_countries =
         countries(reader, &format!("tenants[{i}].voice_countries"), &tenant.voice_countries);
     if tenant.voice_countries.is_empty() && tenant.sms_countries.is_empty() {
@@ -259,78 +256,6 @@ fn texting(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> Texting {
 
 const fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-'
-}
-
-fn api_keys(
-    reader: &mut Reader<'_>,
-    i: usize,
-    tenant: &Spanned<raw::Tenant>,
-    name: &str,
-    api_listen: &At<SocketAddr>,
-    origins: &mut Vec<KeyOrigin>,
-) -> Vec<ApiKey> {
-    let list = tenant.get_ref().api_keys.as_ref();
-    let place = list.map_or(reader.place(tenant), |list| reader.place(list));
-    let entries = list.map(|list| list.get_ref().as_slice()).unwrap_or_default();
-    if entries.is_empty() {
-        let message = "the tenant has no key to present: write api_keys = [\"env:NAME\"] \
-                       (`octothorpe key new` makes a key)";
-        reader.complain(place, &format!("tenants[{i}].api_keys"), None, message);
-    }
-    let mut keys = Vec::new();
-    for (j, entry) in entries.iter().enumerate() {
-        let path = format!("tenants[{i}].api_keys[{j}]");
-        let (place, line, written) = (reader.place(entry), reader.line(entry), entry.get_ref());
-        let shown = super::secret::shown(written.expose());
-        let (text, source) = match super::secret::read(written.expose(), reader.dir, reader.env) {
-            Ok(read) => read,
-            Err(why) => {
-                reader.complain(place, &path, shown, why);
-                continue;
-            }
-        };
-        if let Err(why) = usable(&text, api_listen) {
-            reader.complain(place, &path, shown, why);
-            continue;
-        }
-        let key = ApiKey::of(&text);
-        if let Some(first) = origins.iter().find(|other| other.key == key) {
-            let message = format!(
-                "{} on line {} is the same key: each tenant has its own, written once",
-                first.path, first.line
-            );
-            reader.complain(place, &path, shown, message);
-        } else if source == SecretSource::Literal && text.as_str() != LAB_KEY {
-            warn_of_literal(reader, place, &path);
-        }
-        origins.push(KeyOrigin { tenant: name.to_owned(), key, source, path, line });
-        keys.push(key);
-    }
-    keys
-}
-
-/// Whether this text can be an API key here.
-fn usable(text: &str, api_listen: &At<SocketAddr>) -> Result<(), String> {
-    let length = text.chars().count();
-    if length < SHORTEST_KEY {
-        return Err(format!(
-            "the key has {length} characters, a key has at least {SHORTEST_KEY}: make one with \
-             `octothorpe key new`"
-        ));
-    }
-    if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("the key holds a space or a character outside ASCII, which an Authorization \
-                    header cannot carry: make one with `octothorpe key new`"
-            .to_owned());
-    }
-    if text == LAB_KEY && !api_listen.value.ip().is_loopback() {
-        return Err(format!(
-            "everybody knows the lab's key, and api_listen ({}) can be reached from other \
-             machines: make a key with `octothorpe key new`, or listen on 127.0.0.1",
-            api_listen.value
-        ));
-    }
-    Ok(())
 }
 
 pub(super) fn countries(

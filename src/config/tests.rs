@@ -1,5 +1,6 @@
 //! Bad configurations and what is said of them; examples; layers; canaries.
 
+mod access;
 mod carriers;
 mod limits;
 mod mistakes;
@@ -756,7 +757,7 @@ fn the_lab_loads_and_its_key_opens_loopback_listeners_only() {
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.gateway.store, StoreSettings::Memory);
     assert_eq!(loaded.config.gateway.trunks[0].target.port, Some(5080));
-    assert!(loaded.keys[0].key.matches(&ApiKey::of(LAB_KEY)));
+    assert_eq!(loaded.keys[0].key, ApiKey::of(LAB_KEY));
     let wide =
         |name: &str| (name == "OCTOTHORPE_SERVER__API_LISTEN").then(|| "0.0.0.0:8080".to_owned());
     let spoken = load(&example("lab.toml"), wide).unwrap_err().to_string();
@@ -771,6 +772,7 @@ fn example_secrets(name: &str) -> Option<String> {
         "CARRIER_PASSWORD" | "ASTERISK_PASSWORD" | "FREESWITCH_PASSWORD" => "canary 2",
         "CARRIER_A_ACCOUNT" => "canary 3",
         "ACME_API_KEY" => KEY,
+        "ACME_BATCH_KEY" => "canary_batch_01234567890123456789012345",
         "ACME_HOOK_SECRET" | "ACME_RISK_SECRET" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
         "STORE_SECRET" | "OLD_STORE_SECRET" => "canary-0123456789-0123456789-0123456789",
         "TWILIO_TOKEN" | "TWILIO_SIGNING_KEY" | "TWILIO_INBOUND_TOKEN" => "canary-canary-canary",

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 pub use super::risk::Risk;
@@ -21,6 +20,7 @@ pub use trunk::{
 pub use super::webhook::WebhookSecret;
 pub use super::webhook::address::{self, Bounds};
 pub use super::webhook::event::{self, Filter};
+use crate::access::Terms;
 use crate::carrier::{Carrier, Reach, smpp};
 use crate::media::prompt::Prompts;
 use crate::media::script::FraudKeys;
@@ -166,8 +166,8 @@ impl Provider {
 pub struct Tenant {
     /// Its name.
     pub name: String,
-    /// The keys it may present.
-    pub keys: Vec<ApiKey>,
+    /// The keys it may present, as far as they are configured.
+    pub keys: Vec<ConfiguredKey>,
     /// What it may do.
     pub rules: Rules,
     /// How often it may start verifications.
@@ -341,7 +341,23 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// An API key as it is kept: its SHA-256. Keys carry at least 128 bits of chance, so a slow hash
+/// A key that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredKey {
+    /// The key.
+    pub key: ApiKey,
+    /// What it opens, when and from where.
+    pub terms: Terms,
+}
+
+impl From<ApiKey> for ConfiguredKey {
+    /// One that opens all that concerns verifications, at any time, from everywhere.
+    fn from(key: ApiKey) -> Self {
+        Self { key, terms: Terms::default() }
+    }
+}
+
+/// An API key as the configuration keeps it: its SHA-256. Keys carry at least 128 bits of chance, so a slow hash
 /// would add nothing but load.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ApiKey([u8; 32]);
@@ -353,10 +369,10 @@ impl ApiKey {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
-    /// Whether `presented` is this key; the time it takes tells nothing.
+    /// The hash.
     #[must_use]
-    pub fn matches(&self, presented: &Self) -> bool {
-        self.0.ct_eq(&presented.0).into()
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// The first 8 hexadecimal digits of the hash: a name for logs and lists.
@@ -385,12 +401,5 @@ mod tests {
         let password = Zeroizing::new("canary".to_owned());
         let credentials = TrunkCredentials { username: "acme".to_owned(), password, realm: None };
         assert!(!format!("{credentials:?}").contains("canary"));
-    }
-
-    #[test]
-    fn a_key_matches_itself_alone() {
-        let key = ApiKey::of("one");
-        assert!(key.matches(&ApiKey::of("one")));
-        assert!(!key.matches(&ApiKey::of("two")));
     }
 }

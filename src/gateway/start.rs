@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::access::Callers;
 use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
@@ -226,6 +227,7 @@ impl Gateway {
         let issuer = fixed.settings.public_url.as_deref().unwrap_or("octothorpe");
         let signer = Signer::new(issuer, &fixed.vault, fixed.settings.verdict_key);
         let gateway = Self(Arc::new(Inner {
+            callers: Callers::default(),
             signer,
             watch: fixed.watch,
             courier: fixed.courier,
@@ -245,6 +247,7 @@ impl Gateway {
             in_flight: AtomicUsize::new(0),
             wake,
         }));
+        gateway.seat();
         let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
         (gateway, turns)
     }

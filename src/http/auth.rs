@@ -1,23 +1,87 @@
-//! Whose request it is.
+//! Who asks, and whether they may.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::extract::FromRequestParts;
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 
 use super::App;
+use super::peer::Client;
 use super::problem::{Code, Problem};
-use crate::gateway::settings::{ApiKey, Tenant};
+use crate::access::Scope;
+use crate::gateway::Caller;
+use crate::gateway::settings::ApiKey;
 
 /// Longer keys are not looked at.
 const MAX_KEY: usize = 512;
 
-/// The tenant whose key is presented. A missing, malformed, unknown or repeated key gets one and
-/// the same answer.
-pub(super) fn tenant(app: &App, headers: &HeaderMap) -> Result<Arc<Tenant>, Problem> {
-    presented(headers)
-        .and_then(|key| app.gateway.tenant_of(&ApiKey::of(key)))
-        .ok_or_else(|| Problem::new(Code::Unauthorized))
+/// What a proxy adds to the requests that it passes on.
+const PASSED_ON: [HeaderName; 2] =
+    [HeaderName::from_static("forwarded"), HeaderName::from_static("x-forwarded-for")];
+
+/// Who presents a key that opens this. A missing, malformed, unknown, expired, revoked or repeated key,
+/// and one from an address that it is not for, gets one and the same answer.
+pub(super) async fn caller(
+    app: &App,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    scope: Scope,
+) -> Result<Arc<Caller>, Problem> {
+    let from = extensions.get::<Client>().map(|client| client.0);
+    let caller = presented(headers)
+        .and_then(|key| app.gateway.caller_of(&ApiKey::of(key), from))
+        .ok_or_else(|| Problem::new(Code::Unauthorized))?;
+    if caller.may(scope) {
+        return Ok(caller);
+    }
+    Err(Problem::new(Code::Forbidden).because(format!("this key lacks the scope \"{scope}\"")))
+}
+
+/// An operator: whoever asks from this machine, or presents a key of scope `admin`.
+pub(super) struct Operator;
+
+impl FromRequestParts<App> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        if is_at_hand(&parts.headers, &parts.extensions) {
+            return Ok(Self);
+        }
+        caller(app, &parts.headers, &parts.extensions, Scope::Admin).await.map(|_| Self)
+    }
+}
+
+/// Whether a request comes from somebody on this machine: over loopback, passed on by no proxy, and
+/// not by a page of another site in that person's browser. That page cannot leave out `Origin` where
+/// it changes something, nor name this machine in `Host` where its own name was made to lead here.
+fn is_at_hand(headers: &HeaderMap, extensions: &Extensions) -> bool {
+    let is_here = extensions.get::<Client>().is_some_and(|client| is_loopback(client.0));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let names_here = host.is_some_and(names_loopback);
+    let is_own_page = match (headers.get(ORIGIN), host) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => {
+            origin.to_str().is_ok_and(|it| it == format!("http://{host}"))
+        }
+        (Some(_), None) => false,
+    };
+    is_here && names_here && is_own_page && !PASSED_ON.iter().any(|it| headers.contains_key(it))
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// Whether a `Host` header is a loopback address or `localhost`, with a port or without.
+fn names_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or(rest, |(name, _)| name),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }
 
 /// The key of the one `Authorization` header: `Bearer`, one space, the key (RFC 6750 section 2.1).
@@ -53,5 +117,36 @@ mod tests {
         }
         assert_eq!(read(&["Bearer abc", "Bearer abc"]), None);
         assert_eq!(read(&[]), None);
+    }
+
+    fn at_hand(from: &str, headers: &[(&str, &str)]) -> bool {
+        let mut extensions = Extensions::new();
+        extensions.insert(Client(from.parse().unwrap()));
+        let named = |(name, value): &(&str, &str)| {
+            (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
+        };
+        is_at_hand(&headers.iter().map(named).collect(), &extensions)
+    }
+
+    #[test]
+    fn an_operator_at_the_machine_is_told_from_a_page_and_a_proxy() {
+        for host in ["127.0.0.1:8081", "localhost:8081", "[::1]:8081", "127.1.2.3", "LOCALHOST"] {
+            assert!(at_hand("127.0.0.1", &[("host", host)]), "{host}");
+            assert!(at_hand("::1", &[("host", host)]), "{host}");
+            assert!(!at_hand("192.0.2.1", &[("host", host)]), "{host}");
+        }
+        assert!(at_hand("::ffff:127.0.0.1", &[("host", "localhost")]));
+        // A name that was made to lead here.
+        for host in ["evil.example:8081", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+            assert!(!at_hand("127.0.0.1", &[("host", host)]), "{host}");
+        }
+        let here = ("host", "localhost:8081");
+        assert!(at_hand("127.0.0.1", &[here, ("origin", "http://localhost:8081")]));
+        for origin in ["https://evil.example", "http://localhost:8080", "null"] {
+            assert!(!at_hand("127.0.0.1", &[here, ("origin", origin)]), "{origin}");
+        }
+        assert!(!at_hand("127.0.0.1", &[here, ("x-forwarded-for", "127.0.0.1")]));
+        assert!(!at_hand("127.0.0.1", &[here, ("forwarded", "for=127.0.0.1")]));
+        assert!(!is_at_hand(&HeaderMap::new(), &Extensions::new()));
     }
 }

@@ -104,6 +104,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::InvalidBody,
             Code::InvalidJson,
             Code::Unauthorized,
+            Code::Forbidden,
             Code::CountryDenied,
             Code::PolicyDenied,
             Code::OptedOut,
@@ -123,6 +124,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
         ],
         "read" => &[
             Code::Unauthorized,
+            Code::Forbidden,
             Code::NotFound,
             Code::InvalidRequest,
             Code::Internal,
@@ -132,6 +134,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::InvalidBody,
             Code::InvalidJson,
             Code::Unauthorized,
+            Code::Forbidden,
             Code::NotFound,
             Code::RequestTimeout,
             Code::AlreadyUsed,
@@ -149,6 +152,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::InvalidBody,
             Code::InvalidJson,
             Code::Unauthorized,
+            Code::Forbidden,
             Code::CountryDenied,
             Code::PolicyDenied,
             Code::OptedOut,
@@ -173,6 +177,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::InvalidBody,
             Code::InvalidJson,
             Code::Unauthorized,
+            Code::Forbidden,
             Code::NotFound,
             Code::RequestTimeout,
             Code::BodyTooLarge,
@@ -201,7 +206,7 @@ fn contract() -> Value {
     let components = contract.components.get_or_insert_default();
     let key = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key of a tenant: `Authorization: Bearer <key>`."))
+        .description(Some("An API key of a tenant: `Authorization: Bearer <key>`. A key has scopes: `start` (which further attempts take, too), `check`, `read`, `cancel`; what it lacks the scope for is answered 403 `forbidden`."))
         .build();
     components.add_security_scheme("key", SecurityScheme::Http(key));
     // Fields that are not named here are refused.
@@ -291,7 +296,10 @@ mod tests {
             // The codes that no path of the contract can show.
             let is_elsewhere = matches!(
                 code,
-                Code::MethodNotAllowed | Code::HookRefused | Code::InvalidConfiguration
+                Code::MethodNotAllowed
+                    | Code::HookRefused
+                    | Code::InvalidConfiguration
+                    | Code::TooManyKeys
             );
             if !is_elsewhere {
                 assert!(text.contains(&format!("`{}`", code.as_str())), "{code:?}");

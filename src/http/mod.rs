@@ -9,6 +9,7 @@ mod connection;
 mod docs;
 mod hooks;
 mod json;
+mod keys;
 mod listening;
 mod ops;
 mod page;
@@ -36,7 +37,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -295,6 +296,9 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/admin/v1/webhooks", get(webhooks::list)),
         ("post", "/admin/v1/webhooks/{id}/enable", post(webhooks::enable)),
         ("post", "/admin/v1/webhooks/replay", post(webhooks::replay)),
+        ("get", "/admin/v1/tenants/{tenant}/keys", get(keys::list)),
+        ("post", "/admin/v1/tenants/{tenant}/keys", post(keys::make)),
+        ("delete", "/admin/v1/tenants/{tenant}/keys/{id}", delete(keys::revoke)),
     ];
     routes.extend(health_routes());
     routes

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::Operator;
 use super::problem::{Code, FieldCode, FieldError, Problem};
 use super::{App, Mistake, written};
 use crate::gateway::TrunkView;
@@ -64,7 +65,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 }
 
 /// How every trunk is: where, whether it can be used and why not, how much it carries.
-pub(super) async fn trunks(State(app): State<App>) -> Response {
+pub(super) async fn trunks(_: Operator, State(app): State<App>) -> Response {
     json(StatusCode::OK, &Trunks { trunks: app.gateway.trunks() })
 }
 
@@ -74,7 +75,7 @@ struct Trunks {
 }
 
 /// Every metric, in Prometheus' text format.
-pub(super) async fn metrics(State(app): State<App>) -> Response {
+pub(super) async fn metrics(_: Operator, State(app): State<App>) -> Response {
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     telemetry::observe(&telemetry::Event::Tasks(tasks));
     written(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (app.operator.metrics)())
@@ -88,7 +89,7 @@ struct Reloaded {
 }
 
 /// Reads the configuration again.
-pub(super) async fn reload(State(app): State<App>) -> Response {
+pub(super) async fn reload(_: Operator, State(app): State<App>) -> Response {
     let Some(reload) = app.operator.reload else {
         return Problem::new(Code::NotFound).into_response();
     };
@@ -105,6 +106,6 @@ pub(super) async fn reload(State(app): State<App>) -> Response {
     }
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     written(status, "application/json", serde_json::to_vec(body).unwrap_or_default())
 }

@@ -55,6 +55,8 @@ codes! {
         "send one JSON object in UTF-8, each name once, at most 16 levels deep";
     Unauthorized = "unauthorized" UNAUTHORIZED "No valid API key"
         "send one header \"Authorization: Bearer\" with a valid API key";
+    Forbidden = "forbidden" FORBIDDEN "The key does not open this"
+        "the key lacks the scope that this takes";
     CountryDenied = "country_denied" FORBIDDEN "This country may not be called"
         "numbers of this country are not on the tenant's list";
     PolicyDenied = "policy_denied" FORBIDDEN "This number may not be called"
@@ -83,6 +85,8 @@ codes! {
         "this verification asks for no code that could be typed";
     NoSendsLeft = "no_sends_left" CONFLICT "No more attempts"
         "there were as many attempts as there may be; start another verification";
+    TooManyKeys = "too_many_keys" CONFLICT "There are as many keys as there may be"
+        "revoke one of them, or take another name";
     BodyTooLarge = "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
         "a body may have 64 KiB";
     UnsupportedMediaType = "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body is not declared as JSON"

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 mod codes;
+mod keys;
 mod policy;
 mod tls;
 
@@ -39,7 +40,7 @@ const TO: &str = r#"{"to": "+14155550132"}"#;
 /// nothing. What is begun stays pending.
 fn gateway() -> Gateway {
     let tenant = |name: &str, key: &str| Tenant {
-        keys: vec![ApiKey::of(key)],
+        keys: vec![ApiKey::of(key).into()],
         rules: Rules {
             voice_countries: BTreeSet::from(["US".parse().unwrap(), "DE".parse().unwrap()]),
             sms_countries: BTreeSet::from(["US".parse().unwrap()]),
@@ -173,7 +174,8 @@ async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 }
 
 async fn send(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-    let mut bytes = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n").into_bytes();
+    let mut bytes =
+        format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
     for (name, value) in headers {
         bytes.extend(format!("{name}: {value}\r\n").bytes());
     }

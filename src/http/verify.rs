@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::problem::{Code, FieldCode, FieldError, Problem};
 use super::{App, auth, body, closes, json, query, report, start, written};
+use crate::access::Scope;
 use crate::gateway::resource::{Resource, render, render_checked, render_dry};
 use crate::gateway::settings::Tenant;
 use crate::gateway::{
@@ -75,7 +76,8 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 )]
 pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let tenant = auth::tenant(&app, &parts.headers)?;
+    let caller = auth::caller(&app, &parts.headers, &parts.extensions, Scope::Start).await?;
+    let tenant = Arc::clone(&caller.tenant);
     query::none(parts.uri.query())?;
     let key = idempotency_key(&parts.headers)?;
     body::must_be_json(&parts.headers)?;
@@ -117,10 +119,11 @@ pub(super) async fn read(
     id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
-    let tenant = auth::tenant(&app, request.headers())?;
+    let caller = auth::caller(&app, request.headers(), request.extensions(), Scope::Read).await?;
+    let tenant = &caller.tenant;
     let id = known(id)?;
     let query::Wait { wait, since } = query::wait(request.uri().query())?;
-    let now = app.gateway.read(&tenant, &id).await.map_err(fault)?;
+    let now = app.gateway.read(tenant, &id).await.map_err(fault)?;
     let now = now.ok_or_else(|| Problem::new(Code::NotFound))?;
     let since = since.unwrap_or(now.version);
     let patience = Duration::from_secs(wait.unwrap_or(0));
@@ -129,8 +132,8 @@ pub(super) async fn read(
     }
     let mut closing = app.closing.clone();
     let news = tokio::select! {
-        news = app.gateway.wait(&tenant, &id, since, patience) => news,
-        _ = closes(&mut closing) => app.gateway.read(&tenant, &id).await,
+        news = app.gateway.wait(tenant, &id, since, patience) => news,
+        _ = closes(&mut closing) => app.gateway.read(tenant, &id).await,
     };
     let news = news.map_err(fault)?;
     Ok(resource(&news.ok_or_else(|| Problem::new(Code::NotFound))?))
@@ -163,7 +166,7 @@ pub(super) async fn cancel(
     id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
-    let asked = asked(&app, id, request).await?;
+    let asked = asked(&app, id, request, Scope::Cancel).await?;
     empty(&asked)?;
     let answer = asked.answer(render);
     let Asked { tenant, id, .. } = asked;
@@ -218,7 +221,7 @@ pub(super) async fn check(
     id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
-    let asked = asked(&app, id, request).await?;
+    let asked = asked(&app, id, request, Scope::Check).await?;
     let (code, payment) = typed(&asked)?;
     let answer = asked.answer(render_checked);
     let Asked { tenant, id, .. } = asked;
@@ -301,7 +304,7 @@ pub(super) async fn resend(
     id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
-    let asked = asked(&app, id, request).await?;
+    let asked = asked(&app, id, request, Scope::Start).await?;
     let channel = again_by(&asked)?;
     let answer = asked.answer(render);
     let Asked { tenant, id, .. } = asked;
@@ -341,9 +344,10 @@ impl Asked {
 }
 
 /// Whose request it is, of which verification, and what it says.
-async fn asked(app: &App, id: Named, request: Request) -> Result<Asked, Problem> {
+async fn asked(app: &App, id: Named, request: Request, scope: Scope) -> Result<Asked, Problem> {
     let (parts, body) = request.into_parts();
-    let tenant = auth::tenant(app, &parts.headers)?;
+    let caller = auth::caller(app, &parts.headers, &parts.extensions, scope).await?;
+    let tenant = Arc::clone(&caller.tenant);
     let id = known(id)?;
     query::none(parts.uri.query())?;
     let key = idempotency_key(&parts.headers)?;

@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::auth::Operator;
 use super::json::{Checks, Fault, Field};
 use super::problem::{Code, FieldCode, Problem};
 use super::verify::{carried_out, fault};
@@ -18,7 +19,7 @@ use crate::gateway::{EndpointView, Replayed, Which};
 use crate::verify::VerificationId;
 
 /// How every endpoint is: whether anything is sent there, and why not.
-pub(super) async fn list(State(app): State<App>) -> Result<Response, Problem> {
+pub(super) async fn list(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
     let webhooks = app.gateway.endpoints().await.map_err(fault)?;
     Ok(shown(&Endpoints { webhooks }))
 }
@@ -31,6 +32,7 @@ struct Endpoints {
 /// Switches an endpoint on again. What was withheld meanwhile is [sent once more](replay) when it is
 /// asked for.
 pub(super) async fn enable(
+    _: Operator,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
@@ -71,7 +73,11 @@ struct Queued {
 }
 
 /// Sends verdicts once more, under the ids that they were sent under before.
-pub(super) async fn replay(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn replay(
+    _: Operator,
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     body::must_be_json(&parts.headers)?;
     let body = body::read(&app.settings, &parts.headers, body).await?;

@@ -46,9 +46,10 @@ impl Memory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn load(&self, id: &str) -> Option<Stored> {
+    pub(super) fn load(&self, id: &str, group: Option<&str>) -> Option<Stored> {
         let state = self.state();
-        let record = state.records.get(id)?;
+        let is_theirs = |record: &&RecordWrite| group.is_none_or(|group| record.group == group);
+        let record = state.records.get(id).filter(is_theirs)?;
         Some(Stored {
             version: record.version,
             group: record.group.clone(),

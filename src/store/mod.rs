@@ -2,7 +2,7 @@
 //!
 //! | verb | in one transaction |
 //! |---|---|
-//! | [`load`](Store::load) | a record and its version |
+//! | [`load`](Store::load), [`load_in`](Store::load_in) | a record and its version |
 //! | [`answered`](Store::answered) | what a request that is repeated was answered |
 //! | [`commit`](Store::commit) | a record if its version matches and its names are free, its one wake-up, its effects, index rows |
 //! | [`claim`](Store::claim) | the effects and wake-ups that are due, leased to one owner |
@@ -127,9 +127,22 @@ impl Store {
     /// # Errors
     /// When the backend fails, or what is there was not put there by us.
     pub async fn load(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        self.loaded(id, None)
+    }
+
+    /// The record `id`, if it is of this group; how long it takes does not tell whether it is of
+    /// another or of none.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn load_in(&self, group: &str, id: &str) -> Result<Option<Stored>, StoreError> {
+        self.loaded(id, Some(group))
+    }
+
+    fn loaded(&self, id: &str, group: Option<&str>) -> Result<Option<Stored>, StoreError> {
         let loaded = match &self.backend {
-            Backend::Memory(memory) => memory.load(id),
-            Backend::Embedded(embedded) => embedded.load(id)?,
+            Backend::Memory(memory) => memory.load(id, group),
+            Backend::Embedded(embedded) => embedded.load(id, group)?,
         };
         let Some(seal) = &self.seal else { return Ok(loaded) };
         let Some(Stored { version, group, created, bytes }) = loaded else { return Ok(None) };

@@ -1,10 +1,11 @@
-//! What the bytes say: verifications and queued effects, as versioned JSON.
+//! What the bytes say: verifications, queued effects and API keys, as versioned JSON.
 //!
 //! JSON because two versions of this program may share a store while an upgrade rolls: a field
 //! that one of them does not know must not make the record unreadable.
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::key::Keys;
 use crate::verify::Verification;
 use crate::verify::attempt::AttemptNo;
 use crate::verify::signal::Farewell;
@@ -99,6 +100,22 @@ pub fn encode(verification: &Verification) -> Result<Vec<u8>, RecordError> {
 /// # Errors
 /// When the bytes are of another format, or damaged.
 pub fn decode(bytes: &[u8]) -> Result<Verification, RecordError> {
+    read(bytes)
+}
+
+/// Writes the keys of a tenant.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_keys(keys: &Keys) -> Result<Vec<u8>, RecordError> {
+    write(keys)
+}
+
+/// Reads what [`encode_keys`] wrote.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_keys(bytes: &[u8]) -> Result<Keys, RecordError> {
     read(bytes)
 }
 

@@ -156,6 +156,14 @@ impl PartialEq for Digest {
 
 impl Eq for Digest {}
 
+impl Digest {
+    /// Its bytes: to be put in order, and compared in constant time.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest(•)")
@@ -437,6 +445,12 @@ impl Vault {
     #[must_use]
     pub fn seed(&self, purpose: &str, generation: u32) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.mac(purpose, &["seed", &generation.to_string()]))
+    }
+
+    /// What an API key is kept as, of its SHA-256.
+    #[must_use]
+    pub fn api_key(&self, of: &[u8; 32]) -> Digest {
+        Digest(self.mac("api key", &[&BASE64.encode(of)]))
     }
 
     /// A uniform code: words of 64 bits, of which those are passed over that would make some codes

@@ -32,7 +32,8 @@ async fn open_site(hands: Counting) -> Site {
     let mut everywhere: BTreeSet<_> = everywhere.collect();
     everywhere.insert("001".parse().unwrap());
     let rules = Rules { voice_countries: everywhere.clone(), sms_countries: everywhere };
-    let tenants = vec![Tenant { keys: vec![ApiKey::of(ACME)], rules, ..Tenant::new("acme") }];
+    let tenants =
+        vec![Tenant { keys: vec![ApiKey::of(ACME).into()], rules, ..Tenant::new("acme") }];
     let rule = |channel| Rule::every(channel, ["carrier-a"]);
     let routes = Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)]);
     let settings = settings::Settings { tenants, routes, ..settings::Settings::bare() };

@@ -114,8 +114,8 @@ impl Embedded {
         }
     }
 
-    pub(super) fn load(&self, id: &str) -> Result<Option<Stored>, StoreError> {
-        self.0.file.read(|transaction| tables::load(transaction, id))
+    pub(super) fn load(&self, id: &str, group: Option<&str>) -> Result<Option<Stored>, StoreError> {
+        self.0.file.read(|transaction| tables::load(transaction, id, group))
     }
 
     pub(super) fn answered(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {

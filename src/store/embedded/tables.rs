@@ -491,15 +491,21 @@ pub(super) fn meta(transaction: &ReadTransaction) -> Result<(Option<u32>, Option
     Ok((schema, key))
 }
 
-pub(super) fn load(transaction: &ReadTransaction, id: &str) -> Result<Option<Stored>, Error> {
-    Ok(transaction.open_table(RECORDS)?.get(id)?.map(|row| {
-        let (version, created, group, bytes) = row.value();
-        Stored {
+pub(super) fn load(
+    transaction: &ReadTransaction,
+    id: &str,
+    group: Option<&str>,
+) -> Result<Option<Stored>, Error> {
+    let row = transaction.open_table(RECORDS)?.get(id)?;
+    Ok(row.and_then(|row| {
+        let (version, created, its_group, bytes) = row.value();
+        let is_theirs = group.is_none_or(|group| its_group == group);
+        is_theirs.then(|| Stored {
             version,
-            group: group.to_owned(),
+            group: its_group.to_owned(),
             created: Timestamp::from_micros(created),
             bytes: bytes.to_vec(),
-        }
+        })
     }))
 }
 

@@ -1,0 +1,75 @@
+//! A gateway that runs, asked over HTTP as a customer or an operator of it.
+
+use anyhow::Context as _;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::text;
+
+/// Where it is, and the key to present.
+pub(super) struct Api {
+    client: reqwest::Client,
+    base: String,
+    key: Option<Zeroizing<String>>,
+}
+
+/// What it answered.
+pub(super) struct Answer {
+    /// The status.
+    pub(super) status: u16,
+    /// The body; `null` where there is none.
+    pub(super) body: Value,
+}
+
+impl Answer {
+    /// What a problem says, with the fields it blames.
+    pub(super) fn problem(&self) -> String {
+        let errors = self.body.get("errors").and_then(Value::as_array).into_iter().flatten();
+        let fields: String =
+            errors.map(|it| format!("\n  {}: {}", text(it, "field"), text(it, "detail"))).collect();
+        let (code, detail) = (text(&self.body, "code"), text(&self.body, "detail"));
+        format!("{} {code}: {detail}{fields}", self.status)
+    }
+}
+
+impl Api {
+    /// The one at this URL.
+    pub(super) fn at(url: &str, key: Option<Zeroizing<String>>) -> anyhow::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "here the program is a customer")]
+        let client = reqwest::Client::builder().build()?;
+        Ok(Self { client, base: url.trim_end_matches('/').to_owned(), key })
+    }
+
+    /// Asks.
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.send(self.client.get(format!("{}{path}", self.base))).await
+    }
+
+    /// Posts JSON.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        let json = ("content-type", "application/json");
+        self.send(request.header(json.0, json.1).body(body.to_string())).await
+    }
+
+    /// Takes something away.
+    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        self.send(self.client.delete(format!("{}{path}", self.base))).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+        let request = match &self.key {
+            Some(key) => request.bearer_auth(key.as_str()),
+            None => request,
+        };
+        let response = request.send().await;
+        let response = response.with_context(|| format!("{} does not answer", self.base))?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await?;
+        if body.is_empty() {
+            return Ok(Answer { status, body: Value::Null });
+        }
+        let body = serde_json::from_slice(&body).context("the answer is not JSON")?;
+        Ok(Answer { status, body })
+    }
+}

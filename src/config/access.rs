@@ -1,0 +1,173 @@
+//! `[[tenants]]`: who may ask, by which keys.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::complaint::{did_you_mean, quoted};
+use super::raw::{self, Either};
+use super::reader::{At, Place, Reader};
+use super::routing::warn_of_literal;
+use super::secret::{read, shown};
+use super::{KeyOrigin, LAB_KEY, SecretSource};
+use crate::access::{Scope, Terms, network};
+use crate::ambient::Timestamp;
+use crate::gateway::settings::{ApiKey, ConfiguredKey};
+
+/// The shortest API key, in characters.
+const SHORTEST_KEY: usize = 32;
+
+/// The keys of a tenant.
+pub(super) fn keys(
+    reader: &mut Reader<'_>,
+    i: usize,
+    tenant: &Spanned<raw::Tenant>,
+    name: &str,
+    api_listen: &At<SocketAddr>,
+    origins: &mut Vec<KeyOrigin>,
+) -> Vec<ConfiguredKey> {
+    let list = tenant.get_ref().api_keys.as_ref();
+    let place = list.map_or(reader.place(tenant), |list| reader.place(list));
+    let entries = list.map(|list| list.get_ref().as_slice()).unwrap_or_default();
+    if entries.is_empty() {
+        let message = "the tenant has no key to present: write api_keys = [\"env:NAME\"] \
+                       (`octothorpe key new` makes a key)";
+        reader.complain(place, &format!("tenants[{i}].api_keys"), None, message);
+    }
+    let mut keys = Vec::new();
+    for (j, entry) in entries.iter().enumerate() {
+        let path = format!("tenants[{i}].api_keys[{j}]");
+        let (place, line) = (reader.place(entry), reader.line(entry));
+        let (written, terms) = match entry.get_ref() {
+            Either::Plain(text) => (Some(text), Terms::default()),
+            Either::Table(table) => (table.key.as_ref(), terms(reader, &path, place, table)),
+        };
+        let Some(written) = written else {
+            let message = "the key is missing: write key = \"env:NAME\"";
+            reader.complain(place, &format!("{path}.key"), None, message);
+            continue;
+        };
+        let shown = shown(written.expose());
+        let (text, source) = match read(written.expose(), reader.dir, reader.env) {
+            Ok(read) => read,
+            Err(why) => {
+                reader.complain(place, &path, shown, why);
+                continue;
+            }
+        };
+        if let Err(why) = usable(&text, api_listen) {
+            reader.complain(place, &path, shown, why);
+            continue;
+        }
+        let key = ApiKey::of(&text);
+        if let Some(first) = origins.iter().find(|other| other.key == key) {
+            let message = format!(
+                "{} on line {} is the same key: each tenant has its own, written once",
+                first.path, first.line
+            );
+            reader.complain(place, &path, shown, message);
+        } else if source == SecretSource::Literal && text.as_str() != LAB_KEY {
+            warn_of_literal(reader, place, &path);
+        }
+        origins.push(KeyOrigin { tenant: name.to_owned(), key, source, path, line });
+        keys.push(ConfiguredKey { key, terms });
+    }
+    keys
+}
+
+/// Whether this text can be an API key here.
+fn usable(text: &str, api_listen: &At<SocketAddr>) -> Result<(), String> {
+    let length = text.chars().count();
+    if length < SHORTEST_KEY {
+        return Err(format!(
+            "the key has {length} characters, a key has at least {SHORTEST_KEY}: make one with \
+             `octothorpe key new`"
+        ));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("the key holds a space or a character outside ASCII, which an Authorization \
+                    header cannot carry: make one with `octothorpe key new`"
+            .to_owned());
+    }
+    if text == LAB_KEY && !api_listen.value.ip().is_loopback() {
+        return Err(format!(
+            "everybody knows the lab's key, and api_listen ({}) can be reached from other \
+             machines: make a key with `octothorpe key new`, or listen on 127.0.0.1",
+            api_listen.value
+        ));
+    }
+    Ok(())
+}
+
+/// What a key opens, until when, and from where.
+fn terms(reader: &mut Reader<'_>, path: &str, place: Place, key: &raw::Key) -> Terms {
+    let scopes = key.scopes.as_ref().map_or_else(Scope::usual, |written| {
+        scopes(reader, &format!("{path}.scopes"), place, written)
+    });
+    let expires = key.expires.as_ref().and_then(|text| {
+        let end = end_of(text);
+        let (path, shown) = (format!("{path}.expires"), Some(quoted(text)));
+        match end {
+            None => {
+                let message = "write a day or a time in UTC, as \"2027-06-30\" or \
+                               \"2027-06-30T12:00:00Z\"";
+                reader.complain(place, &path, shown, message);
+            }
+            Some(end) if end <= reader.now => {
+                let message = "the key has expired, and opens nothing: put another in its place";
+                reader.warn(place, &path, shown, message);
+            }
+            Some(_) => {}
+        }
+        end
+    });
+    let allow = key.allow.iter().flatten().enumerate();
+    let allow: Vec<IpNet> = allow
+        .filter_map(|(k, text)| match network(text) {
+            Ok(net) => Some(net),
+            Err(why) => {
+                reader.complain(place, &format!("{path}.allow[{k}]"), Some(quoted(text)), why);
+                None
+            }
+        })
+        .collect();
+    if key.allow.as_ref().is_some_and(Vec::is_empty) {
+        let message = "no address is written, so the key would open nothing: write networks, as \
+                       [\"10.0.0.0/8\"], or leave it out";
+        reader.complain(place, &format!("{path}.allow"), None, message);
+    }
+    Terms { scopes, expires, allow }
+}
+
+/// A time; a day ends when it is over.
+fn end_of(text: &str) -> Option<Timestamp> {
+    let whole = Timestamp::from_rfc3339(text);
+    whole.or_else(|| Timestamp::from_rfc3339(&format!("{text}T23:59:59.999999Z")))
+}
+
+/// Some scopes, at least one.
+pub(super) fn scopes(
+    reader: &mut Reader<'_>,
+    path: &str,
+    place: Place,
+    written: &[String],
+) -> BTreeSet<Scope> {
+    let all = Scope::ALL.map(Scope::as_str);
+    let mut scopes = BTreeSet::new();
+    for (k, word) in written.iter().enumerate() {
+        if let Some(scope) = Scope::parse(word) {
+            scopes.insert(scope);
+        } else {
+            let hint = did_you_mean(word, all);
+            let message = format!("there is no such scope: write one of {}{hint}", all.join(", "));
+            reader.complain(place, &format!("{path}[{k}]"), Some(quoted(word)), message);
+        }
+    }
+    if written.is_empty() {
+        let message = format!("no scope is written: write some of {}", all.join(", "));
+        reader.complain(place, path, None, message);
+    }
+    scopes
+}

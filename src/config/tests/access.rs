@@ -1,0 +1,73 @@
+//! Keys with terms, and what can be wrong with them.
+
+use super::*;
+use crate::access::Scope;
+use crate::ambient::Timestamp;
+
+const OTHER: &str = "canary_other_0123456789012345678901234";
+
+/// A configuration whose tenant on line 1 has this key.
+fn with(key: &str) -> String {
+    format!("[[tenants]]\nname = 'acme'\napi_keys = ['{KEY}', {key}]\nvoice_countries = ['US']\n")
+}
+
+#[test]
+fn a_plain_key_opens_all_but_the_operators_listener_and_a_table_says_more() {
+    let key = format!(
+        "{{ key = '{OTHER}', scopes = ['read', 'check'], expires = '2099-06-30', \
+         allow = ['10.0.0.0/8', '::1'] }}"
+    );
+    let loaded = parsed(&with(&key)).unwrap();
+    let keys = &loaded.config.gateway.tenants[0].keys;
+    assert_eq!((&keys[0].terms.scopes, keys[0].terms.expires), (&Scope::usual(), None));
+    let terms = &keys[1].terms;
+    assert_eq!(terms.scopes, [Scope::Check, Scope::Read].into());
+    assert_eq!(terms.expires, Timestamp::from_rfc3339("2099-06-30T23:59:59.999999Z"));
+    assert_eq!(
+        terms.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.0.0.0/8", "::1/128"]
+    );
+    assert!(!seen(&Ok(loaded)).contains("canary"));
+}
+
+#[test]
+fn mistakes_in_keys_are_told_by_their_place() {
+    let key = |more: &str| format!("{{ key = '{OTHER}', {more} }}");
+    for (key, told) in [
+        ("{ scopes = ['read'] }".to_owned(), "api_keys[1].key: the key is missing"),
+        (
+            key("scopes = ['raed']"),
+            "api_keys[1].scopes[0] = \"raed\": there is no such scope: write one of start, check, read, cancel, admin; did you mean \"read\"?",
+        ),
+        (key("scopes = []"), "api_keys[1].scopes: no scope is written"),
+        (key("expires = 'soon'"), "api_keys[1].expires = \"soon\": write a day or a time in UTC"),
+        (
+            key("allow = ['10.0.0.1/8']"),
+            "api_keys[1].allow[0] = \"10.0.0.1/8\": the address has bits behind",
+        ),
+        (key("allow = []"), "api_keys[1].allow: no address is written"),
+        (key("scope = ['read']"), "no such key; did you mean \"scopes\"?"),
+        ("{ key = 'canary' }".to_owned(), "api_keys[1]: the key has 6 characters"),
+        (
+            format!("{{ key = '{KEY}' }}"),
+            "api_keys[1]: tenants[0].api_keys[0] on line 3 is the same key",
+        ),
+        (
+            "7".to_owned(),
+            "this is of type integer: write \"env:NAME\", or { key = \"env:NAME\", scopes = [\"check\"] }",
+        ),
+    ] {
+        let result = parsed(&with(&key));
+        let spoken = seen(&result);
+        assert!(result.is_err() && spoken.contains("o.toml:3: "), "{key}: {spoken}");
+        let spoken = complaints(&with(&key));
+        assert!(spoken.contains(told), "{key}: {spoken}");
+        assert!(!seen(&result).contains("canary"), "{key}: {spoken}");
+    }
+    let loaded = parsed(&with(&key("expires = '2020-01-01'"))).unwrap();
+    let spoken = Complaints(loaded.warnings).to_string();
+    assert!(
+        spoken.contains("api_keys[1].expires = \"2020-01-01\": the key has expired"),
+        "{spoken}"
+    );
+}
