@@ -10,12 +10,14 @@ mod dtmf;
 mod farm;
 mod figures;
 mod hooks;
+mod http;
 mod load;
 mod machine;
 mod manner;
 mod media;
 mod mixed;
 mod phone;
+mod rush;
 mod sip;
 mod starts;
 mod trunks;
@@ -41,6 +43,8 @@ enum What {
     Mixed(mixed::Args),
     /// Codes by text and keys by carrier: checks, starts and hooks a second, and their latency.
     Codes(codes::Args),
+    /// The API: starts a second beside a handler that does nothing, and what overload does to them.
+    Http(http::Args),
     /// Idle trunks: what asking each of them whether it lives costs, and being registered there.
     Trunks(trunks::Args),
     /// The media engine: how many calls one core carries, beside the usual way.
@@ -59,6 +63,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Calls(args) => runtime.block_on(calls::run(args)),
         What::Mixed(args) => runtime.block_on(mixed::run(args)),
         What::Codes(args) => runtime.block_on(codes::run(args)),
+        What::Http(args) => match args.nothing {
+            true => http::nothing(),
+            false => runtime.block_on(http::run(args)),
+        },
         What::Trunks(args) => runtime.block_on(trunks::run(args)),
         What::Media(args) => {
             let metrics = Metrics::install()?;

@@ -346,3 +346,30 @@ impl Drop for Awaited {
         self.state.set(Stage::Serving);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_whoever_keeps_us_waiting_gives_way_and_the_longest_first() {
+        let mut tasks = JoinSet::new();
+        let stages = [Stage::Serving, Stage::Idle, Stage::Body, Stage::Serving, Stage::Head];
+        let mut open = HashMap::new();
+        let mut states = Vec::new();
+        for stage in stages {
+            let state = Arc::new(State::new());
+            std::thread::sleep(Duration::from_millis(1));
+            state.set(stage);
+            open.insert(tasks.spawn(async {}).id(), Arc::clone(&state));
+            states.push(state);
+        }
+        for gone in [1, 2, 4] {
+            assert!(make_room(&mut open));
+            let told = timeout(Duration::from_secs(1), states[gone].leave.notified()).await;
+            assert!(told.is_ok(), "{gone}");
+        }
+        assert!(!make_room(&mut open));
+        assert_eq!(open.len(), 2);
+    }
+}

@@ -215,6 +215,14 @@ fn contract() -> Value {
             body.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }
     }
+    // A body that may be left out is not one that may be null.
+    if let Some(resend) = contract.paths.paths.get_mut("/v1/verifications/{id}/resend")
+        && let Some(RefOr::T(body)) =
+            resend.post.as_mut().and_then(|post| post.request_body.as_mut())
+        && let Some(RefOr::T(json)) = body.content.get_mut("application/json")
+    {
+        json.schema = Some(Ref::from_schema_name("Resend").into());
+    }
     let paths = contract.paths.paths.values_mut();
     for operation in paths.flat_map(|path| [&mut path.get, &mut path.post]).flatten() {
         let own = problems_of(operation.operation_id.as_deref().unwrap_or_default());

@@ -11,6 +11,7 @@ mod hooks;
 mod json;
 mod keys;
 mod listening;
+mod load;
 mod ops;
 mod page;
 mod peer;
@@ -45,6 +46,7 @@ use tower::Service as _;
 use tower::util::MapResponseLayer;
 
 pub use self::listening::{Listening, Tls, TlsError};
+use self::load::Load;
 use self::peer::Client;
 use self::problem::{Code, Problem};
 use crate::gateway::Gateway;
@@ -171,6 +173,7 @@ struct App {
     gateway: Gateway,
     settings: Arc<Settings>,
     operator: Operator,
+    load: Load,
     closing: watch::Receiver<bool>,
 }
 
@@ -199,6 +202,7 @@ impl Server {
             gateway,
             settings: Arc::clone(&settings),
             operator: operator.into(),
+            load: Load::new(settings.max_connections),
             closing: closes,
         };
         let api = Bound::new(settings.api_listen, router(api_routes(), app.clone())).await?;

@@ -15,6 +15,9 @@ pub(super) struct Wait {
 /// The longest wait, in seconds.
 pub(super) const MAX_WAIT: u64 = 60;
 
+/// The highest version that can be known: what the contract's `int64` holds.
+const MAX_VERSION: u64 = i64::MAX as u64;
+
 /// Reads `wait` and `since`.
 pub(super) fn wait(query: Option<&str>) -> Result<Wait, Problem> {
     let mut checks = Checks::default();
@@ -22,7 +25,7 @@ pub(super) fn wait(query: Option<&str>) -> Result<Wait, Problem> {
     for (given, value) in pairs(query) {
         let (place, max, must_be) = match given {
             "wait" => (&mut read.wait, MAX_WAIT, "must be a whole number of seconds, 0 to 60"),
-            "since" => (&mut read.since, u64::MAX, "must be a whole number, not negative"),
+            "since" => (&mut read.since, MAX_VERSION, "must be a whole number, not negative"),
             _ => {
                 unknown(&mut checks, given);
                 continue;

@@ -55,6 +55,11 @@ pub(super) fn gave_way() {
     metrics::counter!("octothorpe_http_connections_displaced_total").increment(1);
 }
 
+/// A request was refused, as too many are under way.
+pub(super) fn shed() {
+    metrics::counter!("octothorpe_http_requests_shed_total").increment(1);
+}
+
 /// The certificate that was read cannot be used; the one before it stays.
 pub(super) fn unusable(error: &super::listening::TlsError) {
     tracing::error!(%error, "the certificate of the API stays as it was");

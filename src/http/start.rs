@@ -150,7 +150,7 @@ pub(super) struct Fallback {
 #[expect(dead_code, reason = "it is only described: the fields are read one by one")]
 pub(super) struct Payment {
     /// Digits, and up to four behind a point. Zeros at its ends say nothing: 49.9 is 49.90.
-    #[schema(example = "49.90")]
+    #[schema(pattern = r"^[0-9]{1,12}([.][0-9]{1,4})?$", example = "49.90")]
     amount: String,
     /// ISO 4217; capitals or not.
     #[schema(pattern = "^[A-Za-z]{3}$", example = "EUR")]

@@ -59,7 +59,7 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
     operation_id = "start",
     tag = "Verifications",
     params(
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
          description = "Visible ASCII characters. The same key and body get the same answer, byte for byte, for 24 hours, and no second call.",
          example = "0f6c1c2e-login-991"),
     ),
@@ -82,11 +82,13 @@ pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Re
     let key = idempotency_key(&parts.headers)?;
     body::must_be_json(&parts.headers)?;
     let body = body::read(&app.settings, &parts.headers, body).await?;
+    let place = app.load.start().await?;
     let asked = start::read(&body, &tenant)?;
     let render = if asked.dry_run { render_dry } else { render };
     let answer = answer_of(&parts, &body, key, render);
     let gateway = app.gateway;
-    let begun = carried_out(async move { gateway.begin(&tenant, asked, answer).await }).await;
+    let begin = async move { gateway.begin(&tenant, asked, answer).await };
+    let begun = carried_out(place.during(begin)).await;
     let mut response = answered(StatusCode::CREATED, begun?)?;
     if let Some(Told(id)) = response.extensions_mut().remove() {
         let location = HeaderValue::try_from(format!("/v1/verifications/{id}"));
@@ -130,6 +132,7 @@ pub(super) async fn read(
     if patience.is_zero() || now.version > since || now.verdict().is_some() {
         return Ok(resource(&now));
     }
+    let _place = app.load.wait()?;
     let mut closing = app.closing.clone();
     let news = tokio::select! {
         news = app.gateway.wait(tenant, &id, since, patience) => news,
@@ -150,7 +153,7 @@ pub(super) async fn read(
     tag = "Verifications",
     params(
         ("id" = String, Path, description = "The verification's `id`.", example = "vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
          description = "Visible ASCII characters. The same key gets the same answer, byte for byte, for 24 hours."),
     ),
     responses(
@@ -167,11 +170,13 @@ pub(super) async fn cancel(
     request: Request,
 ) -> Result<Response, Problem> {
     let asked = asked(&app, id, request, Scope::Cancel).await?;
+    let place = app.load.follow().await?;
     empty(&asked)?;
     let answer = asked.answer(render);
     let Asked { tenant, id, .. } = asked;
     let gateway = app.gateway;
-    let canceled = carried_out(async move { gateway.cancel(&tenant, &id, answer).await }).await;
+    let cancel = async move { gateway.cancel(&tenant, &id, answer).await };
+    let canceled = carried_out(place.during(cancel)).await;
     let canceled = canceled.map_err(fault)?.ok_or_else(|| Problem::new(Code::NotFound))?;
     answered(StatusCode::OK, canceled)
 }
@@ -180,7 +185,7 @@ pub(super) async fn cancel(
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Check {
     /// The code, as it was typed: spaces and dashes are passed over.
-    #[schema(value_type = String, required, example = "123456")]
+    #[schema(value_type = String, required, max_length = 64, pattern = "^[ \u{a0}-]*(?:[0-9][ \u{a0}-]*){1,32}$", example = "123456")]
     #[serde(default)]
     code: json::Field<String>,
     /// The payment, where the verification is of one: what the page is about to carry out.
@@ -204,7 +209,7 @@ pub(super) struct Check {
     tag = "Verifications",
     params(
         ("id" = String, Path, description = "The verification's `id`.", example = "vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
          description = "Visible ASCII characters. The same key gets the same answer, byte for byte, for 24 hours, and costs no second comparison."),
     ),
     request_body(content = Check, content_type = "application/json"),
@@ -222,14 +227,19 @@ pub(super) async fn check(
     request: Request,
 ) -> Result<Response, Problem> {
     let asked = asked(&app, id, request, Scope::Check).await?;
+    let place = app.load.follow().await?;
     let (code, payment) = typed(&asked)?;
     let answer = asked.answer(render_checked);
     let Asked { tenant, id, .. } = asked;
     let gateway = app.gateway;
     let work = async move { gateway.check(&tenant, &id, &code, payment.as_ref(), answer).await };
-    let checked = carried_out(work).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let checked =
+        carried_out(place.during(work)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     answered(StatusCode::OK, checked)
 }
+
+/// What people type between digits, and what pages put there.
+const BETWEEN_DIGITS: [char; 3] = [' ', '\u{a0}', '-'];
 
 /// The code of a check, without what people type between digits, and the payment that it is for. What
 /// cannot be a code or a payment is not compared, and costs nothing.
@@ -240,8 +250,9 @@ fn typed(asked: &Asked) -> Result<(Zeroizing<String>, Option<Transaction>), Prob
         .map_err(|_| Problem::new(Code::InvalidJson))?;
     let mut checks = json::Checks::default();
     let code = checks.required("code", check.code, |text| {
-        let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+        let digits: String = text.chars().filter(|c| !BETWEEN_DIGITS.contains(c)).collect();
         let fits = (1..=32).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        let fits = fits && text.chars().count() <= 64;
         let wrong = (FieldCode::InvalidValue, "must be digits, at most 32".into());
         if fits { Ok(Zeroizing::new(digits)) } else { Err(wrong) }
     });
@@ -287,7 +298,7 @@ pub(super) struct Resend {
     tag = "Verifications",
     params(
         ("id" = String, Path, description = "The verification's `id`.", example = "vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
          description = "Visible ASCII characters. The same key gets the same answer, byte for byte, for 24 hours, and no second attempt."),
     ),
     request_body(content = Option<Resend>, content_type = "application/json"),
@@ -305,12 +316,14 @@ pub(super) async fn resend(
     request: Request,
 ) -> Result<Response, Problem> {
     let asked = asked(&app, id, request, Scope::Start).await?;
+    let place = app.load.start().await?;
     let channel = again_by(&asked)?;
     let answer = asked.answer(render);
     let Asked { tenant, id, .. } = asked;
     let gateway = app.gateway;
     let work = async move { gateway.resend(&tenant, &id, channel, answer).await };
-    let resent = carried_out(work).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let resent =
+        carried_out(place.during(work)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     answered(StatusCode::OK, resent)
 }
 

@@ -46,6 +46,7 @@ mod keys;
 mod kill;
 mod languages;
 mod limits;
+mod listener;
 mod loss;
 mod lost;
 mod mailbox;

@@ -191,9 +191,14 @@ impl Process {
         assert!(self.wait("it stops", Duration::from_secs(20)).success());
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal: `HUP`.
     pub(crate) fn signal(&self, name: &str) {
-        let (name, process) = (format!("-{name}"), self.child.id().to_string());
+        let (name, process) = (format!("-{name}"), self.id().to_string());
         assert!(Command::new("kill").args([name, process]).status().unwrap().success());
     }
 

@@ -13,7 +13,10 @@ use super::figures::Spread;
 use super::phone::Heard;
 
 /// Area codes; with 555 and four digits they make numbers that nobody has.
-const AREAS: [&str; 8] = ["202", "212", "213", "305", "312", "415", "617", "702"];
+const AREAS: [&str; 24] = [
+    "202", "212", "213", "305", "312", "415", "617", "702", "303", "404", "503", "512", "602",
+    "612", "703", "704", "713", "714", "801", "813", "816", "818", "901", "916",
+];
 
 /// How long a phone may be waited for after the last verdict: thanks are said, then the gateway
 /// hangs up.
@@ -138,7 +141,7 @@ mod tests {
     fn numbers_are_valid_and_differ() {
         assert_eq!(number(0), "+12025550000");
         assert_eq!(number(79_999), "+17025559999");
-        for index in [0, 9_999, 10_000, 79_999] {
+        for index in [0, 9_999, 10_000, 79_999, 160_000, 239_999] {
             assert!(number(index).parse::<PhoneNumber>().is_ok(), "{index}");
         }
     }

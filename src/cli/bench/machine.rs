@@ -120,6 +120,14 @@ pub(super) fn syncs(folder: &Path, clock: &Clock) -> anyhow::Result<Spread> {
     Ok(Spread::of(times))
 }
 
+/// The most memory that a process has had, in MiB.
+pub(super) fn most_memory(process: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let most = field(&status, "VmHWM:").and_then(|text| text.split_whitespace().next());
+    let kib: f64 = most.context("the kernel does not tell the process's memory")?.parse()?;
+    Ok(kib / 1_024.0)
+}
+
 /// Seconds of CPU.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Used {
