@@ -23,3 +23,6 @@ pub mod http;
 pub mod config;
 
 pub mod cli;
+
+#[doc = include_str!("SECURITY.md")]
+pub mod security {}

@@ -191,8 +191,38 @@ fn every_file_says_what_it_is_and_can_be_overseen() {
 fn the_table_lists_every_layer_that_the_crate_has() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
     let lib = fs::read_to_string(root).expect("lib.rs is text");
-    for module in lib.lines().filter_map(|line| line.strip_prefix("pub mod ")) {
-        let module = module.trim_end_matches(';');
+    let modules = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    for module in modules {
         assert!(LAYERS.iter().any(|(layer, _)| *layer == module), "{module} is not in the table");
+    }
+}
+
+#[test]
+fn every_test_that_the_threat_table_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("src/SECURITY.md")).expect("the page is text");
+    let mut tests = String::new();
+    let mut folders = vec![root.join("src"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder can be read") {
+            let path = entry.expect("its entries too").path();
+            let foreign = path.ends_with("node_modules");
+            if path.is_dir() && !foreign {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                tests.push_str(&fs::read_to_string(&path).expect("a source file is text"));
+            }
+        }
+    }
+    let table = page.lines().skip_while(|line| !line.starts_with("| attack |")).skip(2);
+    let rows: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 20, "the table has only {} rows", rows.len());
+    for row in rows {
+        let named = row.split('|').nth(3).unwrap_or_default().split('`').skip(1).step_by(2);
+        let named: Vec<&str> = named.collect();
+        assert!(!named.is_empty(), "no test is named: {row}");
+        for name in named {
+            assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}: {row}");
+        }
     }
 }
