@@ -191,6 +191,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     }
     let names = routing::Names::of(&written.trunks, &carriers.providers, &carriers.broken);
     let routes = routing::routes(reader, written, &names);
+    let keep = network::keep(reader, written, defaults);
     let (secret, older_secrets) = network::store_secrets(reader, written);
     let prices = money::prices(reader, written);
     money::must_be_priced(reader, written);
@@ -206,6 +207,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         store,
         secret,
         older_secrets,
+        keep,
         sip_listen: sip.listen,
         sip_identity: sip.identity,
         rtp_ports: sip.rtp_ports,

@@ -229,6 +229,22 @@ pub enum Event<'a> {
         /// How that is known.
         why: &'a str,
     },
+    /// Somebody did something to the gateway, and it was written down.
+    Audited {
+        /// The number of the entry; 0 where there is no file.
+        no: u64,
+        /// Who.
+        who: &'a str,
+        /// What.
+        what: &'static str,
+        /// The hash of the entry: with it, a log that is kept elsewhere shows whether the file was cut off.
+        hash: &'a str,
+    },
+    /// The audit log was changed.
+    AuditBroken {
+        /// Where, and how that is known.
+        found: &'a str,
+    },
     /// Something of ours went wrong.
     Fault {
         /// What was being done.
@@ -372,6 +388,14 @@ pub fn observe(event: &Event<'_>) {
             let channel = channel.as_str();
             counter!("octothorpe_spent_ten_thousandths_total", "channel" => channel)
                 .increment(cost.count());
+        }
+        Event::Audited { no, who, what, hash } => {
+            tracing::info!(no, who, what, hash, "audited");
+            counter!("octothorpe_audited_total", "what" => *what).increment(1);
+        }
+        Event::AuditBroken { found } => {
+            tracing::error!(found, "ALARM: the audit log was changed");
+            counter!("octothorpe_audit_broken_total").increment(1);
         }
         Event::Fault { doing, error } => {
             tracing::error!(doing, %error, "fault");
@@ -528,6 +552,8 @@ fn describe() {
         ("octothorpe_replies_total", "Texts that people sent, by what they meant."),
         ("octothorpe_webhooks_total", "Tries to deliver an event, by what became of them."),
         ("octothorpe_faults_total", "Faults of this gateway."),
+        ("octothorpe_audited_total", "Administrative acts that were written down."),
+        ("octothorpe_audit_broken_total", "Places where the audit log was changed."),
         ("octothorpe_store_tampered_total", "Stored rows that somebody else has changed."),
         ("octothorpe_http_requests_total", "HTTP requests answered."),
         ("octothorpe_http_panics_total", "HTTP handlers that panicked."),

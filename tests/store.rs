@@ -9,9 +9,9 @@ mod store {
 
     use octothorpe::ambient::Timestamp;
     use octothorpe::store::{
-        Alias, Answer, Claimed, Commit, Committed, Counter, EffectId, FIND_MOST, Hold, LEASE,
-        ListQuery, Owner, PAGE_MOST, Postponed, Queued, RENEWAL, RecordWrite, Store, StoreError,
-        Stored, WAKE_RETRY,
+        Alias, Answer, Claimed, Commit, Committed, Counter, EffectId, FIND_MOST, Forgotten, Hold,
+        LEASE, ListQuery, Owner, PAGE_MOST, Postponed, Queued, RENEWAL, RecordWrite, Store,
+        StoreError, Stored, WAKE_RETRY,
     };
     use octothorpe::verify::code::Vault;
     use proptest::prelude::*;
@@ -149,6 +149,8 @@ mod store {
         a_tally_can_take_back_what_it_counted_and_no_more,
         a_tally_that_would_pass_a_limit_counts_nothing,
         a_tally_is_exact_in_parallel,
+        a_sweep_takes_a_few_of_the_old,
+        what_is_forgotten_is_gone_and_all_that_leads_to_it,
     ];
 
     async fn a_record_is_loaded_as_it_was_committed(store: Store) {
@@ -683,6 +685,64 @@ mod store {
             "every count is told once, and the rest refused"
         );
         assert_eq!(counted(&store, 0, &[counter("j", 60, 0)]).await, [80]);
+    }
+
+    async fn a_sweep_takes_a_few_of_the_old(store: Store) {
+        for n in 0..10_u64 {
+            let id = if n == 3 { "block/3".to_owned() } else { format!("vf_{n}") };
+            let record = RecordWrite { created: at(n), wake: Some(at(99)), ..record(&id, None, 1) };
+            let queue = vec![queued(&id, "deliver", at(99))];
+            yes(&store, Commit { now: at(n), record: Some(record), queue, ..Commit::default() })
+                .await;
+        }
+        assert_eq!(store.groups().await.unwrap(), ["acme"]);
+        assert_eq!(store.sweep("acme", "vf_", at(8), 4).await, Ok(4));
+        assert!(store.load("vf_4").await.unwrap().is_none());
+        assert!(store.load("vf_5").await.unwrap().is_some());
+        assert_eq!(store.sweep("acme", "vf_", at(8), 4).await, Ok(3));
+        assert_eq!(store.sweep("acme", "vf_", at(8), 4).await, Ok(0));
+        let list = ListQuery { group: "acme".into(), limit: 99, ..ListQuery::default() };
+        let rows = store.list(&list).await.unwrap().rows;
+        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids, ["vf_9", "vf_8", "block/3"]);
+        // Neither effects nor wake-ups are left of them.
+        let claimed = claim(&store, 99, "a").await;
+        assert_eq!((claimed.effects.len(), claimed.wakes.len()), (3, 3));
+    }
+
+    async fn what_is_forgotten_is_gone_and_all_that_leads_to_it(store: Store) {
+        for id in ["vf_1", "vf_2", "block/NAME", "block/OTHER"] {
+            let wake = Some(at(50));
+            let aliases = naming("alias", id, at(99)).aliases;
+            let told = answer(&format!("start/{id}"), format!("{id}\n{{}}").as_bytes());
+            let (queue, answer) = (vec![queued(id, "deliver", at(50))], Some(told));
+            let commit = waking(id, None, 1, wake);
+            yes(&store, Commit { queue, aliases, answer, ..commit }).await;
+        }
+        let notice = answer("notice/1", b"");
+        yes(&store, Commit { now: at(0), answer: Some(notice), ..Commit::default() }).await;
+        let counters = [counter("NAME", 60, 1), counter("NAME", 3_600, 1), counter("OTHER", 60, 1)];
+        assert_eq!(counted(&store, 0, &counters).await, [1, 1, 1]);
+        let forgotten = Forgotten {
+            records: BTreeSet::from(["vf_1".to_owned()]),
+            answers: vec!["notice/1".to_owned()],
+            names: vec!["NAME".to_owned()],
+        };
+        assert_eq!(store.forget(forgotten.clone()).await, Ok(2));
+        assert!(store.load("vf_1").await.unwrap().is_none());
+        assert!(store.load("block/NAME").await.unwrap().is_none());
+        assert!(store.load("vf_2").await.unwrap().is_some());
+        assert_eq!(store.find("alias").await.unwrap(), ["vf_2", "block/OTHER"]);
+        let left = counters.map(|it| Counter { add: 0, ..it });
+        assert_eq!(counted(&store, 0, &left).await, [0, 0, 1]);
+        for (key, there) in [("start/vf_1", false), ("notice/1", false), ("start/vf_2", true)] {
+            assert_eq!(store.answered(at(1), key).await.unwrap().is_some(), there, "{key}");
+        }
+        let claimed = claim(&store, 50, "a").await;
+        assert_eq!((claimed.effects.len(), claimed.wakes.len()), (2, 2));
+        // What comes afterwards is as ever.
+        yes(&store, writing("vf_1", None, 1)).await;
+        assert_eq!(store.forget(forgotten).await, Ok(1));
     }
 
     fn open(dir: &Path) -> Store {

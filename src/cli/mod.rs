@@ -7,11 +7,13 @@
 )]
 
 mod api;
+mod audit;
 mod bench;
 mod call;
 mod capture;
 pub mod check;
 mod demo;
+mod erase;
 pub mod key;
 mod ladder;
 mod online;
@@ -75,6 +77,10 @@ enum Command {
     Key(key::Args),
     /// Seal a store that was kept in the clear.
     Store(store::Args),
+    /// Forget a number: everything that is stored of it.
+    Erase(erase::Args),
+    /// See whether the audit log was changed.
+    Audit(audit::Args),
     /// Measure this build on this machine, against the limits it was built for.
     Bench(bench::Args),
 }
@@ -85,6 +91,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Store(args) => store::run(args),
+        Command::Audit(args) => audit::run(args),
+        Command::Erase(args) => in_runtime(erase::run(args)),
         Command::Prompts(args) => prompts::run(args),
         Command::Verdict(args) => verdict::run(args),
         Command::Bench(args) => bench::run(args),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -13,6 +14,7 @@ use super::{WRONG, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config::{self, Complaint, Complaints, Config, Log, LogFormat};
 use crate::gateway::Gateway;
+use crate::gateway::audit::Act;
 use crate::gateway::settings::{Settings, StoreSettings};
 use crate::http::{self, Listening, Mistake, Operator, Reload, Server};
 use crate::sip::Hop;
@@ -68,6 +70,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let listening = Listening::new(loaded.config.http).map_err(|error| wrong(error.to_string()))?;
     let reload = reload(path.clone(), gateway.clone(), listening.clone(), loaded.config.log);
     let operator = Operator { metrics, reload: Some(Arc::clone(&reload)) };
+    let audited = gateway.clone();
     let mut hang_up = signal(SignalKind::hangup())?;
     let server = Server::bind(listening, gateway, operator)
         .await
@@ -90,6 +93,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
+                let act = Act { who: "SIGHUP".to_owned(), what: "reload", about: Value::Null };
+                if let Err(fault) = audited.audit(act).await {
+                    tracing::error!("not reloaded: {fault}");
+                    continue;
+                }
                 let reload = Arc::clone(&reload);
                 let _ = tokio::task::spawn_blocking(move || reload()).await;
             }

@@ -14,7 +14,7 @@ use super::raw::{self, Hidden, Raw};
 use super::reader::{At, Place, Reader};
 use super::routing::secret;
 use super::{Log, LogFormat};
-use crate::gateway::settings::{Calling, StoreSettings, TlsIdentity};
+use crate::gateway::settings::{Calling, Keep, StoreSettings, TlsIdentity};
 use crate::media::script::FraudKeys;
 use crate::sip::{Hop, Transport};
 use crate::verify::{RING_MOST, TALK_MOST, code};
@@ -86,6 +86,21 @@ pub(super) fn store_secrets(
         reader.complain(reader.place(first), "store.older_secrets", None, message);
     }
     (newest, older)
+}
+
+/// How long what is stored is kept. A week at least: texts are answered, receipts come and deliveries are
+/// tried again for days.
+pub(super) fn keep(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Keep {
+    let (raw, default) = (&written.store, &defaults.store);
+    let standard = Keep::default();
+    let days = |days: Option<u32>, standard| {
+        days.map_or(standard, |days| Duration::from_secs(u64::from(days) * 86_400))
+    };
+    let (key, by_default) = ("store.keep_days", default.keep_days.as_ref());
+    let records = reader.number(key, raw.keep_days.as_ref(), by_default, 7, 3_650);
+    let (key, by_default) = ("store.keep_audit_days", default.keep_audit_days.as_ref());
+    let audit = reader.number(key, raw.keep_audit_days.as_ref(), by_default, 30, 3_650);
+    Keep { records: days(records, standard.records), audit: days(audit, standard.audit) }
 }
 
 fn store_secret(

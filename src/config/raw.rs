@@ -87,6 +87,8 @@ pub(super) struct Store {
     pub(super) url: Option<Spanned<String>>,
     pub(super) secret: Option<Spanned<Hidden>>,
     pub(super) older_secrets: Vec<Spanned<Hidden>>,
+    pub(super) keep_days: Option<Spanned<i64>>,
+    pub(super) keep_audit_days: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]

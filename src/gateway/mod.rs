@@ -1,6 +1,7 @@
 //! The only write path: a request or a signal comes in, a [`Verification`] decides, and what it
 //! decided is committed together with everything that must now happen.
 
+pub mod audit;
 pub mod hearing;
 pub mod hooks;
 pub mod resource;
@@ -31,6 +32,7 @@ mod rehearsal;
 mod reload;
 mod replies;
 mod resolver;
+pub mod retention;
 mod risk;
 mod start;
 pub(crate) mod vitals;
@@ -89,6 +91,9 @@ const ALIAS_LIFE: Duration = Duration::from_secs(72 * 60 * 60);
 /// The group of the records that keep phones' choices.
 const CHOICES: &str = "choices";
 
+/// Stands for all tenants; no tenant can have this name.
+const EVERYBODY: &str = "*";
+
 /// What a record says of a phone that wants no texts.
 const OPTED_OUT: &[u8] = b"out";
 
@@ -121,6 +126,8 @@ struct Inner {
     callers: Callers,
     /// Signs verdicts.
     signer: Option<Signer>,
+    /// What is done to the gateway is written there; a store in memory has none.
+    audit: Option<Arc<audit::Log>>,
     /// What carriers tell on sessions of their own goes there; a simulation has none.
     sessions: Option<smsc::Events>,
     hub: Hub,
@@ -179,6 +186,9 @@ pub enum Fault {
     /// So was a small record of ours.
     #[error("a record did not hold still")]
     Restless,
+    /// What was to be done could not be written down.
+    #[error("the audit log cannot be written: {0}")]
+    Audit(std::io::Error),
 }
 
 impl Fault {

@@ -63,6 +63,8 @@ impl Gateway {
         [
             ("store.url", started.store != settings.store),
             ("store.secret", started.secret != settings.secret),
+            ("store.keep_days", started.keep.records != settings.keep.records),
+            ("store.keep_audit_days", started.keep.audit != settings.keep.audit),
             ("store.older_secrets", started.older_secrets != settings.older_secrets),
             ("sip.listen", started.sip_listen != settings.sip_listen),
             ("sip.tls_certificate", started.sip_identity != settings.sip_identity),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::dispatch::Job;
 use super::hooks::NOTICE;
 use super::settings::{Provider, Tenant};
-use super::{BeginError, Fault, Gateway};
+use super::{BeginError, EVERYBODY, Fault, Gateway};
 use crate::carrier::{Body, Text};
 use crate::store::Answer;
 use crate::telemetry::{self, Event};
@@ -18,9 +18,6 @@ use crate::verify::route::{Route, RouteStep};
 use crate::verify::signal::{Reply, Says, Signal};
 use crate::verify::text::{Fill, Kind};
 use crate::verify::{Verification, VerificationId};
-
-/// Stands for all tenants; no tenant can have this name.
-const EVERYBODY: &str = "*";
 
 /// How long a question may still be answered by a yes that was on its way.
 const RECENT: Duration = Duration::from_secs(20 * 60);

@@ -42,6 +42,8 @@ pub struct Settings {
     pub secret: Option<Zeroizing<String>>,
     /// What they were derived from before, the newer first.
     pub older_secrets: Vec<Zeroizing<String>>,
+    /// How long what is stored is kept.
+    pub keep: Keep,
     /// Where SIP is spoken; port 0 lets the system choose.
     pub sip_listen: Vec<Hop>,
     /// What TLS listeners show.
@@ -80,6 +82,22 @@ pub struct Settings {
     pub tenants: Vec<Tenant>,
 }
 
+/// How long what is stored is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Verifications, from their birth.
+    pub records: Duration,
+    /// Entries of the audit log.
+    pub audit: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        Self { records: days(30), audit: days(400) }
+    }
+}
+
 impl Settings {
     /// A gateway on loopback that keeps nothing, knows nobody, and reaches nobody.
     #[must_use]
@@ -88,6 +106,7 @@ impl Settings {
             store: StoreSettings::Memory,
             secret: None,
             older_secrets: Vec::new(),
+            keep: Keep::default(),
             sip_listen: vec![Hop::udp(SocketAddr::from(([127, 0, 0, 1], 0)))],
             sip_identity: None,
             rtp_ports: (20_000, 29_999),

@@ -23,7 +23,7 @@ use super::smsc::Events;
 use super::tap::Tap;
 use super::watch::{Heard, Links, Watch};
 use super::webhook::Courier;
-use super::{Fault, Gateway, Inner, keys, vitals};
+use super::{Fault, Gateway, Inner, audit, keys, vitals};
 use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::carrier::smpp::link::State;
 use crate::carrier::{About, News};
@@ -64,6 +64,14 @@ pub enum StartError {
     #[error("the key file {} cannot be used: {source}", .path.display())]
     Key {
         /// Where it is kept.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The audit log.
+    #[error("the audit log in {} cannot be used: {source}", .path.display())]
+    Audit {
+        /// Its folder.
         path: std::path::PathBuf,
         /// What the system says.
         source: std::io::Error,
@@ -128,6 +136,7 @@ struct Fixed {
     watch: Option<Watch>,
     courier: Option<Courier>,
     sessions: Option<Events>,
+    audit: Option<Arc<audit::Log>>,
 }
 
 impl Gateway {
@@ -147,6 +156,7 @@ impl Gateway {
             StoreSettings::Memory => Store::memory(),
             StoreSettings::Directory(dir) => Store::open(dir, &vault)?,
         };
+        let audit = open_audit(&settings, &vault)?;
         Lines::of(&*settings.prompts.first()?, None, Kind::Confirm)?;
         let (net, listeners) =
             Net::bind(&settings.sip_listen, settings.sip_identity.as_ref(), clock.clone())
@@ -181,13 +191,14 @@ impl Gateway {
         };
         let (watch, sessions) = (Some(watch), Some(sessions));
         let courier = Some(courier);
-        let fixed = Fixed { settings, vault, present, watch, courier, sessions };
+        let fixed = Fixed { settings, vault, present, watch, courier, sessions, audit };
         let (gateway, turns) = Self::fit(store, fixed, clock, entropy, hands);
         // The sessions that the settings name begin as those of a reload do.
         gateway.reload(&gateway.0.started);
         tasks.spawn(listen(gateway.clone(), learned));
         tasks.spawn(hear(gateway.clone(), told));
         tasks.spawn(turns.run());
+        tasks.spawn(gateway.clone().retain());
         tasks.spawn(vitals::tell(Arc::clone(&calls)));
         let running = Running { gateway: gateway.clone(), calls, sip, tasks, engines };
         Ok((gateway, running))
@@ -211,6 +222,7 @@ impl Gateway {
             watch: None,
             courier: None,
             sessions: None,
+            audit: None,
         };
         Self::fit(store, fixed, clock, entropy, hands)
     }
@@ -239,6 +251,7 @@ impl Gateway {
             present: fixed.present,
             vault: fixed.vault,
             sessions: fixed.sessions,
+            audit: fixed.audit,
             hub: Hub::default(),
             queues: Queues::default(),
             draining: AtomicBool::new(false),
@@ -251,6 +264,13 @@ impl Gateway {
         let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
         (gateway, turns)
     }
+}
+
+/// The audit log beside the store.
+fn open_audit(settings: &Settings, vault: &Vault) -> Result<Option<Arc<audit::Log>>, StartError> {
+    let StoreSettings::Directory(dir) = &settings.store else { return Ok(None) };
+    let failed = |source| StartError::Audit { path: dir.clone(), source };
+    Ok(Some(Arc::new(audit::Log::open(dir, vault).map_err(failed)?)))
 }
 
 impl Running {

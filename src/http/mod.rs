@@ -297,6 +297,7 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/metrics", get(ops::metrics)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
         ("post", "/admin/v1/reload", post(ops::reload)),
+        ("post", "/admin/v1/erase", post(ops::erase)),
         ("get", "/admin/v1/webhooks", get(webhooks::list)),
         ("post", "/admin/v1/webhooks/{id}/enable", post(webhooks::enable)),
         ("post", "/admin/v1/webhooks/replay", post(webhooks::replay)),

@@ -1,16 +1,22 @@
 //! For those who run it: health, readiness, metrics, the configuration.
 
-use axum::extract::State;
+use std::collections::BTreeMap;
+
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::auth::Operator;
+use super::json::{Checks, Field};
 use super::problem::{Code, FieldCode, FieldError, Problem};
-use super::{App, Mistake, written};
+use super::{App, Mistake, body, verify, written};
 use crate::gateway::TrunkView;
+use crate::gateway::audit::Act;
 use crate::telemetry;
+use crate::verify::number::PhoneNumber;
 
 /// The process lives.
 #[derive(Serialize, ToSchema)]
@@ -93,6 +99,9 @@ pub(super) async fn reload(_: Operator, State(app): State<App>) -> Response {
     let Some(reload) = app.operator.reload else {
         return Problem::new(Code::NotFound).into_response();
     };
+    if let Err(fault) = app.gateway.audit(act("reload", Value::Null)).await {
+        return verify::fault(fault).into_response();
+    }
     let read = tokio::task::spawn_blocking(move || reload()).await;
     match read {
         Ok(Ok(needs_restart)) => json(StatusCode::OK, &Reloaded { needs_restart }),
@@ -104,6 +113,60 @@ pub(super) async fn reload(_: Operator, State(app): State<App>) -> Response {
         }
         Err(_) => Problem::new(Code::Internal).into_response(),
     }
+}
+
+/// Whom to forget.
+#[derive(Debug, Deserialize)]
+struct Erase {
+    /// The number.
+    #[serde(default)]
+    number: Field<String>,
+    /// Whether it is forgotten, too, that its phone wants no texts.
+    #[serde(default)]
+    opt_outs: Field<bool>,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
+}
+
+/// Forgets a number: everything that is stored of it.
+pub(super) async fn erase(
+    _: Operator,
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    body::must_be_json(&parts.headers)?;
+    let body = body::read(&app.settings, &parts.headers, body).await?;
+    let (number, opt_outs) = whom(&body)?;
+    let gateway = app.gateway;
+    // Whoever asked may hang up; what was begun is finished.
+    let work = async move {
+        // Not whose number it was: nothing is to be left of it.
+        gateway.audit(act("erase", json!({ "opt_outs": opt_outs }))).await?;
+        gateway.erase(&number, opt_outs).await
+    };
+    let erased = verify::carried_out(work).await.map_err(verify::fault)?;
+    Ok(json(StatusCode::OK, &erased))
+}
+
+fn whom(body: &[u8]) -> Result<(PhoneNumber, bool), Problem> {
+    let object = super::json::object(body)?;
+    let erase: Erase = serde_json::from_value(Value::Object(object))
+        .map_err(|_| Problem::new(Code::InvalidJson))?;
+    let mut checks = Checks::default();
+    let number = checks.required("number", erase.number, |text| {
+        let wrong = "must be a phone number in E.164, as +12025550123";
+        text.parse::<PhoneNumber>().map_err(|_| (FieldCode::InvalidNumber, wrong.into()))
+    });
+    let opt_outs = checks.optional("opt_outs", erase.opt_outs, Ok).unwrap_or(false);
+    checks.unknown(erase.unknown.keys());
+    checks.done()?;
+    Ok((number.ok_or_else(|| Problem::new(Code::InvalidRequest))?, opt_outs))
+}
+
+/// What an operator does.
+pub(super) fn act(what: &'static str, about: Value) -> Act {
+    Act { who: "operator".to_owned(), what, about }
 }
 
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {

@@ -7,13 +7,13 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::auth::Operator;
 use super::json::{Checks, Fault, Field};
 use super::problem::{Code, FieldCode, Problem};
 use super::verify::{carried_out, fault};
-use super::{App, body, json, written};
+use super::{App, body, json, ops, written};
 use crate::ambient::Timestamp;
 use crate::gateway::{EndpointView, Replayed, Which};
 use crate::verify::VerificationId;
@@ -36,6 +36,8 @@ pub(super) async fn enable(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
+    let act = ops::act("webhook.enable", json!({ "endpoint": id }));
+    app.gateway.audit(act).await.map_err(fault)?;
     let found = app.gateway.switch_on(&id).await.map_err(fault)?;
     Ok(shown(&found.ok_or_else(|| Problem::new(Code::NotFound))?))
 }
@@ -84,7 +86,11 @@ pub(super) async fn replay(
     let (tenant, which, endpoint) = asked(&body)?;
     let gateway = app.gateway;
     // Whoever asked may hang up; what was begun is finished.
-    let work = async move { gateway.replay(&tenant, which, endpoint.as_deref()).await };
+    let work = async move {
+        let about = json!({ "tenant": tenant, "endpoint": endpoint });
+        gateway.audit(ops::act("webhook.replay", about)).await?;
+        gateway.replay(&tenant, which, endpoint.as_deref()).await
+    };
     let replayed = carried_out(work).await.map_err(fault)?.ok_or_else(|| {
         Problem::new(Code::NotFound).because("there is no such tenant, endpoint or verdict")
     })?;

@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::leases::Leases;
 use super::window::{self, Buckets};
 use super::{
-    Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given, Hold,
-    ListQuery, Listed, Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored, Tally,
-    WAKE_RETRY,
+    Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Forgotten, Given,
+    Hold, ListQuery, Listed, Owner, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored,
+    Tally, WAKE_RETRY,
 };
 use crate::ambient::Timestamp;
 
@@ -120,7 +121,76 @@ impl Memory {
     }
 }
 
+impl Memory {
+    pub(super) fn groups(&self) -> Vec<String> {
+        let mut groups: Vec<_> =
+            self.state().listed.iter().map(|(group, _, _)| group.clone()).collect();
+        groups.dedup();
+        groups
+    }
+
+    pub(super) fn answers(&self, after: &str, most: usize) -> Vec<(String, Given)> {
+        let state = self.state();
+        let from = (Bound::Excluded(after), Bound::Unbounded);
+        let rows = state.answers.range::<str, _>(from).take(most);
+        let given = |it: &Answer| Given { fingerprint: it.fingerprint, bytes: it.bytes.clone() };
+        rows.map(|(key, answer)| (key.clone(), given(answer))).collect()
+    }
+
+    pub(super) fn sweep(&self, group: &str, prefix: &str, before: Timestamp, most: usize) -> usize {
+        let mut state = self.state();
+        let old = |(of, created, id): &&(String, Timestamp, String)| {
+            of == group && *created < before && id.starts_with(prefix)
+        };
+        let old: Vec<String> =
+            state.listed.iter().filter(old).map(|(_, _, id)| id.clone()).take(most).collect();
+        old.iter().for_each(|id| state.remove_record(id));
+        old.len()
+    }
+
+    pub(super) fn forget(&self, mut forgotten: Forgotten) -> usize {
+        let mut state = self.state();
+        let named = state.records.keys().filter(|id| forgotten.is_named(id)).cloned();
+        let named: Vec<String> = named.collect();
+        forgotten.records.extend(named);
+        forgotten.records.iter().for_each(|id| state.remove_record(id));
+        let records = &forgotten.records;
+        state.aliases.retain(|(_, record), _| !records.contains(record));
+        state.alias_expiry.retain(|(_, _, record)| !records.contains(record));
+        let held = |it: &Hold| records.contains(&it.record) || forgotten.is_named(&it.name);
+        let names: Vec<String> =
+            state.holds.values().filter(|it| held(it)).map(|it| it.name.clone()).collect();
+        for name in names {
+            if let Some(hold) = state.holds.remove(&name) {
+                state.hold_expiry.remove(&(hold.until, name));
+            }
+        }
+        for key in &forgotten.answers {
+            if let Some(answer) = state.answers.remove(key) {
+                state.answer_expiry.remove(&(answer.expires, answer.key));
+            }
+        }
+        state.counters.retain(|(key, _), _| !forgotten.is_named(key));
+        state.counter_expiry.retain(|(_, key, _)| !forgotten.is_named(key));
+        forgotten.records.len()
+    }
+}
+
 impl State {
+    fn remove_record(&mut self, id: &str) {
+        if let Some(record) = self.records.remove(id) {
+            self.listed.remove(&(record.group, record.created, record.id.clone()));
+            if let Some(wake) = record.wake {
+                self.wakes.remove(&(wake, record.id));
+            }
+        }
+        let of = |it: &&EffectId| it.record == id;
+        let effects: Vec<EffectId> = self.queue.keys().filter(of).cloned().collect();
+        for effect in &effects {
+            self.unqueue(effect);
+        }
+    }
+
     fn commit(&mut self, commit: &Commit) -> Committed {
         if let Some(asked) = &commit.answer
             && let Some(given) = self.answers.get(&asked.key)

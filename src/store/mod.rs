@@ -1,4 +1,4 @@
-//! The store: eight verbs over bytes, each one transaction, none of them containing a rule.
+//! The store: ten verbs over bytes, each one transaction, none of them containing a rule.
 //!
 //! | verb | in one transaction |
 //! |---|---|
@@ -10,6 +10,8 @@
 //! | [`find`](Store::find) | which records an alias may mean |
 //! | [`holder`](Store::holder) | which record has a name for itself |
 //! | [`list`](Store::list) | the records of a group, newest first |
+//! | [`sweep`](Store::sweep) | removes records that are old, a few at a time |
+//! | [`forget`](Store::forget) | removes all that is named, and every trace of it |
 //!
 //! A backend knows keys, versions and times. What a record says, which effect it was and whether
 //! an alias is a phone number are the business of whoever wrote the bytes.
@@ -28,6 +30,7 @@
 //! was put there is refused ([`StoreError::Tampered`]), counted and logged; the rest goes on. What a
 //! writer of the store can still do is told in `src/store/seal.rs`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -315,6 +318,103 @@ impl Store {
             });
         }
         Ok(page)
+    }
+}
+
+/// What is removed.
+impl Store {
+    /// The groups that have records, in their order.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn groups(&self) -> Result<Vec<String>, StoreError> {
+        match &self.backend {
+            Backend::Memory(memory) => Ok(memory.groups()),
+            Backend::Embedded(embedded) => embedded.groups(),
+        }
+    }
+
+    /// Removes records of a group, with their wake-ups and effects, whose id begins so and which were
+    /// created before this: at most `most` of them, the oldest first; how many.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn sweep(
+        &self,
+        group: &str,
+        prefix: &'static str,
+        before: Timestamp,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        match &self.backend {
+            Backend::Memory(memory) => Ok(memory.sweep(group, prefix, before, most)),
+            Backend::Embedded(embedded) => embedded.sweep(group, prefix, before, most).await,
+        }
+    }
+
+    /// Removes all that is named, with the answers that tell of these records (they begin with the
+    /// record's id) and the aliases that lead to them; how many records it were. Nothing
+    /// of it is left in what the store is kept in: a file is written anew, and whoever writes waits for
+    /// that.
+    ///
+    /// # Errors
+    /// When the backend fails. What is named is then gone or not; ask again.
+    pub async fn forget(&self, mut forgotten: Forgotten) -> Result<usize, StoreError> {
+        if let Some(seal) = &self.seal {
+            let names = forgotten.answers.iter().flat_map(|key| seal.answer_names(key));
+            forgotten.answers = names.collect();
+        }
+        let mut last = String::new();
+        loop {
+            let page = self.answers_as(&last, PAGE_MOST)?;
+            let Some((name, _)) = page.last() else { break };
+            last.clone_from(name);
+            for (name, given) in page {
+                let given = match &self.seal {
+                    Some(seal) => seal.given(&name, given.bytes).map(|(_, given)| given),
+                    None => Ok(given),
+                };
+                let told = given.ok().is_some_and(|given| forgotten.tells(&given.bytes));
+                if told {
+                    forgotten.answers.push(name);
+                }
+            }
+        }
+        match &self.backend {
+            Backend::Memory(memory) => Ok(memory.forget(forgotten)),
+            Backend::Embedded(embedded) => embedded.forget(forgotten).await,
+        }
+    }
+
+    fn answers_as(&self, after: &str, most: usize) -> Result<Vec<(String, Given)>, StoreError> {
+        match &self.backend {
+            Backend::Memory(memory) => Ok(memory.answers(after, most)),
+            Backend::Embedded(embedded) => embedded.answers(after, most),
+        }
+    }
+}
+
+/// What is to be forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Records, by their ids.
+    pub records: BTreeSet<String>,
+    /// Answers, by their keys.
+    pub answers: Vec<String>,
+    /// Names that tell of whom is forgotten: records and counters whose own names hold one go, too.
+    pub names: Vec<String>,
+}
+
+impl Forgotten {
+    /// Whether a name holds one of those that go.
+    fn is_named(&self, name: &str) -> bool {
+        self.names.iter().any(|of| name.contains(of.as_str()))
+    }
+
+    /// Whether an answer tells of one of the records.
+    fn tells(&self, answer: &[u8]) -> bool {
+        let id = answer.split(|&byte| b"\n ".contains(&byte)).next().unwrap_or_default();
+        std::str::from_utf8(id).is_ok_and(|id| self.records.contains(id))
     }
 }
 

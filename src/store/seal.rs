@@ -41,6 +41,11 @@ const NAME: usize = 16;
 /// What stands between the record that a name leads to and its tag; no record's id ends so.
 const TAG: char = '~';
 
+/// The record that an alias leads to, tagged or not.
+pub(super) fn led_to(record: &str) -> &str {
+    record.rsplit_once(TAG).map_or(record, |(record, _)| record)
+}
+
 /// The keys that rows are sealed by, the newest first.
 pub(super) struct Seal {
     newest: Key,

@@ -434,11 +434,18 @@ impl Vault {
         BASE64.encode(self.mac(purpose, &[phone.expose(), sender]))
     }
 
-    /// The name of a counter of this tenant for something that nobody may read in the store: a
-    /// number, a person, an address.
+    /// The name in the store of something of this tenant that nobody may read there: a number, a person,
+    /// an address. By the oldest key, so that counts go on and blocks hold while keys are exchanged.
     #[must_use]
     pub fn counted(&self, tenant: &str, kind: &str, value: &str) -> String {
-        BASE64.encode(self.mac("counted", &[tenant, kind, value]))
+        let oldest = self.older.last().unwrap_or(&self.newest);
+        BASE64.encode(mac(&oldest.bytes, "counted", &[tenant, kind, value]))
+    }
+
+    /// The mark that the gateway puts on something of its own, so that nobody else can.
+    #[must_use]
+    pub fn marked(&self, purpose: &str, parts: &[&str]) -> String {
+        BASE64.encode(self.mac(purpose, parts))
     }
 
     /// What a key pair of this purpose and generation is derived from.
@@ -681,6 +688,8 @@ mod tests {
         let names: Vec<_> = ring.live().map(|it| it.pair("reply", &to, "38383")).collect();
         assert_eq!(names.len(), 3);
         assert!(names.contains(&old.pair("reply", &to, "38383")));
+        let counted = Vault::of("old").counted("acme", "number", "+14155550132");
+        assert_eq!(ring.counted("acme", "number", "+14155550132"), counted);
         let without = Vault::of("new");
         assert_ne!(without.of_code(at, "123456"), old.of_code(at, "123456"));
         assert!(without.pin(at, &sealed).is_none());

@@ -19,7 +19,8 @@
 //! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 OCTOTHORPE_KILL_EVENTS=100 cargo test --test e2e kill`.
 //!
 //! Everything that the gateway prints is kept, at `RUST_LOG=trace`, and searched for the number
-//! that was called and for every key, password, code, PIN and text: see [`tools::Process`].
+//! that was called and for every key, password, code, PIN and text: see [`tools::Process`]. So are the pages
+//! of its operators, and the files that it stores.
 
 #![expect(
     clippy::unwrap_used,
@@ -32,6 +33,7 @@
 
 mod answering;
 mod api;
+mod atrest;
 mod baresip;
 mod call;
 mod carrier;

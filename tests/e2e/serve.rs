@@ -1,14 +1,17 @@
 //! `octothorpe serve` with a configuration of the test's own, and what asks it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Answer, request};
-use crate::tools::{API_KEY, NUMBER, Process, WEBHOOK_SECRET, octothorpe, ports, wait_for};
+use crate::tools::{
+    API_KEY, NUMBER, Process, STORE_SECRET, WEBHOOK_SECRET, octothorpe, ports, wait_for,
+};
 
 /// How long a gateway may take to be ready, or a verification to come to rest after a restart.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -74,6 +77,7 @@ impl Gateway {
             public_url = "{PUBLIC}"
             [store]
             url = "file:{store}"
+            secret = "{STORE_SECRET}"
             [sip]
             listen = ["udp:127.0.0.1:0"]
             rtp_ports = [{rtp}, {rtp_last}]
@@ -199,7 +203,32 @@ impl Gateway {
 
     /// A page of the operators.
     pub(crate) fn admin(&self, path: &str) -> Answer {
-        request(self.admin, "GET", path, &[], b"")
+        let answer = request(self.admin, "GET", path, &[], b"");
+        self.process.must_not_tell(path, answer.body.as_bytes());
+        answer
+    }
+
+    /// What an operator posts.
+    pub(crate) fn operate(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("Content-Type", "application/json")];
+        request(self.admin, "POST", path, &headers, body.to_string().as_bytes())
+    }
+
+    /// The folder of the store.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A command that reads its configuration.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = octothorpe();
+        command.current_dir(self.folder.path()).args(words).args(["--config", "octothorpe.toml"]);
+        command
+    }
+
+    /// Where operators ask.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
     }
 
     /// Posts JSON to a page of the operators.
@@ -215,10 +244,24 @@ impl Gateway {
 
     /// The sum of a metric over its labels.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        let metrics = request(self.admin, "GET", "/metrics", &[], b"");
+        let metrics = self.admin("/metrics");
         assert_eq!(metrics.status, 200);
         let lines = metrics.body.lines().filter(|line| line.starts_with(name));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+}
+
+/// What it has stored must not tell what it must not print.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for entry in std::fs::read_dir(self.data()).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            self.process.must_not_tell(&path.display().to_string(), &bytes);
+        }
     }
 }
 

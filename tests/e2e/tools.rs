@@ -23,6 +23,9 @@ pub(crate) const API_KEY: &str = "otk_e2e_canary_8c1f5d0b7a93e264f0";
 pub(crate) const WEBHOOK_SECRET: (&str, &[u8]) =
     ("whsec_ZTJlLWNhbmFyeS1vZi0zMi1ieXRlcy1vbi1kaXNrLiE=", b"e2e-canary-of-32-bytes-on-disk.!");
 
+/// What the gateway's store is sealed by.
+pub(crate) const STORE_SECRET: &str = "canary-of-the-store-3b9f0c7d5e1a";
+
 /// The password of the trunk; the scenarios that challenge know it too.
 pub(crate) const SIP_PASSWORD: &str = "correct-horse-canary-staple";
 
@@ -167,6 +170,16 @@ impl Process {
         self.secrets.lock().unwrap().extend([secret.to_owned(), encoded]);
     }
 
+    /// Searches something else of it, a page or a file: it must tell none of what it must not print.
+    ///
+    /// # Panics
+    /// With what it tells.
+    pub(crate) fn must_not_tell(&self, what: &str, bytes: &[u8]) {
+        let more = self.secrets.lock().unwrap();
+        let told = told(bytes, &more);
+        assert!(told.is_none(), "{what} tells {}", told.unwrap());
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
@@ -239,12 +252,17 @@ impl Drop for Process {
 /// # Panics
 /// With the first line that tells one.
 fn tells_no_secret(printed: &str, more: &[String]) {
-    let secrets = [DIGITS, API_KEY, WEBHOOK_SECRET.0, SIP_PASSWORD];
     for line in printed.lines() {
-        let mut all = secrets.into_iter().chain(more.iter().map(String::as_str));
-        let told = all.find(|secret| line.contains(secret));
+        let told = told(line.as_bytes(), more);
         assert!(told.is_none(), "the gateway printed {}: {line}", told.unwrap());
     }
+}
+
+/// The first of the secrets that these bytes hold.
+fn told<'a>(bytes: &[u8], more: &'a [String]) -> Option<&'a str> {
+    let secrets = [DIGITS, API_KEY, WEBHOOK_SECRET.0, SIP_PASSWORD, STORE_SECRET];
+    let mut all = secrets.into_iter().chain(more.iter().map(String::as_str));
+    all.find(|secret| bytes.windows(secret.len()).any(|row| row == secret.as_bytes()))
 }
 
 fn keep(mut from: impl Read + Send + 'static, to: &Kept) -> JoinHandle<()> {
@@ -261,7 +279,9 @@ fn keep(mut from: impl Read + Send + 'static, to: &Kept) -> JoinHandle<()> {
 fn a_secret_in_any_line_is_found() {
     let more = ["90417263".to_owned()];
     tells_no_secret("to=+1******0123\nkey otk_…", &more);
-    let lines = [NUMBER, "INVITE sip:+12025550123@127.0.0.1 SIP/2.0", API_KEY, SIP_PASSWORD];
+    assert_eq!(told(b"x90417263y", &more), Some("90417263"));
+    let lines =
+        [NUMBER, STORE_SECRET, "INVITE sip:+12025550123@127.0.0.1 SIP/2.0", API_KEY, SIP_PASSWORD];
     for line in lines.into_iter().chain(["Body=90417263+is+your+code"]) {
         let printed = format!("one\nx {line} y\n");
         assert!(std::panic::catch_unwind(|| tells_no_secret(&printed, &more)).is_err(), "{line}");

@@ -26,11 +26,12 @@ use self::tables::Tables;
 use super::leases::Leases;
 use super::seal::Seal;
 use super::{
-    Claimed, Commit, Committed, Counter, Given, Hold, ListQuery, OpenError, Owner, Page, SCHEMA,
-    StoreError, Stored, Tally, UNSEALED,
+    Claimed, Commit, Committed, Counter, Forgotten, Given, Hold, ListQuery, OpenError, Owner, Page,
+    SCHEMA, StoreError, Stored, Tally, UNSEALED,
 };
 use crate::ambient::Timestamp;
 
+mod forget;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -163,6 +164,33 @@ impl Embedded {
         self.write(|slot| Job::Tally(now, counters.to_vec(), slot)).await
     }
 
+    pub(super) fn groups(&self) -> Result<Vec<String>, StoreError> {
+        self.0.file.read(forget::groups)
+    }
+
+    pub(super) fn answers(
+        &self,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<(String, Given)>, StoreError> {
+        self.0.file.read(|transaction| forget::answers(transaction, after, most))
+    }
+
+    pub(super) async fn sweep(
+        &self,
+        group: &str,
+        prefix: &'static str,
+        before: Timestamp,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        self.write(|slot| Job::Sweep(group.to_owned(), prefix, before, most, slot)).await
+    }
+
+    pub(super) async fn forget(&self, forgotten: Forgotten) -> Result<usize, StoreError> {
+        let records = self.write(|slot| Job::Forget(Box::new(forgotten), slot)).await?;
+        self.write(Job::Rewrite).await.map(|()| records)
+    }
+
     /// Has the writer do a job, and waits until it is durable.
     async fn write<T>(&self, job: impl FnOnce(Slot<T>) -> Job) -> Result<T, StoreError> {
         let stopped = || StoreError::Failed("its writer has stopped".to_owned());
@@ -193,7 +221,7 @@ impl Drop for Handle {
 impl OpenFile {
     fn read<T>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
+        read: impl Fn(&ReadTransaction) -> Result<T, Error>,
     ) -> Result<T, StoreError> {
         let begin = || {
             let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
@@ -202,11 +230,28 @@ impl OpenFile {
                 None => Err(StoreError::Full),
             }
         };
-        read(&begin()?).map_err(|error| failure(&error))
+        match read(&begin()?) {
+            // Another file came into its place meanwhile.
+            Err(Error::DatabaseClosed) => read(&begin()?).map_err(|error| failure(&error)),
+            result => result.map_err(|error| failure(&error)),
+        }
     }
 
     fn leases(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a copy in the file's place, in which nothing is left of what was removed. Only the writer
+    /// calls this: nothing is written meanwhile, and what is read is read from the file of before.
+    fn rewrite(&self) -> Result<(), StoreError> {
+        let copy = {
+            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            let database = database.as_ref().ok_or(StoreError::Full)?;
+            upgrade::rewrite(database, &self.path, new_database)
+        };
+        let copy = copy.map_err(|error| failure(&error))?;
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+        Ok(())
     }
 
     /// Closes the file and opens it again: after a failed write redb allows nothing else.
@@ -223,6 +268,10 @@ enum Job {
     Commit(Box<Commit>, Slot<Committed>),
     Claim(Timestamp, Owner, usize, Slot<Claimed>),
     Tally(Timestamp, Vec<Counter>, Slot<Tally>),
+    Sweep(String, &'static str, Timestamp, usize, Slot<usize>),
+    Forget(Box<Forgotten>, Slot<usize>),
+    /// Copies the file without what was removed from it.
+    Rewrite(Slot<()>),
 }
 
 /// Where a job's answer waits until it is durable.
@@ -257,6 +306,12 @@ impl Job {
                 slot.fill(tables.claim(leases, *now, owner, *limit)?)
             }
             Self::Tally(now, counters, slot) => slot.fill(tables.tally(*now, counters)?),
+            Self::Sweep(group, prefix, before, most, slot) => {
+                slot.fill(tables.sweep(group, prefix, *before, *most)?)
+            }
+            Self::Forget(forgotten, slot) => slot.fill(tables.forget(forgotten)?),
+            // Done when the transaction of its group is durable.
+            Self::Rewrite(slot) => slot.fill(tables::Outcome { answer: (), wrote: false }),
         })
     }
 
@@ -265,6 +320,9 @@ impl Job {
             Self::Commit(_, slot) => slot.tell(durable),
             Self::Claim(_, _, _, slot) => slot.tell(durable),
             Self::Tally(_, _, slot) => slot.tell(durable),
+            Self::Sweep(_, _, _, _, slot) => slot.tell(durable),
+            Self::Forget(_, slot) => slot.tell(durable),
+            Self::Rewrite(slot) => slot.tell(durable),
         }
     }
 }
@@ -282,7 +340,11 @@ impl Writer {
         while waiting.blocking_recv_many(&mut group, GROUP_MOST) > 0 {
             let durable = self.write(&mut group);
             for job in group.drain(..) {
-                job.tell(&durable);
+                if let Job::Rewrite(slot) = job {
+                    slot.tell(&durable.clone().and_then(|()| self.file.rewrite()));
+                } else {
+                    job.tell(&durable);
+                }
             }
         }
     }

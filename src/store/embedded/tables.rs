@@ -37,7 +37,7 @@ type AnswerRow = (u64, &'static [u8; 32], &'static [u8]);
 const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
 const RECORDS: TableDefinition<&str, RecordRow> = TableDefinition::new("records");
 /// (group, created, id)
-const LISTED: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("listed");
+pub(super) const LISTED: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("listed");
 /// Apart from the record, so that re-arming it does not rewrite the record's bytes.
 const WAKE_OF: TableDefinition<&str, u64> = TableDefinition::new("wake_of");
 const WAKES: TableDefinition<WakeKey, ()> = TableDefinition::new("wakes");
@@ -49,7 +49,7 @@ const HELD: TableDefinition<HeldKey, ()> = TableDefinition::new("held");
 /// (alias, record) → expires
 const ALIASES: TableDefinition<(&str, &str), u64> = TableDefinition::new("aliases");
 const ALIAS_EXPIRY: TableDefinition<(u64, &str, &str), ()> = TableDefinition::new("alias_expiry");
-const ANSWERS: TableDefinition<&str, AnswerRow> = TableDefinition::new("answers");
+pub(super) const ANSWERS: TableDefinition<&str, AnswerRow> = TableDefinition::new("answers");
 const ANSWER_EXPIRY: TableDefinition<(u64, &str), ()> = TableDefinition::new("answer_expiry");
 /// name → until, record
 const HOLDS: TableDefinition<&str, (u64, &str)> = TableDefinition::new("holds");
@@ -63,7 +63,7 @@ const COUNTER_EXPIRY: TableDefinition<(u64, &str, u64), ()> =
 pub(super) struct Tables<'t> {
     meta: Table<'t, &'static str, u32>,
     pub(super) records: Table<'t, &'static str, RecordRow>,
-    listed: Table<'t, (&'static str, u64, &'static str), ()>,
+    pub(super) listed: Table<'t, (&'static str, u64, &'static str), ()>,
     wake_of: Table<'t, &'static str, u64>,
     wakes: Table<'t, WakeKey, ()>,
     pub(super) queue: Table<'t, EffectKey, EffectRow>,
@@ -75,8 +75,8 @@ pub(super) struct Tables<'t> {
     pub(super) hold_expiry: Table<'t, (u64, &'static str), ()>,
     pub(super) answers: Table<'t, &'static str, AnswerRow>,
     pub(super) answer_expiry: Table<'t, (u64, &'static str), ()>,
-    counters: Table<'t, (&'static str, u64), Buckets>,
-    counter_expiry: Table<'t, (u64, &'static str, u64), ()>,
+    pub(super) counters: Table<'t, (&'static str, u64), Buckets>,
+    pub(super) counter_expiry: Table<'t, (u64, &'static str, u64), ()>,
 }
 
 /// A verb's answer, and whether it wrote anything: a group that wrote nothing is not synced.
@@ -220,7 +220,7 @@ impl<'t> Tables<'t> {
     }
 
     /// Gives the record `id` its one wake-up.
-    fn wake(&mut self, id: &str, at: Option<Timestamp>) -> Result<(), Error> {
+    pub(super) fn wake(&mut self, id: &str, at: Option<Timestamp>) -> Result<(), Error> {
         let former = match at {
             Some(at) => self.wake_of.insert(id, at.as_micros())?.map(|row| row.value()),
             None => self.wake_of.remove(id)?.map(|row| row.value()),
@@ -679,7 +679,7 @@ fn first<K: redb::Key + 'static, T>(
 }
 
 /// The string that follows `name` in the order of keys, with nothing between them.
-fn after(name: &str) -> String {
+pub(super) fn after(name: &str) -> String {
     format!("{name}\0")
 }
 

@@ -1,0 +1,120 @@
+//! `octothorpe erase`: forgets a number.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::store::{folder, settings};
+use super::{WRONG, text, wrong};
+use crate::ambient::Clock;
+use crate::config;
+use crate::gateway::audit::{Act, Log};
+use crate::gateway::settings::Settings;
+use crate::gateway::{keys, retention};
+use crate::store::{OpenError, Store};
+use crate::verify::number::PhoneNumber;
+
+/// Forget a number: everything that is stored of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Its verifications are removed, with what is queued for them and what requests were answered of them; its
+counts, blocks and notices, and the keyed hashes by which they are found. The store's file is written
+anew, so that nothing is left in its unused pages; whoever writes waits for that. A verification that is
+under way is withdrawn first. In the audit log stands that a number was erased, and not which.
+
+That a phone wants no texts any more (STOP) is kept, as a keyed hash of number and sender, or it would be
+texted again; --opt-outs removes it, too.
+
+A gateway that runs is asked to do it by its operator's listener; otherwise the store is opened.
+
+Examples:
+  octothorpe erase +12025550123 --config /etc/octothorpe.toml
+  echo +12025550123 | octothorpe erase - --config /etc/octothorpe.toml --opt-outs --json
+
+Exit codes: 0 it is forgotten, 2 wrong usage, 70 our fault.")]
+pub(super) struct Args {
+    /// The number, in E.164; - reads it from standard input, and keeps it out of the process list.
+    number: String,
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where the operator's listener of a gateway that runs is; as the configuration says when left out.
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// Forget, too, that its phone wants no texts.
+    #[arg(long)]
+    opt_outs: bool,
+    /// Print the result as one JSON object, on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut written = args.number.clone();
+    if written == "-" {
+        written.clear();
+        std::io::stdin().take(64).read_to_string(&mut written).context("cannot read the number")?;
+    }
+    let number: PhoneNumber =
+        written.trim().parse().map_err(|error| wrong(format!("the number: {error}")))?;
+    let Some(settings) = settings(&args.config) else { return Ok(ExitCode::from(WRONG)) };
+    let vault = keys::vault(&settings).map_err(|error| wrong(error.to_string()))?;
+    let erased = match Store::open(folder(&settings)?, &vault) {
+        Ok(store) => {
+            let log = Log::open(folder(&settings)?, &vault).context("the audit log")?;
+            let about = json!({ "opt_outs": args.opt_outs });
+            let act = Act { who: "command line".to_owned(), what: "erase", about };
+            log.write(Clock::system().now(), &act).context("the audit log")?;
+            let senders: Vec<&str> = senders(&settings);
+            let erased = retention::erase(&store, &vault, &number, &senders, args.opt_outs).await?;
+            serde_json::to_value(erased)?
+        }
+        Err(OpenError::Locked { .. }) => ask(&args, &number).await?,
+        Err(error) => return Err(wrong(error.to_string())),
+    };
+    if args.json {
+        println!("{erased}");
+    } else {
+        let records = erased.get("records").and_then(Value::as_u64).unwrap_or(0);
+        println!("{number} is forgotten: {records} record(s)");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whom texts come from.
+fn senders(settings: &Settings) -> Vec<&str> {
+    settings.carriers.iter().map(|carrier| carrier.sender.as_str()).collect()
+}
+
+/// Asks the gateway that has the store open.
+#[expect(clippy::disallowed_methods, reason = "it is our own operator's page that is asked")]
+async fn ask(args: &Args, number: &PhoneNumber) -> anyhow::Result<Value> {
+    let configured = || {
+        let loaded = config::load(&args.config, |name| std::env::var(name).ok());
+        let address = loaded.ok()?.config.http.admin_listen?;
+        (address.port() != 0).then(|| format!("http://{address}"))
+    };
+    let admin = args.admin.clone().or_else(configured).ok_or_else(|| {
+        wrong("a gateway has the store open: say by --admin where its operator's listener is")
+    })?;
+    let body = json!({ "number": number.expose(), "opt_outs": args.opt_outs });
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let answer = client
+        .post(format!("{}/admin/v1/erase", admin.trim_end_matches('/')))
+        .header("content-type", "application/json")
+        .body(body.to_string())
+        .send()
+        .await
+        .context("the gateway that has the store open does not answer")?;
+    let (fine, body) = (answer.status().is_success(), answer.bytes().await?);
+    let answer: Value = serde_json::from_slice(&body).context("the gateway's answer is no JSON")?;
+    anyhow::ensure!(fine, "the gateway refuses: {}", text(&answer, "detail"));
+    Ok(answer)
+}

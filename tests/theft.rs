@@ -1,0 +1,314 @@
+//! What a thief learns from a store without the gateway's key, and what somebody who writes it can do:
+//! nothing that is worth it, and nothing that is believed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use octothorpe::ambient::{Clock, Entropy};
+use octothorpe::carrier::{Body, Receipt};
+use octothorpe::gateway::resource::{render, render_checked};
+use octothorpe::gateway::settings::{Settings, Tenant, Texting};
+use octothorpe::gateway::{AnswerOf, Answered, Asked, Failure, Gateway, Hands, Idempotency};
+use octothorpe::store::Store;
+use octothorpe::store::record::Delivery;
+use octothorpe::verify::attempt::AttemptNo;
+use octothorpe::verify::code::{Pin, Vault};
+use octothorpe::verify::limits::{Limits, Rate};
+use octothorpe::verify::number::PhoneNumber;
+use octothorpe::verify::policy::Rules;
+use octothorpe::verify::request::{Channel, Mode, Request, Way};
+use octothorpe::verify::route::{Rule, Table};
+use octothorpe::verify::signal::{Farewell, Status};
+use octothorpe::verify::text::Texts;
+use octothorpe::verify::{Verification, VerificationId};
+use redb::{Database, ReadableDatabase as _, TableDefinition};
+use sha2::{Digest as _, Sha256};
+
+/// How many people are asked.
+const PEOPLE: u32 = 200;
+
+/// How many guesses a thief makes at numbers, and how many at codes: all there are.
+const GUESSES: u32 = 1_000_000;
+
+const KEY: &str = "the key that the thief has not";
+const PIN: &str = "73510482";
+
+#[derive(Clone, Copy)]
+struct Nobody;
+
+impl Hands for Nobody {
+    async fn place(&self, verification: &Verification, no: AttemptNo) -> Receipt {
+        Receipt::Taken(format!("SM-{}-{no}", verification.id))
+    }
+
+    async fn close(&self, _: &Verification, _: AttemptNo, _: Option<&str>, _: Farewell) {}
+
+    async fn write(&self, _: &str, _: &PhoneNumber, _: &Body, _: &str) {}
+
+    async fn deliver(&self, _: &Delivery) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn number(n: u32) -> String {
+    format!("+4915{:09}", 112_345_000 + n * 7)
+}
+
+fn vault() -> Vault {
+    Vault::of(KEY)
+}
+
+fn tenant() -> Tenant {
+    let de = BTreeSet::from(["DE".parse().unwrap()]);
+    let mut limits = Limits::standard();
+    limits.rates.iter_mut().for_each(|(_, rate)| *rate = Rate::new(9_999, rate.window));
+    Tenant {
+        rules: Rules { voice_countries: de.clone(), sms_countries: de },
+        texting: Texting { code_digits: 6, ..Texting::default() },
+        limits,
+        ..Tenant::new("acme")
+    }
+}
+
+/// A gateway over the store in this folder.
+fn gateway(dir: &Path) -> (Gateway, impl Future<Output = ()> + use<>) {
+    let rule = |channel| Rule::every(channel, ["trunk"]);
+    let settings = Settings {
+        texts: Arc::new(Texts::compiled().unwrap()),
+        routes: Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)]),
+        tenants: vec![tenant()],
+        ..Settings::bare()
+    };
+    let store = Store::open(dir, &vault()).unwrap();
+    let (clock, entropy) = (Clock::system(), Entropy::from_number(5));
+    let (gateway, turns) = Gateway::assemble(store, &settings, vault(), clock, entropy, Nobody);
+    (gateway, turns.run())
+}
+
+async fn start(gateway: &Gateway, n: u32) -> VerificationId {
+    let to: PhoneNumber = number(n).parse().unwrap();
+    let (channel, mode) = match n % 3 {
+        0 => (Channel::Sms, Mode::Code),
+        1 => (Channel::Sms, Mode::Reply),
+        _ => (Channel::Voice, Mode::Confirm),
+    };
+    let request = Request {
+        subject: Some(format!("person {}", number(n))),
+        client_ip: Some([203, 0, 113, (n % 250) as u8].into()),
+        ..Request::new(to, Way { channel, mode })
+    };
+    let pin = (mode == Mode::Reply).then(|| Pin::parse(PIN).unwrap());
+    let asked = Asked { pin, ..Asked::plainly(request) };
+    // Callers put anything into their keys.
+    let idempotency = Some(Idempotency { key: number(n), fingerprint: [1; 32] });
+    let answer = AnswerOf { idempotency, render };
+    let begun = gateway.begin(&tenant(), asked, answer).await.unwrap();
+    let Answered::Fresh { id, .. } = begun else { panic!("{begun:?}") };
+    id
+}
+
+fn file(dir: &Path) -> PathBuf {
+    dir.join("octothorpe.redb")
+}
+
+/// Every 16 bytes in a row of a file, in the clear and in base64.
+fn values(bytes: &[u8]) -> HashSet<[u8; 16]> {
+    let rows = |bytes: &[u8]| -> Vec<[u8; 16]> {
+        bytes.windows(16).map(|row| row.try_into().unwrap()).collect()
+    };
+    let mut all: HashSet<_> = rows(bytes).into_iter().collect();
+    // What is cut off in the middle ends with bits of what follows.
+    let lenient = NO_PAD.with_decode_allow_trailing_bits(true);
+    let lenient = GeneralPurpose::new(&URL_SAFE, lenient);
+    let letters = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    for text in bytes.split(|byte| !letters(byte)).filter(|text| text.len() >= 22) {
+        // A name may begin anywhere in what looks like text around it.
+        for from in 0..text.len() - 21 {
+            let row = lenient.decode(&text[from..from + 22]).unwrap();
+            all.insert(row.try_into().unwrap());
+        }
+    }
+    all
+}
+
+/// What the thief finds of these guesses by the hashes that need no key, and under keys that everybody
+/// knows.
+fn found(values: &HashSet<[u8; 16]>, guesses: impl Iterator<Item = String>) -> Vec<String> {
+    let hmac = |key: &[u8], text: &str| -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().into()
+    };
+    let tried = |text: &str| {
+        let plain: [u8; 32] = Sha256::digest(text).into();
+        let hashes = [plain, hmac(b"", text), hmac(b"octothorpe", text)];
+        hashes.iter().any(|hash| values.contains(&hash[..16]))
+    };
+    guesses.filter(|text| tried(text)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_million_guesses_at_a_stolen_store_find_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (gateway, turns) = gateway(dir.path());
+    let turning = tokio::spawn(turns);
+    let mut codes = Vec::new();
+    for n in 0..PEOPLE {
+        let id = start(&gateway, n).await;
+        if n % 3 == 0 {
+            let check = AnswerOf { idempotency: None, render: render_checked };
+            gateway.check(&tenant(), &id, "123456", None, check).await.unwrap().unwrap();
+            let found = gateway.read(&tenant(), &id).await.unwrap().unwrap();
+            let binding = octothorpe::verify::code::Binding::of(&found);
+            let code = vault().code(binding, found.secret.as_ref().unwrap()).unwrap();
+            codes.push(code.expose().to_owned());
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    turning.abort();
+    let _ = turning.await;
+    drop(gateway);
+
+    let mut stolen = Vec::new();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        stolen.extend(std::fs::read(entry.unwrap().path()).unwrap());
+    }
+    assert!(stolen.len() > 500_000, "the store holds something");
+    // Nothing of it in the clear.
+    let holds = |text: &str| stolen.windows(text.len()).any(|row| row == text.as_bytes());
+    for n in 0..PEOPLE {
+        let number = number(n);
+        assert!(!holds(&number) && !holds(&number[1..]) && !holds(&number[3..]), "{number}");
+    }
+    assert!(!holds(PIN) && !holds("person ") && !holds("expires_in") && !holds("203.0.113."));
+    let shown: Vec<_> = codes.iter().filter(|code| holds(code)).collect();
+    assert!(shown.is_empty(), "{shown:?}");
+
+    let values = values(&stolen);
+    let numbers = (0..GUESSES / 2).flat_map(|n| {
+        let number = format!("+4915{:09}", 112_345_000 + n);
+        [number[1..].to_owned(), number]
+    });
+    assert_eq!(found(&values, numbers), [""; 0]);
+    assert_eq!(found(&values, (0..GUESSES).map(|code| format!("{code:06}"))), [""; 0]);
+
+    // The thief would have found what is hashed without a key, in bytes or in base64.
+    let careless = [
+        [stolen.as_slice(), &Sha256::digest(number(7))].concat(),
+        [stolen.as_slice(), b"/", URL_SAFE_NO_PAD.encode(Sha256::digest(number(7))).as_bytes()]
+            .concat(),
+    ];
+    for careless in careless {
+        let values = self::values(&careless[careless.len() - 4_096..]);
+        assert_eq!(found(&values, (0..PEOPLE).map(number)), [number(7)]);
+    }
+}
+
+const RECORDS: TableDefinition<&str, (u64, u64, &str, &[u8])> = TableDefinition::new("records");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_writes_the_store_mints_no_approval() {
+    let dir = tempfile::tempdir().unwrap();
+    let (gateway, turns) = self::gateway(dir.path());
+    let turning = tokio::spawn(turns);
+    let (approved, pending, other) =
+        (start(&gateway, 0).await, start(&gateway, 3).await, start(&gateway, 6).await);
+    let found = gateway.read(&tenant(), &approved).await.unwrap().unwrap();
+    let binding = octothorpe::verify::code::Binding::of(&found);
+    let code = vault().code(binding, found.secret.as_ref().unwrap()).unwrap();
+    let check = || AnswerOf { idempotency: None, render: render_checked };
+    gateway.check(&tenant(), &approved, code.expose(), None, check()).await.unwrap();
+    let settled = gateway.read(&tenant(), &approved).await.unwrap().unwrap();
+    assert_eq!(settled.status(), Status::Approved);
+    turning.abort();
+    let _ = turning.await;
+    drop(gateway);
+
+    let row = |id: &VerificationId| {
+        let database = Database::open(file(dir.path())).unwrap();
+        let records = database.begin_read().unwrap().open_table(RECORDS).unwrap();
+        let row = records.get(id.as_str()).unwrap().unwrap();
+        let (version, created, group, bytes) = row.value();
+        (version, created, group.to_owned(), bytes.to_vec())
+    };
+    let (of_approved, of_pending) = (row(&approved), row(&pending));
+    // What an approval is in the clear, under the format of before.
+    let plain = serde_json::to_vec(&settled).unwrap();
+    let plain = String::from_utf8(plain).unwrap().replace(approved.as_str(), pending.as_str());
+    let mut flipped = of_pending.3.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mints = [
+        ("another's record", (of_approved.0, of_approved.1, of_approved.3)),
+        ("another's bytes", (of_pending.0, of_pending.1, row(&approved).3)),
+        ("in the clear", (of_pending.0, of_pending.1, [b"\x01", plain.as_bytes()].concat())),
+        ("a later version", (of_pending.0 + 1, of_pending.1, of_pending.3.clone())),
+        ("another time", (of_pending.0, of_pending.1 + 1, of_pending.3.clone())),
+        ("one bit", (of_pending.0, of_pending.1, flipped)),
+        ("nothing", (of_pending.0, of_pending.1, Vec::new())),
+    ];
+    for (what, (version, created, bytes)) in mints {
+        let database = Database::open(file(dir.path())).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let row = (version, created, "acme", bytes.as_slice());
+        transaction.open_table(RECORDS).unwrap().insert(pending.as_str(), row).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let (gateway, turns) = self::gateway(dir.path());
+        let turning = tokio::spawn(turns);
+        let refused = gateway.read(&tenant(), &pending).await.unwrap_err();
+        assert!(refused.is_tampering(), "{what}: {refused}");
+        assert!(
+            gateway.check(&tenant(), &pending, code.expose(), None, check()).await.is_err(),
+            "{what}"
+        );
+        // The rest goes on.
+        let rest = gateway.read(&tenant(), &other).await.unwrap().unwrap();
+        assert_eq!(rest.status(), Status::Pending);
+        turning.abort();
+        let _ = turning.await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_a_number_that_is_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let (gateway, turns) = self::gateway(dir.path());
+    let turning = tokio::spawn(turns);
+    let mut ids = Vec::new();
+    for n in 0..PEOPLE {
+        ids.push(start(&gateway, n).await);
+    }
+    let whom: PhoneNumber = number(7).parse().unwrap();
+    // What a limit counts of it has its name, by its keyed hash.
+    let name = vault().counted("acme", "number", whom.expose());
+    let store_holds = |text: &str| {
+        let bytes = std::fs::read(file(dir.path())).unwrap();
+        bytes.windows(text.len()).any(|row| row == text.as_bytes())
+    };
+    assert!(store_holds(&name) && store_holds(ids[7].as_str()));
+    let erased = gateway.erase(&whom, true).await.unwrap();
+    assert_eq!(erased.records, 1);
+    assert!(gateway.read(&tenant(), &ids[7]).await.unwrap().is_none());
+    assert!(gateway.read(&tenant(), &ids[8]).await.unwrap().is_some());
+    assert!(!store_holds(&name) && !store_holds(ids[7].as_str()), "not in unused pages either");
+    assert!(store_holds(ids[8].as_str()));
+    // It can be asked again, by the same key, as if it never was.
+    let again = start(&gateway, 7).await;
+    assert_ne!(again, ids[7]);
+    assert!(store_holds(&name), "it counts anew");
+    turning.abort();
+    let _ = turning.await;
+}
