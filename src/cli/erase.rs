@@ -1,14 +1,15 @@
 //! `octothorpe erase`: forgets a number.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::api::Api;
 use super::store::{folder, settings};
-use super::{WRONG, text, wrong};
+use super::{WRONG, wrong};
 use crate::ambient::Clock;
 use crate::config;
 use crate::gateway::audit::{Act, Log};
@@ -44,6 +45,9 @@ pub(super) struct Args {
     /// Where the operator's listener of a gateway that runs is; as the configuration says when left out.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
+    /// The key to present there, of scope admin: env:NAME or file:PATH keep it out of the process list.
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// Forget, too, that its phone wants no texts.
     #[arg(long)]
     opt_outs: bool,
@@ -94,7 +98,6 @@ fn senders(settings: &Settings) -> Vec<&str> {
 }
 
 /// Asks the gateway that has the store open.
-#[expect(clippy::disallowed_methods, reason = "it is our own operator's page that is asked")]
 async fn ask(args: &Args, number: &PhoneNumber) -> anyhow::Result<Value> {
     let configured = || {
         let loaded = config::load(&args.config, |name| std::env::var(name).ok());
@@ -104,17 +107,12 @@ async fn ask(args: &Args, number: &PhoneNumber) -> anyhow::Result<Value> {
     let admin = args.admin.clone().or_else(configured).ok_or_else(|| {
         wrong("a gateway has the store open: say by --admin where its operator's listener is")
     })?;
+    let env = |name: &str| std::env::var(name).ok();
+    let key = args.key.as_ref().map(|key| config::read_secret(key, Path::new("."), &env));
+    let key = key.transpose().map_err(|error| wrong(format!("--key: {error}")))?;
     let body = json!({ "number": number.expose(), "opt_outs": args.opt_outs });
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let answer = client
-        .post(format!("{}/admin/v1/erase", admin.trim_end_matches('/')))
-        .header("content-type", "application/json")
-        .body(body.to_string())
-        .send()
-        .await
-        .context("the gateway that has the store open does not answer")?;
-    let (fine, body) = (answer.status().is_success(), answer.bytes().await?);
-    let answer: Value = serde_json::from_slice(&body).context("the gateway's answer is no JSON")?;
-    anyhow::ensure!(fine, "the gateway refuses: {}", text(&answer, "detail"));
-    Ok(answer)
+    let api = Api::at(&admin, key.map(|(key, _)| key))?;
+    let answer = api.post("/admin/v1/erase", &body).await?;
+    anyhow::ensure!(answer.status == 200, "the gateway refuses: {}", answer.problem());
+    Ok(answer.body)
 }

@@ -332,7 +332,7 @@ impl Vault {
     /// made under it.
     fn key(&self, id: KeyId) -> &Key {
         let known = self.keys().find(|key| key.id == id);
-        known.or_else(|| self.older.last()).unwrap_or(&self.newest)
+        known.unwrap_or_else(|| self.oldest())
     }
 
     /// What a new verification keeps of its code: one the caller `chose`, or a derived one of so
@@ -438,8 +438,11 @@ impl Vault {
     /// an address. By the oldest key, so that counts go on and blocks hold while keys are exchanged.
     #[must_use]
     pub fn counted(&self, tenant: &str, kind: &str, value: &str) -> String {
-        let oldest = self.older.last().unwrap_or(&self.newest);
-        BASE64.encode(mac(&oldest.bytes, "counted", &[tenant, kind, value]))
+        BASE64.encode(mac(&self.oldest().bytes, "counted", &[tenant, kind, value]))
+    }
+
+    fn oldest(&self) -> &Key {
+        self.older.last().unwrap_or(&self.newest)
     }
 
     /// The mark that the gateway puts on something of its own, so that nobody else can.
@@ -454,10 +457,11 @@ impl Vault {
         Zeroizing::new(self.mac(purpose, &["seed", &generation.to_string()]))
     }
 
-    /// What an API key is kept as, of its SHA-256.
+    /// What an API key is kept as, of its SHA-256. By the oldest key, so that it opens while keys are
+    /// exchanged.
     #[must_use]
     pub fn api_key(&self, of: &[u8; 32]) -> Digest {
-        Digest(self.mac("api key", &[&BASE64.encode(of)]))
+        Digest(mac(&self.oldest().bytes, "api key", &[&BASE64.encode(of)]))
     }
 
     /// A uniform code: words of 64 bits, of which those are passed over that would make some codes
@@ -690,6 +694,7 @@ mod tests {
         assert!(names.contains(&old.pair("reply", &to, "38383")));
         let counted = Vault::of("old").counted("acme", "number", "+14155550132");
         assert_eq!(ring.counted("acme", "number", "+14155550132"), counted);
+        assert_eq!(ring.api_key(&[7; 32]), Vault::of("old").api_key(&[7; 32]));
         let without = Vault::of("new");
         assert_ne!(without.of_code(at, "123456"), old.of_code(at, "123456"));
         assert!(without.pin(at, &sealed).is_none());
