@@ -94,6 +94,9 @@ const SHRINKING: Duration = Duration::from_secs(10);
 /// How many inputs are kept in memory.
 const MOST_KEPT: usize = 4_096;
 
+/// How many traces are told apart; some targets have as many as there are inputs.
+const MOST_TRACES: usize = 4_000_000;
+
 fn main() -> ExitCode {
     let mut targets: Vec<&Target> = TARGETS.iter().collect();
     // As any other test: the corpora, and no more.
@@ -181,7 +184,7 @@ impl<'a> Run<'a> {
     fn holds(&mut self, input: Vec<u8>) -> bool {
         match attempt(self.target, &input) {
             Ok(trace) => {
-                if self.traces.insert(trace) {
+                if self.traces.len() < MOST_TRACES && self.traces.insert(trace) {
                     if self.kept.len() < MOST_KEPT {
                         self.kept.push(input);
                     } else {
