@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use octothorpe::gateway::resource::Resource;
 use octothorpe::gateway::settings::{Endpoint, Tenant, WebhookSecret};
-use octothorpe::gateway::{self, AnswerOf, Answered, BeginError, Gateway, Idempotency};
+use octothorpe::gateway::{self, AnswerOf, Answered, BeginError, CheckError, Gateway, Idempotency};
+use octothorpe::verify::code::{Code, Pin, Shown};
 use octothorpe::verify::policy::Rules;
 use octothorpe::verify::request::{Channel, Mode, Request, Way};
 use octothorpe::verify::{Verification, VerificationId};
@@ -61,9 +62,14 @@ impl Customer {
             Act::Clash(index) => self.clash(gateway, index, state),
             Act::Cancel(index) => self.cancel(gateway, index, state),
             Act::Read(index) => self.read(gateway, index, state),
+            Act::Type(index) => self.types(gateway, index, state),
         }
         let index = match act {
-            Act::Begin(index) | Act::Clash(index) | Act::Cancel(index) | Act::Read(index) => index,
+            Act::Begin(index)
+            | Act::Clash(index)
+            | Act::Cancel(index)
+            | Act::Read(index)
+            | Act::Type(index) => index,
         };
         self.asked[index].as_ref().map(|asked| asked.id.clone())
     }
@@ -134,6 +140,27 @@ impl Customer {
         }
     }
 
+    /// Types the code that was told, or guesses.
+    fn types(&self, gateway: &Gateway, index: usize, state: &mut State) {
+        let Some(asked) = &self.asked[index] else { return };
+        let right = state.plan.people[index].question.digits.clone();
+        let knows = state.facts.told.contains(&asked.id);
+        let code = if knows {
+            state.facts.typed.insert(asked.id.clone());
+            right
+        } else {
+            right.chars().rev().map(|digit| if digit == '9' { '0' } else { '9' }).collect()
+        };
+        let answer = AnswerOf { idempotency: None, render };
+        let checked = at_once(gateway.check(&self.tenant, &asked.id, &code, None, answer));
+        state.tell(format!("customer types a code of {index}, knows it: {knows}"));
+        match checked {
+            Ok(Some(_)) | Err(CheckError::Settled(..)) => {}
+            Ok(None) => state.accuse("a check found nothing"),
+            Err(error) => state.accuse(format!("a check failed: {error}")),
+        }
+    }
+
     fn read(&mut self, gateway: &Gateway, index: usize, state: &mut State) {
         let Some(asked) = &mut self.asked[index] else { return };
         match at_once(gateway.read(&self.tenant, &asked.id)) {
@@ -157,9 +184,19 @@ fn request(person: &Person) -> gateway::Asked {
     let request = Request {
         expires_in: person.expires_in,
         callback_url: person.callback.then(|| CALLBACK.to_owned()),
-        ..Request::new(person.number.clone(), Way { channel: Channel::Voice, mode: Mode::Confirm })
+        ..Request::new(
+            person.number.clone(),
+            Way { channel: Channel::Voice, mode: person.question.mode },
+        )
     };
-    gateway::Asked::plainly(request)
+    let plain = gateway::Asked::plainly(request);
+    let digits = &person.question.digits;
+    match person.question.mode {
+        Mode::Pin => gateway::Asked { pin: Pin::parse(digits), ..plain },
+        Mode::Match => gateway::Asked { shown: Shown::parse(digits), ..plain },
+        Mode::Code => gateway::Asked { code: Code::parse(digits), ..plain },
+        Mode::Confirm | Mode::Reply => plain,
+    }
 }
 
 fn answer(index: usize, fingerprint: u8) -> AnswerOf {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use octothorpe::ambient::Timestamp;
 use octothorpe::store::{Store, record};
 use octothorpe::verify::attempt::{Attempt, AttemptState};
+use octothorpe::verify::request::Mode;
 use octothorpe::verify::signal::{Evidence, Reason, Verdict};
 use octothorpe::verify::{Verification, VerificationId};
 
@@ -256,7 +257,8 @@ impl Judge {
                     .legs
                     .iter()
                     .any(|it| !it.ended && it.of.0 == *id && Some(it.of.1) == running);
-            if attended {
+            // Between calls it waits for the customer, who asks for no other.
+            if attended || running.is_none() {
                 watched.attended = now;
             }
             if now > watched.last.expires_at.max(up_since) + late {
@@ -305,7 +307,11 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
         state.accuse(format!("the version of {id} fell"));
     }
     let open = |attempt: &&Attempt| attempt.state != AttemptState::Ended;
-    if next.attempts.iter().filter(open).count() != usize::from(next.verdict().is_none()) {
+    let live = next.attempts.iter().filter(open).count();
+    // Digits that were wrong may be asked for once more, and a code is still to be typed.
+    let waits = matches!(next.request.way.mode, Mode::Match | Mode::Code) && live == 0;
+    let is_pending = next.verdict().is_none();
+    if live != usize::from(is_pending) && !(is_pending && waits) {
         state.accuse(format!("{id} has not exactly one live attempt while it is pending"));
     }
     let kept = before.attempts.iter().zip(&next.attempts).all(|(before, next)| {
@@ -335,8 +341,12 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
 }
 
 /// Whether a person said yes: the very press of the evidence, on a call of this attempt, after
-/// the question.
+/// the question; or the code that was told, typed.
 fn consent(state: &State, next: &Verification, evidence: &Evidence) -> Result<(), &'static str> {
+    if next.request.way.mode == Mode::Code {
+        let typed = state.facts.typed.contains(&next.id);
+        return if typed { Ok(()) } else { Err("nobody typed what was told") };
+    }
     let (Some(attempt), Some(heard)) = (evidence.attempt(), evidence.press()) else {
         return Err("no key was pressed");
     };

@@ -9,13 +9,14 @@ use std::time::Duration;
 use octothorpe::ambient::{Entropy, Timestamp};
 use octothorpe::gateway::hearing;
 use octothorpe::media::prompt::Pack;
-use octothorpe::media::script::{Close, Kind, Lines, Question};
+use octothorpe::media::script::{Close, Digits, Lines, Question};
 use octothorpe::media::{Codec, Protection};
 use octothorpe::sip::message::{self, Incoming};
 use octothorpe::sip::{Hop, NameAddr, Uri, Way, call};
 use octothorpe::telemetry;
 use octothorpe::verify::Verification;
 use octothorpe::verify::attempt::AttemptNo;
+use octothorpe::verify::request::Mode;
 use octothorpe::verify::signal::{Cause, Farewell, Reason, Signal};
 use octothorpe::voice::{self, Input, Leg, Output, Speech, Tongue};
 
@@ -108,10 +109,11 @@ impl State {
         let port = 40_000 + u16::try_from(2 * key % 20_000).unwrap();
         let rtp = SocketAddr::new(gateway().ip(), port);
         let prompts = Arc::clone(&self.legs.prompts);
-        let lines = Lines::of(&prompts, None, Kind::Confirm).unwrap();
+        let question = self.question(verification);
+        let lines = Lines::of(&prompts, None, question.kind()).unwrap();
         let speech = Speech { own: Tongue { pack: prompts, lines }, offers: Vec::new() };
         let entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()) ^ salt);
-        let order = order(verification, index, rtp);
+        let order = order(verification, index, rtp, question);
         let leg = Leg::new(order, speech, entropy, voice::Settings::default());
         let handle = leg.call_id().to_owned();
         let of = (verification.id.clone(), attempt);
@@ -131,6 +133,19 @@ impl State {
         self.legs.seats.insert(key, seat);
         self.give(key, Input::Start);
         Ok(handle)
+    }
+
+    /// What this verification asks on its calls.
+    fn question(&self, verification: &Verification) -> Question {
+        let to = &verification.request.to;
+        let asked = self.plan.people.iter().find(|person| person.number == *to);
+        let digits = || Digits::parse(asked.map_or("", |it| &it.question.digits)).unwrap();
+        match verification.request.way.mode {
+            Mode::Pin => Question::Pin { pin: digits(), expires: false },
+            Mode::Match => Question::Match { digits: digits() },
+            Mode::Code => Question::Code { code: digits() },
+            Mode::Confirm | Mode::Reply => Question::Confirm,
+        }
     }
 
     /// Ends the call of an attempt, if there is one.
@@ -223,18 +238,21 @@ impl State {
                 self.tell(format!("leg {} ends: {end:?}", short(seat.leg.call_id())));
             }
             voice::Event::Saying(phrase) => {
-                if self.legs.prompts.find("ask") == Ok(*phrase) {
+                let asks = ["ask", "ask_pin", "ask_match", "ask_code"];
+                if asks.iter().any(|name| self.legs.prompts.find(name) == Ok(*phrase)) {
                     self.facts.asked.entry(seat.of.clone()).or_insert(now);
                 }
             }
             voice::Event::Key(key) => {
                 self.tell(format!("leg {} hears {key:?}", short(seat.leg.call_id())));
             }
+            voice::Event::Telling => {
+                self.facts.told.insert(seat.of.0.clone());
+            }
             voice::Event::Alerting { .. }
             | voice::Event::Dialling
             | voice::Event::Prompting
             | voice::Event::Listening
-            | voice::Event::Telling
             | voice::Event::Heard { .. }
             | voice::Event::Proven(_)
             | voice::Event::Label(_) => {}
@@ -253,7 +271,12 @@ impl State {
     }
 }
 
-fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::Order {
+fn order(
+    verification: &Verification,
+    index: usize,
+    rtp: SocketAddr,
+    question: Question,
+) -> voice::Order {
     let host = trunk(index).ip().to_string();
     let call = call::Order {
         is_last_resort: !verification.has_another_way(),
@@ -268,7 +291,7 @@ fn order(verification: &Verification, index: usize, rtp: SocketAddr) -> voice::O
         rtp,
         srtp: Protection::Off,
         codecs: Codec::USUAL.to_vec(),
-        question: Question::Confirm,
+        question,
         extension: None,
     }
 }

@@ -54,10 +54,12 @@ const SEEDS: u64 = 200;
 const TAIL: usize = 80;
 
 /// The ends that the default seeds must have seen, or they are no test.
-const ENDS: [&str; 16] = [
+const ENDS: [&str; 18] = [
     "approved confirmed",
+    "approved code_matched",
     "denied fraud_reported",
     "denied wrong_key",
+    "denied wrong_pin",
     "expired no_input",
     "expired expired",
     "failed busy",
@@ -128,6 +130,7 @@ fn figures(reports: &BTreeMap<u64, Report>) -> String {
         "node dies",
         "node falls asleep",
         ": replayed vf_",
+        " types a code",
         " presses #",
         " hears Key(#)",
         "LateAnswer",

@@ -10,6 +10,7 @@ use octothorpe::ambient::Timestamp;
 use octothorpe::media::events::{self, Step};
 use octothorpe::media::{Digit, MediaSession, Protection, rtp};
 use octothorpe::sip::{Dialog, Hop, Kind, Message, Method, Response, Uri, Way};
+use octothorpe::verify::request::Mode;
 
 use crate::dice::Dice;
 use crate::plan::{Answer, Manner, Stray};
@@ -84,7 +85,8 @@ pub(crate) struct Press {
     at: Timestamp,
     pub(crate) ssrc: u32,
     pub(crate) rtp_timestamp: u32,
-    /// A pound key on an answered call, and no part of a report of fraud.
+    /// A pound key on an answered call, behind the digits that were asked for, and no part of a report
+    /// of fraud.
     pub(crate) means_yes: bool,
 }
 
@@ -443,7 +445,16 @@ impl Phone {
         let is_near = |zero: &Press| zero.digit == Digit::ZERO && now.since(zero.at) < ZERO_HOLDS;
         let reports = self.presses.iter().any(is_near);
         let (ssrc, rtp_timestamp) = (self.stream.ssrc, self.clock(now));
-        let means_yes = digit == Digit::POUND && self.answered_at.is_some() && !reports;
+        let is_yes = match self.manner.question.mode {
+            Mode::Confirm => !reports,
+            Mode::Pin | Mode::Match => {
+                let pressed = self.presses.iter().map(|press| press.digit.expose());
+                pressed.collect::<String>().ends_with(&self.manner.question.digits)
+            }
+            // Who has the code read out has said nothing yet.
+            Mode::Code | Mode::Reply => false,
+        };
+        let means_yes = digit == Digit::POUND && self.answered_at.is_some() && is_yes;
         out.push(Out::Said(format!("presses {}", digit.expose())));
         self.presses.push(Press { digit, at: now, ssrc, rtp_timestamp, means_yes });
         let steps = events::press(digit, rtp_timestamp, 800).into_iter().enumerate();

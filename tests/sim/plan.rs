@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use octothorpe::media::Digit;
 use octothorpe::verify::number::PhoneNumber;
+use octothorpe::verify::request::Mode;
 
 use crate::dice::Dice;
 
@@ -61,8 +62,18 @@ pub(crate) struct Person {
     pub(crate) cancel: Option<Duration>,
     pub(crate) reads: Vec<Duration>,
     pub(crate) callback: bool,
+    pub(crate) question: Question,
+    /// When the customer types a code into its page.
+    pub(crate) types: Vec<Duration>,
     /// How the phone behaves, by the trunk that leads to it.
     pub(crate) manners: [Manner; TRUNKS.len()],
+}
+
+/// What is asked, and the digits that it is about: a PIN, those of the page, a code.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) mode: Mode,
+    pub(crate) digits: String,
 }
 
 /// How a phone takes a call.
@@ -81,6 +92,7 @@ pub(crate) struct Manner {
     pub(crate) hang_up: Option<Duration>,
     /// Sends no audio.
     pub(crate) mute: bool,
+    pub(crate) question: Question,
     /// From the answer on.
     pub(crate) keys: Vec<(Duration, Digit)>,
     /// From the INVITE on: others send a pound key to our port, or the line reflects one.
@@ -115,7 +127,10 @@ pub(crate) enum Stray {
 impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed, 1);
-        let people = (0..dice.number(1, 7)).map(|_| Person::of(&mut dice)).collect();
+        let mut people: Vec<Person> =
+            (0..dice.number(1, 7)).map(|_| Person::of(&mut dice)).collect();
+        let mut questions = Dice::new(seed, 4);
+        people.iter_mut().for_each(|person| person.is_asked(&mut questions));
         let (crashes, fragile) = match dice.number(0, 10) {
             0..4 => (0, 0),
             4..7 => (1, 0),
@@ -146,11 +161,13 @@ impl Plan {
                 .map(|_| (dice.millis(0, 120_000), dice.millis(1_000, 300_000)))
                 .collect(),
         };
-        // Two questions to one phone: it is called for one after the other.
+        // Two questions to one phone, which has the same to answer: it is called for one after the other.
         if dice.permille(300)
             && let [first, second, ..] = plan.people.as_mut_slice()
         {
             second.number = first.number.clone();
+            second.question = first.question.clone();
+            second.types = first.types.iter().map(|at| *at + second.begin).collect();
         }
         plan
     }
@@ -175,7 +192,31 @@ impl Person {
             cancel,
             reads: reads.into_iter().flatten().collect(),
             callback: dice.permille(200),
+            question: Question { mode: Mode::Confirm, digits: String::new() },
+            types: Vec::new(),
             manners: [Manner::of(dice), Manner::of(dice)],
+        }
+    }
+
+    /// Half of them are asked something else than to confirm.
+    fn is_asked(&mut self, dice: &mut Dice) {
+        let (mode, count) = match dice.number(0, 100) {
+            0..50 => return,
+            50..67 => (Mode::Pin, 4),
+            67..83 => (Mode::Match, 3),
+            _ => (Mode::Code, 6),
+        };
+        let digits = (0..count).map(|_| char::from(b'0' + dice.number(0, 10) as u8)).collect();
+        self.question = Question { mode, digits };
+        if mode == Mode::Code {
+            let begin = self.begin;
+            self.types = (0..4).map(|_| begin + dice.millis(1_000, 90_000)).collect();
+        }
+        for manner in &mut self.manners {
+            manner.question = self.question.clone();
+            if mode != Mode::Code {
+                manner.keys = entry(&self.question.digits, dice);
+            }
         }
     }
 }
@@ -214,6 +255,7 @@ impl Manner {
             stubborn: dice.permille(300),
             hang_up: dice.permille(150).then(|| dice.millis(0, 40_000)),
             mute: dice.permille(80),
+            question: Question { mode: Mode::Confirm, digits: String::new() },
             keys: keys(dice),
             strays: strays(dice),
         }
@@ -234,6 +276,24 @@ fn keys(dice: &mut Dice) -> Vec<(Duration, Digit)> {
         }
     };
     spread(typed, dice)
+}
+
+/// What a person presses who is to enter these digits.
+fn entry(digits: &str, dice: &mut Dice) -> Vec<(Duration, Digit)> {
+    let wrong = |dice: &mut Dice| {
+        digits.chars().map(|_| dice.pick(&['0', '1', '5', '9'])).collect::<String>()
+    };
+    let typed = match dice.number(0, 100) {
+        0..45 => format!("{digits}#"),
+        45..55 => format!("{}#{digits}#", wrong(dice)),
+        55..65 => format!("{}#{}#", wrong(dice), wrong(dice)),
+        65..72 => format!("{}*{digits}#", dice.pick(&['1', '7'])),
+        72..80 => "0#".to_owned(),
+        80..86 => format!("#{digits}#"),
+        86..92 => digits.to_owned(),
+        _ => format!("{}{digits}#", dice.pick(&['1', '7'])),
+    };
+    spread(&typed.chars().collect::<Vec<_>>(), dice)
 }
 
 fn spread(typed: &[char], dice: &mut Dice) -> Vec<(Duration, Digit)> {

@@ -1,7 +1,7 @@
 //! What both sides of the seam can reach: the event queue, the network, the phones, the node's
 //! legs, the customer's endpoint, and the record of what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub(crate) enum Act {
     Clash(usize),
     Cancel(usize),
     Read(usize),
+    /// Types the code, once it was told; before that, another.
+    Type(usize),
 }
 
 /// On its way.
@@ -68,6 +70,9 @@ pub(crate) struct Facts {
     pub(crate) invites: BTreeMap<Try, (String, String)>,
     /// When the question began to be spoken.
     pub(crate) asked: BTreeMap<Try, Timestamp>,
+    /// The verifications whose code was told on a call, and those where it was typed then.
+    pub(crate) told: BTreeSet<VerificationId>,
+    pub(crate) typed: BTreeSet<VerificationId>,
     /// Call-ID → the attempt it is, and the run of the node that placed it.
     pub(crate) calls: BTreeMap<String, (Try, u64)>,
     /// What came to the endpoints, in order.

@@ -269,8 +269,11 @@ impl World {
             let at = state.now() + Duration::from_secs(1);
             return state.at(at, Event::Act(act));
         };
-        let (Act::Begin(person) | Act::Clash(person) | Act::Cancel(person) | Act::Read(person)) =
-            act;
+        let (Act::Begin(person)
+        | Act::Clash(person)
+        | Act::Cancel(person)
+        | Act::Read(person)
+        | Act::Type(person)) = act;
         let mut state = self.shared.lock().unwrap();
         let id = self.customer.act(&node.gateway, act, &mut state);
         if let Some(id) = id {
@@ -428,6 +431,7 @@ impl State {
             events.extend(acts(person.clash.as_slice(), Act::Clash(index)));
             events.extend(acts(person.cancel.as_slice(), Act::Cancel(index)));
             events.extend(acts(&person.reads, Act::Read(index)));
+            events.extend(acts(&person.types, Act::Type(index)));
         }
         events.extend(self.plan.crashes.iter().map(|(at, dead)| (*at, Event::Crash(*dead))));
         events.extend(self.plan.naps.iter().map(|(at, nap)| (*at, Event::Sleep(*nap))));
