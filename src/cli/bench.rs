@@ -20,6 +20,7 @@ mod phone;
 mod rush;
 mod sip;
 mod starts;
+mod timing;
 mod trunks;
 mod web;
 
@@ -51,6 +52,8 @@ enum What {
     Media(media::Args),
     /// Keys heard as tones: how many are missed, how many are heard where there are none, and what it costs.
     Dtmf(dtmf::Args),
+    /// Whether the time that an answer takes tells what it must not.
+    Timing(timing::Args),
     /// SIP in memory: what a message costs, the worst that is let in, and calls a second.
     Sip(sip::Args),
 }
@@ -75,6 +78,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             media::run(&args, &metrics)
         }
         What::Dtmf(args) => dtmf::run(&args),
+        What::Timing(args) => runtime.block_on(timing::run(args)),
         What::Sip(args) => sip::run(&args),
     }
 }

@@ -256,6 +256,38 @@ impl Bound {
     }
 }
 
+/// The API within this process, without a listener: it is asked by whatever measures it.
+#[derive(Clone)]
+pub struct Api {
+    router: Router,
+    limit: Duration,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// That of a gateway.
+    #[must_use]
+    pub fn new(gateway: Gateway, settings: Settings) -> Self {
+        let limit = settings.request_timeout;
+        let nothing: Metrics = Arc::new(String::new);
+        // It closes when its gateway does.
+        let (_, closing) = watch::channel(false);
+        let operator = Operator::from(nothing);
+        let app = App { gateway, settings: Arc::new(settings), operator, closing };
+        Self { router: router(api_routes(), app), limit }
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: Request) -> Response {
+        respond(self.router.clone(), request, self.limit).await
+    }
+}
+
 /// One route: method, path, handler.
 type Route = (&'static str, &'static str, MethodRouter<App>);
 
