@@ -9,6 +9,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::access::token::Refused;
 use crate::verify::Verification;
 use crate::verify::limits::Limited;
 use crate::verify::money::{Cap, Money, Overspent};
@@ -153,6 +154,16 @@ pub enum Event<'a> {
         carrier: &'a str,
         /// Why.
         why: &'static str,
+    },
+    /// A token opens nothing.
+    TokenRefused {
+        /// Why.
+        why: Refused,
+    },
+    /// The keys that check tokens cannot be had.
+    IssuerSilent {
+        /// Why.
+        why: &'a str,
     },
     /// A session with a message centre was bound, or lost.
     Session {
@@ -302,6 +313,14 @@ pub fn observe(event: &Event<'_>) {
         Event::Disconnected { peer, transport, why } => {
             tracing::debug!(%peer, transport, %why, "SIP connection ended");
             counter!("octothorpe_sip_disconnected_total", "transport" => *transport).increment(1);
+        }
+        Event::TokenRefused { why } => {
+            tracing::debug!(%why, "a token was refused");
+            counter!("octothorpe_tokens_refused_total", "why" => why.as_str()).increment(1);
+        }
+        Event::IssuerSilent { why } => {
+            tracing::warn!(why, "the keys of an issuer of tokens cannot be had");
+            counter!("octothorpe_issuer_errors_total").increment(1);
         }
         Event::Forged { carrier, why } => {
             tracing::warn!(carrier, why, "hook not believed");

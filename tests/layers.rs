@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("media", &["ambient"]),
     ("voice", &["ambient", "sip", "media"]),
     ("carrier", &["ambient", "verify"]),
-    ("telemetry", &["ambient", "verify", "voice"]),
+    ("telemetry", &["ambient", "verify", "access", "voice"]),
     ("store", &["ambient", "verify", "access", "telemetry"]),
     (
         "gateway",

@@ -396,3 +396,6 @@ impl Cache {
         self.keys.as_ref().filter(fresh).map(|(_, keys)| keys)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,25 @@
 //! `[[tenants]]`: who may ask, by which keys.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use ipnet::IpNet;
 use toml::Spanned;
 
+use super::address::{is_loopback, web};
 use super::complaint::{did_you_mean, quoted};
 use super::raw::{self, Either};
 use super::reader::{At, Place, Reader};
 use super::routing::warn_of_literal;
 use super::secret::{read, shown};
 use super::{KeyOrigin, LAB_KEY, SecretSource};
+use crate::access::token::{KeySet, Rules};
 use crate::access::{Scope, Terms, network};
 use crate::ambient::Timestamp;
-use crate::gateway::settings::{ApiKey, ConfiguredKey};
+use crate::gateway::settings::{ApiKey, ConfiguredKey, Pinned, Tokens};
 
 /// The shortest API key, in characters.
 const SHORTEST_KEY: usize = 32;
@@ -31,7 +36,7 @@ pub(super) fn keys(
     let list = tenant.get_ref().api_keys.as_ref();
     let place = list.map_or(reader.place(tenant), |list| reader.place(list));
     let entries = list.map(|list| list.get_ref().as_slice()).unwrap_or_default();
-    if entries.is_empty() {
+    if entries.is_empty() && tenant.get_ref().jwt.is_none() {
         let message = "the tenant has no key to present: write api_keys = [\"env:NAME\"] \
                        (`octothorpe key new` makes a key)";
         reader.complain(place, &format!("tenants[{i}].api_keys"), None, message);
@@ -145,6 +150,65 @@ fn terms(reader: &mut Reader<'_>, path: &str, place: Place, key: &raw::Key) -> T
 fn end_of(text: &str) -> Option<Timestamp> {
     let whole = Timestamp::from_rfc3339(text);
     whole.or_else(|| Timestamp::from_rfc3339(&format!("{text}T23:59:59.999999Z")))
+}
+
+/// The longest file of keys that is read, in bytes.
+const KEYS_LONGEST: u64 = 256 * 1024;
+
+/// Whose tokens a tenant takes.
+pub(super) fn tokens(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) -> Option<Tokens> {
+    let written = tenant.jwt.as_ref()?;
+    let (jwt, place, at) = (written.get_ref(), reader.place(written), format!("tenants[{i}].jwt"));
+    let mut needed = |name: &str, text: &Option<String>, or: &str| {
+        let given = text.clone().filter(|text| !text.is_empty());
+        if given.is_none() {
+            reader.complain(place, &format!("{at}.{name}"), None, format!("it is missing: {or}"));
+        }
+        given
+    };
+    let issuer = needed("issuer", &jwt.issuer, "write the iss of the tokens, to the letter");
+    let audience = needed("audience", &jwt.audience, "write the aud by which tokens name us");
+    let scopes = jwt.scopes.as_ref().map_or_else(Scope::usual, |written| {
+        scopes(reader, &format!("{at}.scopes"), place, written)
+    });
+    let keys = match &jwt.jwks {
+        None => {
+            let message = "it is missing: write where the issuer's keys are, \"file:PATH\" or \
+                           \"https://…\"";
+            reader.complain(place, &format!("{at}.jwks"), None, message);
+            None
+        }
+        Some(written) => match pinned(written.get_ref(), reader.dir) {
+            Ok(keys) => Some(keys),
+            Err(why) => {
+                let shown = Some(quoted(written.get_ref())).filter(|it| !it.contains("://"));
+                reader.complain(reader.place(written), &format!("{at}.jwks"), shown, why);
+                None
+            }
+        },
+    };
+    let (subject, claim) = (jwt.subject.clone(), jwt.claim.clone());
+    let rules = Rules { issuer: issuer?, audience: audience?, subject, scopes, claim };
+    Some(Tokens { rules, keys: keys? })
+}
+
+/// Where keys are: a file is read at once. By http they come from this machine alone, for tests.
+fn pinned(text: &str, dir: &Path) -> Result<Pinned, String> {
+    let Some(path) = text.strip_prefix("file:") else {
+        let web = web(text)?;
+        return if web.encrypted || is_loopback(&web.host) {
+            Ok(Pinned::Url(text.to_owned()))
+        } else {
+            Err("keys come by https://, or nobody knows whose they are".to_owned())
+        };
+    };
+    let path = dir.join(path);
+    let shown = path.display();
+    let unreadable = |error| format!("the file {shown} cannot be read: {error}");
+    let mut json = Vec::new();
+    let file = File::open(&path).map_err(unreadable)?;
+    file.take(KEYS_LONGEST).read_to_end(&mut json).map_err(unreadable)?;
+    KeySet::read(&json).map(Pinned::File).map_err(|why| format!("{shown}: {why}"))
 }
 
 /// Some scopes, at least one.

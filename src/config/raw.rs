@@ -334,6 +334,7 @@ pub(super) struct Share {
 pub(super) struct Tenant {
     pub(super) name: Option<Spanned<String>>,
     pub(super) api_keys: Option<Spanned<Vec<ApiKey>>>,
+    pub(super) jwt: Option<Spanned<Jwt>>,
     pub(super) voice_countries: Vec<Spanned<String>>,
     pub(super) sms_countries: Vec<Spanned<String>>,
     pub(super) webhooks: Vec<Spanned<Webhook>>,
@@ -356,6 +357,21 @@ pub(super) struct Tenant {
     pub(super) budget: Budget,
     pub(super) risk: Option<Spanned<Risk>>,
     pub(super) test: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table { issuer = \"…\", audience = \"…\", jwks = \"…\" }"
+)]
+pub(super) struct Jwt {
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) jwks: Option<Spanned<String>>,
+    pub(super) subject: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) claim: Option<String>,
 }
 
 /// A key, alone or with what it opens.

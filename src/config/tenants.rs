@@ -140,6 +140,7 @@ fn one_tenant(
     Tenant {
         name,
         keys,
+        tokens: access::tokens(reader, i, tenant),
         rules: Rules { voice_countries, sms_countries },
         limits: Limits::default(),
         caps: Caps::default(),

@@ -842,6 +842,7 @@ fn defaults_in_full() -> String {
 #[test]
 fn the_defaults_examples_load() {
     let (text, folder) = (defaults_in_full(), trunks::folder());
+    std::fs::write(folder.path().join("issuer.json"), access::ISSUER).unwrap();
     for own in ["prompts/all", "prompts/acme"] {
         prompts::recorded(&folder.path().join(own), "en-US/brand_contoso.wav", 3_600.0);
     }

@@ -1,15 +1,17 @@
 //! Who asks: keys that the configuration names, and keys that are made while the gateway runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use super::settings::{ApiKey, Tenant};
+use super::settings::{ApiKey, Pinned, Tenant};
 use super::{Change, Fault, Gateway};
 use crate::access::key::{Fresh, Full, Kept, Keys, Ring, USE_NOTED};
+use crate::access::token::{Admitted, Cache, KeySet, Need, Refused, Token};
 use crate::access::{Scope, Terms};
 use crate::ambient::{self, Timestamp};
+use crate::carrier::wire::HttpRequest;
 use crate::store::{ListQuery, PAGE_MOST, record};
 use crate::telemetry::{self, Event};
 
@@ -59,6 +61,8 @@ pub(super) struct Callers {
     stored: Mutex<BTreeMap<String, Keys>>,
     /// Held by whoever changes keys in the store: what is kept here follows in the same order.
     changing: tokio::sync::Mutex<()>,
+    /// The issuers of tokens that publish their keys, by address.
+    issuers: Mutex<HashMap<String, Arc<Issuer>>>,
 }
 
 impl Default for Callers {
@@ -67,6 +71,7 @@ impl Default for Callers {
             ring: RwLock::new(Arc::new(Ring::new(Vec::new()))),
             stored: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
+            issuers: Mutex::default(),
         }
     }
 }
@@ -74,6 +79,33 @@ impl Default for Callers {
 impl Callers {
     fn ring(&self) -> Arc<Ring<Arc<Caller>>> {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn issuer(&self, url: &str) -> Arc<Issuer> {
+        let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(issuers.entry(url.to_owned()).or_default())
+    }
+}
+
+/// An issuer that publishes its keys.
+#[derive(Debug, Default)]
+struct Issuer {
+    cache: Mutex<Cache>,
+    /// Held by whoever asks for its keys: the others wait for the answer.
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl Issuer {
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn need(&self, now: Timestamp, kid: &str) -> Need {
+        self.cache().need(now, kid)
+    }
+
+    fn keys(&self, now: Timestamp) -> Option<KeySet> {
+        self.cache().keys(now).cloned()
     }
 }
 
@@ -142,6 +174,79 @@ impl Gateway {
             self.note_use(&caller, now);
         }
         may_ask.then_some(caller)
+    }
+
+    /// Who presents this token: the one tenant that takes tokens of its issuer, audience and subject.
+    pub async fn caller_by_token(&self, text: &str) -> Option<Arc<Caller>> {
+        let admitted = self.admit_token(text).await;
+        admitted.inspect_err(|why| telemetry::observe(&Event::TokenRefused { why: *why })).ok()
+    }
+
+    async fn admit_token(&self, text: &str) -> Result<Arc<Caller>, Refused> {
+        let token = Token::read(text)?;
+        let orders = self.orders();
+        let mut takers = orders.tenants.iter().filter_map(|tenant| {
+            let tokens = tenant.tokens.as_ref()?;
+            token.is_for(&tokens.rules).then_some((tenant, tokens))
+        });
+        let (tenant, tokens) = takers.next().ok_or(Refused::Stranger)?;
+        if takers.next().is_some() {
+            return Err(Refused::Ambiguous);
+        }
+        let keys = match &tokens.keys {
+            Pinned::File(keys) => keys.clone(),
+            Pinned::Url(url) => self.keys_at(url, token.kid()).await.ok_or(Refused::Key)?,
+        };
+        let Admitted { subject, scopes, expires } =
+            token.admit(&tokens.rules, &keys, self.now())?;
+        Ok(Arc::new(Caller {
+            tenant: Arc::clone(tenant),
+            id: subject,
+            terms: Terms { scopes, expires: Some(expires), allow: Vec::new() },
+            used: AtomicU64::default(),
+            kept: None,
+        }))
+    }
+
+    /// The keys that an issuer publishes, for a token that names this one of them.
+    async fn keys_at(&self, url: &str, kid: &str) -> Option<KeySet> {
+        let issuer = self.0.callers.issuer(url);
+        match issuer.need(self.now(), kid) {
+            Need::Nothing => {}
+            Need::Renew => {
+                let (gateway, issuer) = (self.clone(), Arc::clone(&issuer));
+                let url = url.to_owned();
+                // Whoever asks is served by the keys at hand.
+                issuer.cache().asked(self.now());
+                tokio::spawn(async move { gateway.ask_issuer(&issuer, &url).await });
+            }
+            Need::Ask => {
+                let _one = issuer.asking.lock().await;
+                // Another may have asked meanwhile.
+                if issuer.need(self.now(), kid) == Need::Ask {
+                    self.ask_issuer(&issuer, url).await;
+                }
+            }
+        }
+        issuer.keys(self.now())
+    }
+
+    async fn ask_issuer(&self, issuer: &Issuer, url: &str) {
+        issuer.cache().asked(self.now());
+        let answer = match &self.0.courier {
+            Some(courier) => {
+                courier.ask(HttpRequest::get(url)).await.map_err(|why| why.to_string())
+            }
+            None => Err("this gateway reaches nobody".to_owned()),
+        };
+        let keys = answer.and_then(|(status, body)| match status {
+            200 => KeySet::read(&body).map_err(str::to_owned),
+            _ => Err(format!("answered {status}")),
+        });
+        match keys {
+            Ok(keys) => issuer.cache().had(self.now(), keys),
+            Err(why) => telemetry::observe(&Event::IssuerSilent { why: &why }),
+        }
     }
 
     fn note_use(&self, caller: &Arc<Caller>, now: Timestamp) {

@@ -20,7 +20,7 @@ pub use trunk::{
 pub use super::webhook::WebhookSecret;
 pub use super::webhook::address::{self, Bounds};
 pub use super::webhook::event::{self, Filter};
-use crate::access::Terms;
+use crate::access::{Terms, token};
 use crate::carrier::{Carrier, Reach, smpp};
 use crate::media::prompt::Prompts;
 use crate::media::script::FraudKeys;
@@ -187,6 +187,8 @@ pub struct Tenant {
     pub name: String,
     /// The keys it may present, as far as they are configured.
     pub keys: Vec<ConfiguredKey>,
+    /// Whose tokens it takes in place of keys, where it takes any.
+    pub tokens: Option<Tokens>,
     /// What it may do.
     pub rules: Rules,
     /// How often it may start verifications.
@@ -285,6 +287,7 @@ impl Tenant {
         Self {
             name: name.to_owned(),
             keys: Vec::new(),
+            tokens: None,
             rules: Rules::default(),
             limits: Limits::default(),
             caps: Caps::default(),
@@ -358,6 +361,24 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({})", self.origin())
     }
+}
+
+/// Tokens that somebody else signs (JWT).
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// Whose, and what they allow.
+    pub rules: token::Rules,
+    /// The keys that check them.
+    pub keys: Pinned,
+}
+
+/// Where the keys of an issuer are. Nothing in a token leads elsewhere.
+#[derive(Clone, Debug)]
+pub enum Pinned {
+    /// In a file that was read with the configuration.
+    File(token::KeySet),
+    /// At this address.
+    Url(String),
 }
 
 /// A key that the configuration names.

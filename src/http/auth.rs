@@ -12,11 +12,12 @@ use super::App;
 use super::peer::Client;
 use super::problem::{Code, Problem};
 use crate::access::Scope;
+use crate::access::token::{self, Token};
 use crate::gateway::Caller;
 use crate::gateway::settings::ApiKey;
 
-/// Longer keys are not looked at.
-const MAX_KEY: usize = 512;
+/// Longer keys and tokens are not looked at.
+const MAX_KEY: usize = token::LONGEST;
 
 /// What a proxy adds to the requests that it passes on.
 const PASSED_ON: [HeaderName; 2] =
@@ -31,9 +32,13 @@ pub(super) async fn caller(
     scope: Scope,
 ) -> Result<Arc<Caller>, Problem> {
     let from = extensions.get::<Client>().map(|client| client.0);
-    let caller = presented(headers)
-        .and_then(|key| app.gateway.caller_of(&ApiKey::of(key), from))
-        .ok_or_else(|| Problem::new(Code::Unauthorized))?;
+    let unauthorized = || Problem::new(Code::Unauthorized);
+    let text = presented(headers).ok_or_else(unauthorized)?;
+    let caller = match app.gateway.caller_of(&ApiKey::of(text), from) {
+        None if Token::is_like(text) => app.gateway.caller_by_token(text).await,
+        found => found,
+    };
+    let caller = caller.ok_or_else(unauthorized)?;
     if caller.may(scope) {
         return Ok(caller);
     }

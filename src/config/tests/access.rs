@@ -6,6 +6,11 @@ use crate::ambient::Timestamp;
 
 const OTHER: &str = "canary_other_0123456789012345678901234";
 
+/// The public key of RFC 8037, Appendix A.2, as an issuer publishes it, beside one that checks nothing.
+pub(super) const ISSUER: &str = r#"{"keys": [{"kty": "oct", "kid": "s", "k": "c2VjcmV0"},
+    {"kty": "OKP", "crv": "Ed25519", "kid": "one", "use": "sig",
+     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
 /// A configuration whose tenant on line 1 has this key.
 fn with(key: &str) -> String {
     format!("[[tenants]]\nname = 'acme'\napi_keys = ['{KEY}', {key}]\nvoice_countries = ['US']\n")
@@ -70,4 +75,37 @@ fn mistakes_in_keys_are_told_by_their_place() {
         spoken.contains("api_keys[1].expires = \"2020-01-01\": the key has expired"),
         "{spoken}"
     );
+}
+
+#[test]
+fn tokens_stand_in_for_keys_and_mistakes_in_them_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("issuer.json"), ISSUER).unwrap();
+    std::fs::write(folder.path().join("none.json"), r#"{"keys": []}"#).unwrap();
+    let with =
+        |jwt: &str| format!("[[tenants]]\nname = 'acme'\njwt = {jwt}\nvoice_countries = ['US']\n");
+    let read = |jwt: &str| parse(&with(jwt), "o.toml", folder.path(), |_| None);
+    let good = "issuer = 'https://idp.example', audience = 'verify'";
+    let whole = format!(
+        "{{ {good}, jwks = 'file:issuer.json', subject = 'svc', scopes = ['check'], claim = 'scope' }}"
+    );
+    let loaded = read(&whole).unwrap();
+    let tokens = loaded.config.gateway.tenants[0].tokens.as_ref().unwrap();
+    assert_eq!(tokens.rules.scopes, [Scope::Check].into());
+    assert_eq!(format!("{:?}", tokens.keys), "File([\"one\"])");
+    for url in ["https://idp.example/keys", "http://127.0.0.1:9/keys"] {
+        read(&format!("{{ {good}, jwks = '{url}' }}")).unwrap();
+    }
+    for (jwt, told) in [
+        (format!("{{ {good} }}"), "tenants[0].jwt.jwks: it is missing"),
+        (format!("{{ {good}, jwks = 'http://idp.example/keys' }}"), "keys come by https://"),
+        (format!("{{ {good}, jwks = 'file:none.json' }}"), "it has no key with a kid"),
+        (format!("{{ {good}, jwks = 'file:nowhere.json' }}"), "cannot be read"),
+        (format!("{{ {good}, jwks = 'file:issuer.json', scopes = ['x'] }}"), "no such scope"),
+        ("{ jwks = 'file:issuer.json' }".to_owned(), "tenants[0].jwt.issuer: it is missing"),
+        (format!("{{ {good}, key = 'x' }}"), "no such key"),
+    ] {
+        let spoken = read(&jwt).map(|_| ()).unwrap_err().to_string();
+        assert!(spoken.contains(told) && spoken.contains("o.toml:3: "), "{jwt}: {spoken}");
+    }
 }
