@@ -31,6 +31,7 @@
     reason = "a test fails by panicking, and lives in real time"
 )]
 
+mod access;
 mod answering;
 mod api;
 mod atrest;

@@ -135,6 +135,11 @@ impl Gateway {
         self.api
     }
 
+    /// Where its operators are.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// Where it takes SIP.
     pub(crate) fn sip(&self) -> SocketAddr {
         self.sip

@@ -6,7 +6,7 @@ use ring::rsa::PublicKeyComponents;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
 };
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::PrivatePkcs1KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 
@@ -50,8 +50,8 @@ fn issuer() -> Issuer {
     let ec_pair =
         EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ec.as_ref(), &chance).unwrap();
     let ed_pair = Ed25519KeyPair::from_pkcs8(ed.as_ref()).unwrap();
-    let rsa = PrivatePkcs8KeyDer::from_pem_slice(RSA.as_bytes()).unwrap();
-    let rsa = RsaKeyPair::from_pkcs8(rsa.secret_pkcs8_der()).unwrap();
+    let rsa = PrivatePkcs1KeyDer::from_pem_slice(RSA.as_bytes()).unwrap();
+    let rsa = RsaKeyPair::from_der(rsa.secret_pkcs1_der()).unwrap();
     let rsa = PublicKeyComponents::<Vec<u8>>::from(rsa.public());
     let (x, y) = ec_pair.public_key().as_ref()[1..].split_at(32);
     let text = |bytes: &[u8]| BASE64.encode(bytes);
