@@ -13,6 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::body::Body;
@@ -314,7 +315,9 @@ async fn ids(samples: usize) -> anyhow::Result<Times> {
     let (mut theirs, mut nobodys) = (Vec::new(), Vec::new());
     for index in 0..usize::try_from(VARIETY)? {
         theirs.push(site.begin(index).await?);
+        // Between them: names are in the order of time.
         nobodys.push(VerificationId::new(site.gateway.now(), &mut chance).to_string());
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     for left in (0..samples + WARMING).rev() {
         let is_nobodys = chance.below(2) == 1;
