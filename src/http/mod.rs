@@ -278,7 +278,8 @@ impl Api {
         // It closes when its gateway does.
         let (_, closing) = watch::channel(false);
         let operator = Operator::from(nothing);
-        let app = App { gateway, settings: Arc::new(settings), operator, closing };
+        let load = Load::new(settings.max_connections);
+        let app = App { gateway, settings: Arc::new(settings), operator, closing, load };
         Self { router: router(api_routes(), app), limit }
     }
 

@@ -231,11 +231,6 @@ impl Gateway {
         command
     }
 
-    /// Where operators ask.
-    pub(crate) fn admin_url(&self) -> String {
-        format!("http://{}", self.admin)
-    }
-
     /// Posts JSON to a page of the operators.
     pub(crate) fn admin_post(&self, path: &str, body: &Value) -> Answer {
         let headers = [("Content-Type", "application/json")];
