@@ -74,6 +74,13 @@ impl Timestamp {
         let time = humantime::parse_rfc3339(text).ok()?;
         Some(Self::default() + time.duration_since(UNIX_EPOCH).ok()?)
     }
+
+    /// Until when, as people write it: a time of RFC 3339, or a day, which counts to its last moment.
+    #[must_use]
+    pub fn until(text: &str) -> Option<Self> {
+        let day = || Self::from_rfc3339(&format!("{text}T23:59:59.999999Z"));
+        Self::from_rfc3339(text).or_else(day)
+    }
 }
 
 impl fmt::Debug for Timestamp {
@@ -261,6 +268,12 @@ mod tests {
         assert_eq!(read, Some(at));
         assert_eq!(Timestamp::from_rfc3339("2026-11-24"), None);
         assert_eq!(Timestamp::MAX.to_rfc3339(), "9999-12-31T23:59:59.999Z");
+        let read = |text| Timestamp::until(text).map(Timestamp::to_rfc3339);
+        assert_eq!(read("2026-11-24T18:49:43.123Z").unwrap(), "2026-11-24T18:49:43.123Z");
+        assert_eq!(read("2027-03-31").unwrap(), "2027-03-31T23:59:59.999Z");
+        for bad in ["", "soon", "2027-13-31", "2027-03-31T12:00:00", "1969-12-31", "20270331Z."] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

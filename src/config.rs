@@ -2,7 +2,7 @@
 //!
 //! Three layers, the later ones winning key by key: `config/default.toml`, compiled in; the file
 //! given by `--config`; the environment. The environment reaches the plain keys of `[server]`,
-//! `[store]`, `[sip]`, `[call]`, `[prompts]` and `[log]`: `OCTOTHORPE_`, the section, two underscores, the key,
+//! `[store]`, `[sip]`, `[call]`, `[fraud]`, `[prompts]` and `[log]`: `OCTOTHORPE_`, the section, two underscores, the key,
 //! all in capitals, as `OCTOTHORPE_SERVER__API_LISTEN`. A variable that is empty counts as not set.
 //! Lists, trunks, carriers, routes, texts and tenants are written in the file only.
 //!
@@ -17,6 +17,7 @@ mod access;
 mod address;
 mod carriers;
 mod complaint;
+mod fraud;
 mod limits;
 mod money;
 mod network;
@@ -197,7 +198,9 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     money::must_be_priced(reader, written);
     let texts = texts::texts(reader, &written.texts);
     let mut prompts = prompts::prompts(reader, written);
-    let (tenants, keys) = tenants::tenants(reader, written, &server.api_listen, &call.calling);
+    let fraud = fraud::fraud(reader, written, defaults);
+    let common = tenants::Common { calling: &call.calling, fraud: &fraud };
+    let (tenants, keys) = tenants::tenants(reader, written, &server.api_listen, common);
     prompts::of_tenants(reader, &mut prompts, &written.tenants);
     prompts::unrecorded(reader, &prompts, &written.tenants);
     tenants::unreached(reader, &written.tenants, &tenants, &routes);

@@ -10,7 +10,9 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::access::token::Refused;
+use crate::ambient::Timestamp;
 use crate::verify::Verification;
+use crate::verify::block::{About, Entry, List};
 use crate::verify::limits::Limited;
 use crate::verify::money::{Cap, Money, Overspent};
 use crate::verify::request::Channel;
@@ -82,6 +84,29 @@ pub enum Event<'a> {
         channel: Channel,
         /// What it cost.
         cost: Money,
+    },
+    /// A start that a block or the person's own word stands against.
+    Unwelcome {
+        /// Whose start.
+        tenant: &'a str,
+        /// The code of the refusal, whether the caller is told or not.
+        code: &'static str,
+    },
+    /// Something was put on a list, or taken off.
+    Listed {
+        /// What.
+        entry: &'a Entry,
+    },
+    /// Few are approved somewhere, and there is no block for it.
+    LowConversion {
+        /// Whose.
+        tenant: &'a str,
+        /// A range or a country.
+        about: About,
+        /// How many have ended within the hour.
+        ended: u64,
+        /// How many of them were approved.
+        approved: u64,
     },
     /// A leg saw something odd.
     Noted {
@@ -416,11 +441,35 @@ pub fn observe(event: &Event<'_>) {
             tracing::error!(found, "ALARM: the audit log was changed");
             counter!("octothorpe_audit_broken_total").increment(1);
         }
+        Event::Unwelcome { tenant, code } => {
+            tracing::info!(tenant, code, "start is not welcome");
+            counter!("octothorpe_unwelcome_total", "code" => *code).increment(1);
+        }
+        Event::Listed { entry } => listed(entry),
+        Event::LowConversion { tenant, about, ended, approved } => {
+            let about = about.as_str();
+            tracing::warn!(tenant, about, ended, approved, "few are approved");
+            counter!("octothorpe_low_conversion_total", "about" => about).increment(1);
+        }
         Event::Fault { doing, error } => {
             tracing::error!(doing, %error, "fault");
             counter!("octothorpe_faults_total").increment(1);
         }
     }
+}
+
+/// A list changed. What is on it is told by its name alone, a keyed hash.
+fn listed(entry: &Entry) {
+    let (about, why, id) = (entry.about.as_str(), entry.why.as_str(), entry.id.as_str());
+    let done = match (entry.list, entry.lifted) {
+        (List::Blocks, None) => "blocked",
+        (List::Safe, None) => "safe",
+        (List::Blocks | List::Safe, Some(_)) => "lifted",
+    };
+    let until = entry.until.map(Timestamp::to_rfc3339);
+    tracing::warn!(tenant = entry.tenant, id, about, why, until, done, "list");
+    counter!("octothorpe_lists_total", "about" => about, "reason" => why, "done" => done)
+        .increment(1);
 }
 
 fn moved(before: Option<&Verification>, next: &Verification) {
@@ -554,6 +603,9 @@ fn describe() {
         ),
         ("octothorpe_joined_total", "Starts that joined a verification that asks the same."),
         ("octothorpe_limited_total", "Starts that a limit refused, or would refuse."),
+        ("octothorpe_unwelcome_total", "Starts that a block or the person's word stood against."),
+        ("octothorpe_lists_total", "Entries put on lists of blocks and safe numbers, or lifted."),
+        ("octothorpe_low_conversion_total", "Ranges and countries where few are approved."),
         ("octothorpe_signals_ignored_total", "Signals that changed nothing."),
         ("octothorpe_notes_total", "Oddities that calls saw and coped with."),
         ("octothorpe_labels_total", "Who answered calls, and what showed it."),

@@ -646,7 +646,7 @@ async fn a_receipt_that_says_undelivered_fails_what_has_no_other_way() {
 #[tokio::test]
 async fn an_approval_gives_back_what_its_start_counted_and_no_more() {
     let rates = vec![(limits::By::Prefix, Rate::new(2, Duration::from_secs(3_600)))];
-    let limits = Limits { rates, record_only: Vec::new() };
+    let limits = Limits { rates, ..Limits::default() };
     let site = site_for(Tenant { limits, ..Tenant::new("acme") });
     let call = Way { channel: Channel::Voice, mode: Mode::Confirm };
     let begin =

@@ -6,9 +6,11 @@
     reason = "commands talk to whoever typed them; nothing else here does"
 )]
 
+mod admin;
 mod api;
 mod audit;
 mod bench;
+mod block;
 mod call;
 mod capture;
 pub mod check;
@@ -18,6 +20,7 @@ pub mod key;
 mod ladder;
 mod online;
 pub mod phone;
+mod policy;
 mod prompts;
 mod serve;
 mod sms;
@@ -69,6 +72,14 @@ enum Command {
     Check(check::Args),
     /// The SIP peers of a configuration.
     Trunk(trunk::Args),
+    /// What each rule says of a number.
+    Policy(policy::Args),
+    /// Block a number, a range of numbers or a country, by a gateway that runs.
+    Block(block::Block),
+    /// Lift a block, by a gateway that runs.
+    Unblock(block::Unblock),
+    /// List what is blocked, by a gateway that runs.
+    Blocks(block::Blocks),
     /// Make and judge recordings of what calls say.
     Prompts(prompts::Args),
     /// Check signed verdicts.
@@ -101,6 +112,10 @@ pub fn main() -> ExitCode {
         Command::Phone(args) => in_runtime(phone::run(args)),
         Command::Check(args) => in_runtime(check::run(args)),
         Command::Trunk(args) => in_runtime(trunk::run(args)),
+        Command::Policy(args) => in_runtime(policy::run(args)),
+        Command::Block(args) => in_runtime(block::block(args)),
+        Command::Unblock(args) => in_runtime(block::unblock(args)),
+        Command::Blocks(args) => in_runtime(block::blocks(args)),
         Command::Call(args) => in_runtime(call::run(*args)),
         Command::Sms(args) => in_runtime(sms::run(*args)),
         Command::Verify(args) => in_runtime(verify::run(args)),

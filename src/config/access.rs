@@ -112,7 +112,7 @@ fn terms(reader: &mut Reader<'_>, path: &str, place: Place, key: &raw::Key) -> T
         scopes(reader, &format!("{path}.scopes"), place, written)
     });
     let expires = key.expires.as_ref().and_then(|text| {
-        let end = end_of(text);
+        let end = Timestamp::until(text);
         let (path, shown) = (format!("{path}.expires"), Some(quoted(text)));
         match end {
             None => {
@@ -144,12 +144,6 @@ fn terms(reader: &mut Reader<'_>, path: &str, place: Place, key: &raw::Key) -> T
         reader.complain(place, &format!("{path}.allow"), None, message);
     }
     Terms { scopes, expires, allow }
-}
-
-/// A time; a day ends when it is over.
-fn end_of(text: &str) -> Option<Timestamp> {
-    let whole = Timestamp::from_rfc3339(text);
-    whole.or_else(|| Timestamp::from_rfc3339(&format!("{text}T23:59:59.999999Z")))
 }
 
 /// The longest file of keys that is read, in bytes.

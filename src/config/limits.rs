@@ -1,13 +1,14 @@
 //! `[limits]` and `[tenants.limits]`: how often verifications may be started.
 
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use toml::Spanned;
 
 use super::complaint::{did_you_mean, quoted};
 use super::raw;
 use super::reader::Reader;
-use crate::verify::limits::{By, Limits, Rate};
+use crate::verify::limits::{By, Limits, Rate, span};
 
 /// What these two tables say together: each list of `own` stands in the place of that of `common`,
 /// and that in the place of the default.
@@ -33,12 +34,47 @@ pub(super) fn limits(
     let own_record = own.and_then(|(key, own)| Some((key, own.record_only.as_ref()?)));
     let record = own_record.or_else(|| Some(("limits", common.record_only.as_ref()?)));
     if let Some((key, words)) = record {
-        let words = words.iter().enumerate();
-        let read =
-            words.filter_map(|(n, word)| kind(reader, &format!("{key}.record_only[{n}]"), word));
-        limits.record_only = read.collect();
+        for (n, word) in words.iter().enumerate() {
+            if word.get_ref() == CONVERSION {
+                limits.record_conversion = true;
+            } else {
+                let found = kind(reader, &format!("{key}.record_only[{n}]"), word);
+                limits.record_only.extend(found);
+            }
+        }
     }
+    let own_pauses = own.and_then(|(key, own)| Some((key, own.subject_pauses.as_ref()?)));
+    let pauses = own_pauses.or_else(|| Some(("limits", common.subject_pauses.as_ref()?)));
+    limits.pauses = match pauses {
+        Some((key, written)) => pauses_of(reader, &format!("{key}.subject_pauses"), written),
+        None => standard.pauses,
+    };
     limits
+}
+
+/// The word for conversion, which is no rate.
+const CONVERSION: &str = "conversion";
+
+/// Spans of time, each at least as long as the one before.
+fn pauses_of(reader: &mut Reader<'_>, key: &str, written: &Rates) -> Vec<Duration> {
+    let mut pauses: Vec<Duration> = Vec::new();
+    for (n, text) in written.iter().enumerate() {
+        match span(text.get_ref()) {
+            Some(pause) if pauses.last().is_none_or(|last| *last <= pause) => pauses.push(pause),
+            Some(_) | None => {
+                let message = "write how long to wait, as \"1m\", \"5m\" or \"1h\", each at least as \
+                               long as the one before";
+                let place = reader.place(text);
+                reader.complain(
+                    place,
+                    &format!("{key}[{n}]"),
+                    Some(quoted(text.get_ref())),
+                    message,
+                );
+            }
+        }
+    }
+    pauses
 }
 
 type Rates = [Spanned<String>];
@@ -79,8 +115,8 @@ fn kind(reader: &mut Reader<'_>, key: &str, written: &Spanned<String>) -> Option
     let found = By::ALL.into_iter().find(|by| by.as_str() == word);
     if found.is_none() {
         let words = By::ALL.map(By::as_str);
-        let hint = did_you_mean(word, words);
-        let message = format!("write one of {}{hint}", words.join(", "));
+        let hint = did_you_mean(word, words.into_iter().chain([CONVERSION]));
+        let message = format!("write one of {}, {CONVERSION}{hint}", words.join(", "));
         let place = reader.place(written);
         reader.complain(place, key, Some(quoted(word)), message);
     }

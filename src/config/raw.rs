@@ -27,6 +27,7 @@ pub(super) struct Raw {
     pub(super) limits: Limits,
     pub(super) prices: Prices,
     pub(super) budget: Budget,
+    pub(super) fraud: Fraud,
     pub(super) prompts: Prompts,
     pub(super) trunks: Vec<Spanned<Trunk>>,
     pub(super) carriers: Vec<Spanned<Carrier>>,
@@ -46,6 +47,23 @@ pub(super) struct Limits {
     pub(super) country: Option<Vec<Spanned<String>>>,
     pub(super) tenant: Option<Vec<Spanned<String>>>,
     pub(super) record_only: Option<Vec<Spanned<String>>>,
+    pub(super) subject_pauses: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Fraud {
+    pub(super) block_hours: Option<Spanned<i64>>,
+    pub(super) conversion_least: Option<Spanned<i64>>,
+    pub(super) conversion_warn: Option<Spanned<i64>>,
+    pub(super) conversion_block: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table { number = \"+…\", until = \"…\" }")]
+pub(super) struct Safe {
+    pub(super) number: Option<Spanned<Hidden>>,
+    pub(super) until: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -356,6 +374,8 @@ pub(super) struct Tenant {
     pub(super) limits: Limits,
     pub(super) budget: Budget,
     pub(super) risk: Option<Spanned<Risk>>,
+    pub(super) hide_blocks: bool,
+    pub(super) safe_numbers: Vec<Spanned<Safe>>,
     pub(super) test: bool,
 }
 

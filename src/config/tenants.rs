@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::address::shown;
 use super::complaint::{did_you_mean, quoted};
+use super::fraud::safe;
 use super::limits::limits;
 use super::money::caps;
 use super::raw;
@@ -22,6 +23,7 @@ use super::{KeyOrigin, access, is_tag};
 use crate::gateway::settings::address::{self, Bounds, Unfit};
 use crate::gateway::settings::event::{self, Filter};
 use crate::gateway::settings::{Calling, Endpoint, Risk, Tenant, Texting, WebhookSecret};
+use crate::verify::block::Fraud;
 use crate::verify::code::{LONGEST, SHORTEST};
 use crate::verify::limits::Limits;
 use crate::verify::money::Caps;
@@ -48,11 +50,18 @@ static COUNTRIES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     regions.map(|region| region.as_region_str().to_string()).collect()
 });
 
+/// What holds for every tenant.
+#[derive(Clone, Copy)]
+pub(super) struct Common<'a> {
+    pub(super) calling: &'a Calling,
+    pub(super) fraud: &'a Fraud,
+}
+
 pub(super) fn tenants(
     reader: &mut Reader<'_>,
     file: &raw::Raw,
     api_listen: &At<SocketAddr>,
-    calling: &Calling,
+    common: Common<'_>,
 ) -> (Vec<Tenant>, Vec<KeyOrigin>) {
     let written = &file.tenants;
     if written.is_empty() {
@@ -71,8 +80,8 @@ pub(super) fn tenants(
             let limits = limits(reader, &file.limits, Some((&key, &tenant.get_ref().limits)));
             let key = format!("tenants[{i}].budget");
             let caps = caps(reader, &file.budget, Some((&key, &tenant.get_ref().budget)));
-            let calling = calls(reader, i, tenant.get_ref(), calling);
-            Tenant { limits, caps, calling, ..own }
+            let calling = calls(reader, i, tenant.get_ref(), common.calling);
+            Tenant { limits, caps, calling, fraud: common.fraud.clone(), ..own }
         })
         .collect();
     (tenants, origins)
@@ -144,6 +153,9 @@ fn one_tenant(
         rules: Rules { voice_countries, sms_countries },
         limits: Limits::default(),
         caps: Caps::default(),
+        fraud: Fraud::default(),
+        hide_blocks: tenant.hide_blocks,
+        safe: safe(reader, i, &tenant.safe_numbers),
         locale: locale(reader, i, tenant),
         brand: brand(reader, i, tenant),
         webhooks,

@@ -871,6 +871,7 @@ fn the_defaults_document_every_key() {
         ("limits", "[limits]"),
         ("prices", "[prices]"),
         ("budget", "[budget]"),
+        ("fraud", "[fraud]"),
         ("prompts", "[prompts]"),
         ("trunks", "[[trunks]]"),
         ("carriers", "[[carriers]]"),

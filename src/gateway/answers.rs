@@ -9,7 +9,7 @@ use super::settings::Tenant;
 use super::{AnswerOf, Answered, Answering, Applied, Fault, Gateway, InCall};
 use crate::ambient::{Entropy, Timestamp};
 use crate::verify::code::{Binding, Secret};
-use crate::verify::limits::Limited;
+use crate::verify::limits::{Limited, Who};
 use crate::verify::money::Overspent;
 use crate::verify::policy::{self, Refusal};
 use crate::verify::request::{Channel, Mode, Way};
@@ -151,16 +151,16 @@ impl Gateway {
         let able = |via: &str, way| Self::able(&orders, via, way, &now.request);
         let (to, tenant_name) = (&now.request.to, tenant.name.as_str());
         let steps = routes.steps(to, tenant_name, way, &permit, &able, &mut draws)?;
-        if !self.is_willing(&tenant.name, &now.request, &steps).await? {
-            return Err(Refusal::OptedOut.into());
-        }
+        let who = Who::of(&self.0.vault, &tenant.name, &now.request);
+        let welcome = self.must_be_welcome(self.now(), tenant, &now.request, &steps).await?;
+        let withheld = welcome?.withheld;
         // What is too soon, or one too many, is no send.
         if now.next_send_at().is_some_and(|at| at <= self.now()) {
-            self.count_resend(tenant, &now.request).await?;
+            self.count_resend(tenant, &now.request, &who).await?;
         }
         let signal = |it: &Verification| {
             let secret = way.mode.has_code().then(|| self.secret_for(tenant, it)).flatten();
-            Signal::Resend(Resend { steps: steps.clone(), secret })
+            Signal::Resend(Resend { steps: steps.clone(), secret, withheld })
         };
         let answering = Answering { scope: &scope, answer: &answer, even_ignored: false };
         Ok(match self.apply(id, signal, Some(answering)).await? {

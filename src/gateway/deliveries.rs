@@ -302,7 +302,7 @@ impl Gateway {
         let name = format!("replay-{}", self.now().as_micros());
         let duties: Vec<_> = named(&name, deliveries).collect();
         let count = duties.len();
-        self.queue(settled.id.as_str(), duties).await?;
+        self.queue(settled.id.as_str(), duties, None).await?;
         Ok(count)
     }
 }
@@ -317,7 +317,7 @@ fn known(bytes: Option<&[u8]>) -> Result<Health, Fault> {
 }
 
 /// The URLs of the endpoints that want an event.
-fn wanting(endpoints: &[Endpoint], event: &str) -> Vec<String> {
+pub(super) fn wanting(endpoints: &[Endpoint], event: &str) -> Vec<String> {
     let wanting = endpoints.iter().filter(|endpoint| endpoint.events.wants(event));
     wanting.map(|endpoint| endpoint.url.clone()).collect()
 }
@@ -339,13 +339,13 @@ fn told(
     urls.into_iter().map(|url| delivery(&next.tenant, url, &id, &body)).collect()
 }
 
-fn delivery(tenant: &str, url: String, event: &str, body: &str) -> Delivery {
+pub(super) fn delivery(tenant: &str, url: String, event: &str, body: &str) -> Delivery {
     let (event, body) = (event.to_owned(), body.to_owned());
     Delivery { tenant: tenant.to_owned(), url, event, body, tries: 0 }
 }
 
 /// The deliveries of an event, each by a name of its own.
-fn named(name: &str, deliveries: Vec<Delivery>) -> impl Iterator<Item = (String, Duty)> {
+pub(super) fn named(name: &str, deliveries: Vec<Delivery>) -> impl Iterator<Item = (String, Duty)> {
     let numbered = deliveries.into_iter().enumerate();
     numbered.map(move |(i, delivery)| (format!("{name}-{i}"), Duty::Deliver(delivery)))
 }

@@ -1,12 +1,18 @@
 //! Counts starts and approvals against the limits of their tenant.
 
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::notices::Notice;
 use super::settings::Tenant;
-use super::{BeginError, Gateway, ResendError};
+use super::webhook::event;
+use super::{BeginError, Fault, Gateway, ResendError};
 use crate::ambient::Timestamp;
 use crate::store::{self, Store, StoreError, Tally};
 use crate::telemetry::{self, Event};
-use crate::verify::Verification;
-use crate::verify::limits::{Count, Counter, Judged, Left, Limited, Limits, Need, Who};
+use crate::verify::block::Prefix;
+use crate::verify::limits::{By, Count, Counter, Judged, Left, Limited, Limits, Need, Who};
 use crate::verify::request::Request;
 
 impl Gateway {
@@ -20,16 +26,16 @@ impl Gateway {
         now: Timestamp,
         tenant: &Tenant,
         request: &Request,
+        who: &Who,
         dry: bool,
     ) -> Result<Option<Left>, BeginError> {
         // Rehearsals reach nobody.
         if tenant.test {
             return Ok(None);
         }
-        let who = Who::of(&self.0.vault, &tenant.name, request);
-        let judged = count_against(&self.0.store, &tenant.limits, now, &who, dry).await;
-        let Judged { outcome, recorded } = judged.map_err(super::Fault::from)?;
-        tell(tenant, &recorded, outcome.as_ref().err());
+        let judged = count_against(&self.0.store, &tenant.limits, now, who, dry).await;
+        let Judged { outcome, recorded } = judged.map_err(Fault::from)?;
+        self.tell_limits(now, tenant, request, who, &recorded, outcome.as_ref().err()).await?;
         outcome.map_err(BeginError::Limited)
     }
 
@@ -42,39 +48,83 @@ impl Gateway {
         &self,
         tenant: &Tenant,
         request: &Request,
+        who: &Who,
     ) -> Result<(), ResendError> {
         if tenant.test {
             return Ok(());
         }
-        let who = Who::of(&self.0.vault, &tenant.name, request);
-        let limits = tenant.limits.of_sends();
-        let judged = count_against(&self.0.store, &limits, self.now(), &who, false).await;
-        let Judged { outcome, recorded } = judged.map_err(super::Fault::from)?;
-        tell(tenant, &recorded, outcome.as_ref().err());
+        let (now, limits) = (self.now(), tenant.limits.of_sends());
+        let judged = count_against(&self.0.store, &limits, now, who, false).await;
+        let Judged { outcome, recorded } = judged.map_err(Fault::from)?;
+        self.tell_limits(now, tenant, request, who, &recorded, outcome.as_ref().err()).await?;
         outcome.map(|_| ()).map_err(ResendError::Limited)
     }
 
-    /// Gives back what the start of an approved verification counted as unverified, and counts the
-    /// approval. A count that is lost with the node is one that stays too high.
-    pub(super) async fn count_approval(&self, now: Timestamp, next: &Verification) {
-        let Some(tenant) = self.orders().tenant(&next.tenant).cloned() else { return };
-        if tenant.test {
-            return;
+    /// Tells of limits that would stand against it if they did more than count, and of the one that does.
+    async fn tell_limits(
+        &self,
+        now: Timestamp,
+        tenant: &Tenant,
+        request: &Request,
+        who: &Who,
+        recorded: &[Limited],
+        refused: Option<&Limited>,
+    ) -> Result<(), Fault> {
+        let all = recorded.iter().map(|it| (it, false)).chain(refused.map(|it| (it, true)));
+        for (limited, enforced) in all {
+            telemetry::observe(&Event::Limited { tenant: &tenant.name, limited, enforced });
+            self.tell_of_limit(now, tenant, request, who, limited, enforced).await?;
         }
-        let who = Who::of(&self.0.vault, &tenant.name, &next.request);
-        if let Err(error) = count_approved(&self.0.store, &tenant.limits, now, &who).await {
-            telemetry::observe(&Event::Fault { doing: "count an approval", error: &error });
-        }
+        Ok(())
+    }
+
+    /// Tells the tenant of a limit of many people, once an hour, or once in its window.
+    async fn tell_of_limit(
+        &self,
+        now: Timestamp,
+        tenant: &Tenant,
+        request: &Request,
+        who: &Who,
+        limited: &Limited,
+        enforced: bool,
+    ) -> Result<(), Fault> {
+        let Limited { by, rate, counted, .. } = *limited;
+        let what = match by {
+            By::Number | By::Subject | By::ClientIp => return Ok(()),
+            By::Prefix => Prefix::of(&request.to).as_str().to_owned(),
+            By::Country => request.to.country().to_string(),
+            By::Tenant => tenant.name.clone(),
+        };
+        let name = if by == By::Prefix { who.prefix() } else { what.as_str() };
+        let window = rate.window.as_secs();
+        let notice = Notice {
+            name: format!("limit-{}-{}-{name}-{window}", tenant.name, by.as_str()),
+            kind: event::LIMIT,
+            subject: what.clone(),
+            data: json!({
+                "tenant": tenant.name, "by": by.as_str(), "what": what, "limit": rate.to_string(),
+                "counted": counted, "enforced": enforced,
+            }),
+        };
+        let until = now + rate.window.max(HOUR);
+        self.tell_once(now, &tenant.name, until, &notice).await.map(|_| ())
+    }
+
+    /// Every limit of a start, with what it has counted; nothing is counted.
+    pub(super) async fn limits_of(
+        &self,
+        now: Timestamp,
+        tenant: &Tenant,
+        who: &Who,
+    ) -> Result<Vec<(Need, Option<Count>)>, Fault> {
+        let (needs, _, counts) =
+            ask(&self.0.store, &tenant.limits, now, who, true).await.map_err(Fault::from)?;
+        Ok(needs.into_iter().zip(counts.into_iter().map(Some)).collect())
     }
 }
 
-/// Tells of limits that would stand against it if they did more than count, and of the one that does.
-fn tell(tenant: &Tenant, recorded: &[Limited], refused: Option<&Limited>) {
-    let all = recorded.iter().map(|it| (it, false)).chain(refused.map(|it| (it, true)));
-    for (limited, enforced) in all {
-        telemetry::observe(&Event::Limited { tenant: &tenant.name, limited, enforced });
-    }
-}
+/// How long a limit of a second is not told of again.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 async fn count_against(
     store: &Store,
@@ -83,6 +133,18 @@ async fn count_against(
     who: &Who,
     dry: bool,
 ) -> Result<Judged, StoreError> {
+    let (needs, granted, counts) = ask(store, limits, now, who, dry).await?;
+    Ok(Limits::judge(now, &needs, granted, &counts))
+}
+
+/// What a start needs, whether it has all of it, and what is counted.
+async fn ask(
+    store: &Store,
+    limits: &Limits,
+    now: Timestamp,
+    who: &Who,
+    dry: bool,
+) -> Result<(Vec<Need>, bool, Vec<Count>), StoreError> {
     let history: Vec<_> = limits.history(now, who).iter().map(|it| adding(it, 0)).collect();
     let history = tally(store, now, &history).await?.counts;
     let history: Vec<u64> = history.iter().map(|count| count.counted).collect();
@@ -91,19 +153,7 @@ async fn count_against(
     let tally = tally(store, now, &counters).await?;
     let count = |it: &store::Count| Count { counted: it.counted, room_at: it.room_at };
     let counts: Vec<Count> = tally.counts.iter().map(count).collect();
-    Ok(Limits::judge(now, &needs, tally.granted, &counts))
-}
-
-async fn count_approved(
-    store: &Store,
-    limits: &Limits,
-    now: Timestamp,
-    who: &Who,
-) -> Result<(), StoreError> {
-    let (back, approved) = limits.approval(now, who);
-    let back = back.iter().map(|it| adding(it, -1));
-    let counters: Vec<_> = back.chain(approved.iter().map(|it| adding(it, 1))).collect();
-    tally(store, now, &counters).await.map(|_| ())
+    Ok((needs, tally.granted, counts))
 }
 
 /// Without limits nothing is asked of the store.
@@ -118,7 +168,7 @@ async fn tally(
     store.tally(now, counters).await
 }
 
-fn adding(counter: &Counter, add: i64) -> store::Counter {
+pub(super) fn adding(counter: &Counter, add: i64) -> store::Counter {
     store::Counter { key: counter.key.clone(), window: counter.window, add, most: None }
 }
 
@@ -133,12 +183,10 @@ fn counter(need: &Need, dry: bool) -> store::Counter {
 mod tests {
     use std::collections::BTreeSet;
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Duration;
 
     use super::*;
     use crate::ambient::Entropy;
     use crate::verify::code::Vault;
-    use crate::verify::limits::By;
     use crate::verify::request::{Channel, Mode, Way};
 
     /// A tenant's counters, and the time.
@@ -178,8 +226,11 @@ mod tests {
         }
 
         async fn approve(&mut self, request: &Request) {
-            let who = Who::of(&self.vault, "acme", request);
-            count_approved(&self.store, &self.limits, self.now, &who).await.unwrap();
+            let (back, add) =
+                self.limits.approval(self.now, &Who::of(&self.vault, "acme", request));
+            let back = back.iter().map(|it| adding(it, -1));
+            let counters: Vec<_> = back.chain(add.iter().map(|it| adding(it, 1))).collect();
+            assert!(tally(&self.store, self.now, &counters).await.unwrap().granted);
         }
     }
 

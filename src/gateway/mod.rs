@@ -12,12 +12,15 @@ pub mod tap;
 mod access;
 mod answers;
 mod asked;
+mod blocks;
 mod capacity;
+mod conversion;
 mod deliveries;
 mod denied;
 mod dial;
 mod dispatch;
 mod engine;
+mod explain;
 mod hands;
 mod holds;
 mod hub;
@@ -26,6 +29,7 @@ pub mod keys;
 mod limits;
 mod line;
 mod money;
+mod notices;
 mod orders;
 mod ports;
 mod rehearsal;
@@ -51,6 +55,7 @@ pub use self::access::{Caller, KeyView, MakeError, Revoked, Wanted};
 pub use self::answers::{CheckError, ResendError};
 pub use self::asked::{AnswerOf, Answered, Asked, Idempotency};
 use self::asked::{replay, stored_answer};
+pub use self::blocks::Listing;
 pub use self::deliveries::{EndpointView, Replayed, Which};
 use self::denied::Denied;
 pub use self::dispatch::Hands;
@@ -60,6 +65,7 @@ pub use self::holds::InCall;
 use self::holds::Queues;
 use self::hub::Hub;
 pub use self::line::{Unconnected, stream};
+pub use self::notices::shown as shown_entry;
 use self::orders::{Orders, Present};
 use self::settings::{Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
@@ -75,13 +81,13 @@ use crate::store::{
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{AttemptNo, AttemptState};
 use crate::verify::code::{Binding, Expected, Shown, Vault};
-use crate::verify::limits::Limited;
+use crate::verify::limits::{Limited, Who};
 use crate::verify::money::Overspent;
 use crate::verify::policy::{self, Refusal, Rules};
 use crate::verify::proof::{Jwks, Signer};
 use crate::verify::request::{Channel, Mode, Request, Way};
 use crate::verify::route::{NoRoute, Route, Table};
-use crate::verify::signal::{Because, By, Effect, Signal, Status};
+use crate::verify::signal::{Because, By, Effect, Signal};
 use crate::verify::{Birth, Step, Verification, VerificationId};
 
 /// How long after its end a verification is still known by the phone it asked and by what its
@@ -268,7 +274,10 @@ impl Gateway {
         let mut draws = Entropy::from_number(seed);
         let able = |via: &str, way| Self::able(&orders, via, way, request);
         let route = routes.plan(request, &tenant.name, &permit, &able, &mut draws)?;
-        self.must_be_willing(tenant, request, &route).await?;
+        let who = Who::of(&self.0.vault, &tenant.name, request);
+        let first = replies::first_way(&route);
+        let checked = self.must_be_welcome(now, tenant, request, first).await??;
+        let who = who.safely(checked.safe);
         let question = self.question(tenant, &asked).await;
         if let Some(question) = &question
             && let Some(joined) = self.joined(tenant, question, &scope, &answer).await?
@@ -281,8 +290,9 @@ impl Gateway {
         {
             return Err(BeginError::InCall(busy));
         }
-        let left = self.count_start(now, tenant, request, dry_run).await?;
+        let left = self.count_start(now, tenant, request, &who, dry_run).await?;
         let birth = self.birth(tenant, asked, route, id, seed);
+        let birth = Birth { withheld: checked.withheld, ..birth };
         let (mut next, effects) = match Verification::begin(now, birth) {
             Step::Moved { next, effects } => (next, effects),
             Step::Ignored { same, .. } => (same, Vec::new()),
@@ -350,7 +360,8 @@ impl Gateway {
             shown: asks(Mode::Match).then(|| shown.unwrap_or_else(|| draw(&tenant.calling))),
             calls: tenant.calling.match_calls,
         };
-        Birth { id, tenant: tenant.name.clone(), request, route, secret, expected, seed, key }
+        let tenant = tenant.name.clone();
+        Birth { id, tenant, request, route, secret, expected, seed, key, withheld: false }
     }
 
     /// Whether a trunk or carrier can ask this. Every pack of prompts is whole, and can ask everything.
@@ -569,6 +580,7 @@ impl Gateway {
         answer: Option<Answer>,
         asks: Option<Hold>,
     ) -> Result<Committed, Fault> {
+        self.heed_report(next).await?;
         let duties = self.duties(now, before, next, effects);
         let queue = self.queued(now, next.id.as_str(), &duties)?;
         let record = RecordWrite {
@@ -596,13 +608,14 @@ impl Gateway {
             self.0.hub.announce(&next.id);
             self.hand_all_over(next.id.as_str(), duties);
             let _ = next.deadline().map(|(at, _)| self.0.wake.send(at));
-            if let Some(before) = before {
+            // What was never to be sent had no money.
+            if let Some(before) = before.filter(|it| !it.withheld) {
                 self.settle_money(now, before, next).await;
             }
             // Once, however much is learned of the press after it; and when nobody waits for it.
             let was_open = before.is_none_or(|before| before.verdict().is_none());
-            if was_open && next.status() == Status::Approved {
-                self.count_approval(now, next).await;
+            if was_open && next.verdict().is_some() {
+                self.count_end(now, next).await;
             }
         }
         Ok(committed)
@@ -642,13 +655,22 @@ impl Gateway {
         }
     }
 
-    /// Commits more duties of a record that stays as it is.
-    async fn queue(&self, record: &str, duties: Vec<(String, Duty)>) -> Result<(), Fault> {
+    /// Commits more duties of a record that stays as it is; with `once` only where that was not answered
+    /// yet. Whether they were.
+    async fn queue(
+        &self,
+        record: &str,
+        duties: Vec<(String, Duty)>,
+        once: Option<Answer>,
+    ) -> Result<bool, Fault> {
         let now = self.now();
         let queue = self.queued(now, record, &duties)?;
-        self.0.store.commit(Commit { now, queue, ..Commit::default() }).await?;
-        self.hand_all_over(record, duties);
-        Ok(())
+        let commit = Commit { now, queue, answer: once, ..Commit::default() };
+        let committed = self.0.store.commit(commit).await? == Committed::Yes;
+        if committed {
+            self.hand_all_over(record, duties);
+        }
+        Ok(committed)
     }
 
     /// Changes a small record: what it says is given to `change`, and what comes back is written, with

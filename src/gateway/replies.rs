@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::dispatch::Job;
 use super::hooks::NOTICE;
-use super::settings::{Provider, Tenant};
-use super::{BeginError, EVERYBODY, Fault, Gateway};
+use super::settings::Provider;
+use super::{EVERYBODY, Fault, Gateway};
 use crate::carrier::{Body, Text};
 use crate::store::Answer;
 use crate::telemetry::{self, Event};
 use crate::verify::code::{Binding, Digest, SHORTEST, Vault};
 use crate::verify::number::PhoneNumber;
-use crate::verify::policy::{self, Refusal};
+use crate::verify::policy;
 use crate::verify::reply::{self, Meaning};
 use crate::verify::request::{Channel, Request};
 use crate::verify::route::{Route, RouteStep};
@@ -199,22 +199,6 @@ impl Gateway {
         self.0.vault.live().map(name).collect()
     }
 
-    /// Refuses a request whose first way is a text that its phone does not want. A fallback is
-    /// looked at when its turn comes.
-    pub(super) async fn must_be_willing(
-        &self,
-        tenant: &Tenant,
-        request: &Request,
-        route: &Route,
-    ) -> Result<(), BeginError> {
-        let first = route.next_stage(0).unwrap_or(route.steps().len());
-        let steps = route.steps().get(..first).unwrap_or_default();
-        match self.is_willing(&tenant.name, request, steps).await? {
-            true => Ok(()),
-            false => Err(Refusal::OptedOut.into()),
-        }
-    }
-
     /// Whether every carrier of these steps may write to this phone.
     pub(super) async fn is_willing(
         &self,
@@ -248,6 +232,12 @@ impl Gateway {
         }
         Ok(true)
     }
+}
+
+/// The steps of a route's first way. What its phone thinks of a fallback is asked when its turn comes.
+pub(super) fn first_way(route: &Route) -> &[RouteStep] {
+    let first = route.next_stage(0).unwrap_or(route.steps().len());
+    route.steps().get(..first).unwrap_or_default()
 }
 
 impl Sense {

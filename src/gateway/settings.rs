@@ -21,13 +21,16 @@ pub use super::webhook::WebhookSecret;
 pub use super::webhook::address::{self, Bounds};
 pub use super::webhook::event::{self, Filter};
 use crate::access::{Terms, token};
+use crate::ambient::Timestamp;
 use crate::carrier::{Carrier, Reach, smpp};
 use crate::media::prompt::Prompts;
 use crate::media::script::FraudKeys;
 use crate::sip::Hop;
+use crate::verify::block::Fraud;
 use crate::verify::code;
 use crate::verify::limits::Limits;
 use crate::verify::money::{Caps, Deck};
+use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
 use crate::verify::request::Brand;
 use crate::verify::route::Table;
@@ -195,6 +198,13 @@ pub struct Tenant {
     pub limits: Limits,
     /// How much it may spend.
     pub caps: Caps,
+    /// When ranges, countries and numbers are blocked for it.
+    pub fraud: Fraud,
+    /// Whether its callers are not to learn who is blocked or has opted out: such a start looks as any
+    /// other, and expires.
+    pub hide_blocks: bool,
+    /// Numbers that pass what is said of their range and country, each until then.
+    pub safe: Vec<(PhoneNumber, Timestamp)>,
     /// The language spoken and written when a request names none (BCP 47); `None` is that of the
     /// number's country.
     pub locale: Option<String>,
@@ -291,6 +301,9 @@ impl Tenant {
             rules: Rules::default(),
             limits: Limits::default(),
             caps: Caps::default(),
+            fraud: Fraud::default(),
+            hide_blocks: false,
+            safe: Vec::new(),
             locale: None,
             brand: None,
             webhooks: Vec::new(),

@@ -11,6 +11,7 @@ mod hooks;
 mod json;
 mod keys;
 mod listening;
+mod lists;
 mod load;
 mod ops;
 mod page;
@@ -331,6 +332,12 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/admin/v1/trunks", get(ops::trunks)),
         ("post", "/admin/v1/reload", post(ops::reload)),
         ("post", "/admin/v1/erase", post(ops::erase)),
+        ("get", "/admin/v1/explain", get(lists::explain)),
+        ("get", "/admin/v1/blocks", get(lists::blocks).post(lists::block)),
+        ("post", "/admin/v1/blocks/lift", post(lists::lift)),
+        ("delete", "/admin/v1/blocks/{id}", delete(lists::lift_one)),
+        ("get", "/admin/v1/safe", get(lists::safe).post(lists::make_safe)),
+        ("delete", "/admin/v1/safe/{id}", delete(lists::lift_one)),
         ("get", "/admin/v1/webhooks", get(webhooks::list)),
         ("post", "/admin/v1/webhooks/{id}/enable", post(webhooks::enable)),
         ("post", "/admin/v1/webhooks/replay", post(webhooks::replay)),

@@ -67,6 +67,8 @@ codes! {
         "the person has opted out of texts from this sender";
     BudgetDenied = "budget_denied" PAYMENT_REQUIRED "No money for this"
         "a cap of [budget] stands against it";
+    Blocked = "blocked" FORBIDDEN "This number is blocked"
+        "it is blocked for a while; the detail begins with the reason";
     HookRefused = "hook_refused" FORBIDDEN "This request is not believed"
         "its token or signature is not the carrier's";
     NotFound = "not_found" NOT_FOUND "Not found"

@@ -371,7 +371,7 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> Fault {
     (FieldCode::InvalidValue, detail.into())
 }
 
-fn number(text: String) -> Result<PhoneNumber, Fault> {
+pub(super) fn number(text: String) -> Result<PhoneNumber, Fault> {
     text.parse().map_err(|error: crate::verify::number::NumberError| {
         (FieldCode::InvalidNumber, error.to_string().into())
     })

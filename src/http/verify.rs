@@ -483,6 +483,7 @@ impl From<Refusal> for Problem {
             | Refusal::FixedLine
             | Refusal::NotReserved => Code::PolicyDenied,
             Refusal::OptedOut => Code::OptedOut,
+            Refusal::Blocked(_) => Code::Blocked,
         };
         Self::new(code).because(refusal.to_string())
     }
@@ -609,6 +610,8 @@ mod tests {
 
     #[test]
     fn a_refusal_has_the_code_that_policy_gives_it() {
+        use crate::verify::block::{About, Blocked, Why};
+
         let country: crate::verify::number::Country = "FR".parse().unwrap();
         let kind = crate::verify::number::NumberKind::Premium;
         let channel = Channel::Voice;
@@ -620,6 +623,7 @@ mod tests {
             Refusal::FixedLine,
             Refusal::NotReserved,
             Refusal::OptedOut,
+            Refusal::Blocked(Blocked { about: About::Number, why: Why::Operator, until: None }),
         ] {
             let (code, detail) = (refusal.code(), refusal.to_string());
             let wanted = Code::ALL.iter().find(|known| known.as_str() == code).copied().unwrap();

@@ -27,11 +27,15 @@ fn part(window: u64) -> u64 {
     window.div_ceil(PARTS).max(1)
 }
 
+/// The sub-buckets that lie in the window up to `now`: a row may still have older ones.
+fn within(buckets: &Buckets, window: u64, now: Timestamp) -> impl Iterator<Item = &(u64, u64)> {
+    let oldest = (now.as_micros() / part(window)).saturating_sub(PARTS);
+    buckets.iter().filter(move |(at, _)| *at >= oldest)
+}
+
 /// What was counted in the window up to `now`.
 fn sum(buckets: &Buckets, window: u64, now: Timestamp) -> u64 {
-    let oldest = (now.as_micros() / part(window)).saturating_sub(PARTS);
-    let within = buckets.iter().filter(|(at, _)| *at >= oldest);
-    within.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    within(buckets, window, now).fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }
 
 /// Counts `add` at `now`, and drops the sub-buckets that have left the window.
@@ -79,7 +83,7 @@ fn room_at(
     if sum.saturating_add(add) <= most {
         return Some(now);
     }
-    for (index, count) in buckets {
+    for (index, count) in within(buckets, window, now) {
         sum = sum.saturating_sub(*count);
         if sum.saturating_add(add) <= most {
             let leaves = index.saturating_add(PARTS + 1).saturating_mul(part(window));
@@ -195,6 +199,19 @@ mod tests {
             }
         }
         assert_eq!(room_at(&buckets, window, Timestamp::from_micros(now), 21, most), None);
+    }
+
+    #[test]
+    fn what_has_left_the_window_makes_no_room_in_it() {
+        let (window, most, at) = (120_000_000, 5, Timestamp::from_secs);
+        let mut buckets = Buckets::new();
+        count(&mut buckets, window, at(1_000), 1);
+        count(&mut buckets, window, at(1_110), 5);
+        // The first is still in the row.
+        assert_eq!(buckets.len(), 2);
+        let room = room_at(&buckets, window, at(1_135), 1, most).unwrap();
+        assert_eq!(room, at(1_240));
+        assert!(sum(&buckets, window, room) < most);
     }
 
     #[test]

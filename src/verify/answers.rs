@@ -143,7 +143,7 @@ impl Verification {
     }
 
     /// A wrong code: one comparison less, and none left is the end.
-    fn mistaken(mut self, now: Timestamp) -> Step {
+    pub(super) fn mistaken(mut self, now: Timestamp) -> Step {
         let left = self.secret.as_mut().map_or(0, |secret| {
             secret.checks_left = secret.checks_left.saturating_sub(1);
             secret.checks_left

@@ -103,7 +103,7 @@ fn another_attempt_waits_its_gap_and_gives_no_check_back() {
     verification.expires_at = NOW + Duration::from_secs(10_000);
     let again = |it: &Verification| {
         let steps = it.route.steps().iter().take(1).cloned().collect();
-        Signal::Resend(Resend { steps, secret: None })
+        Signal::Resend(Resend { steps, secret: None, withheld: false })
     };
     let mut now = NOW;
     for (sends, gap) in [(2, 60), (3, 120), (4, 300), (5, 300)] {
@@ -135,7 +135,7 @@ fn a_new_code_makes_the_old_one_count_as_wrong() {
     let secret = Some(vault().renewed(Binding::of(&verification), secret));
     let steps = verification.route.steps().to_vec();
     let later = NOW + Duration::from_secs(60);
-    let resend = Signal::Resend(Resend { steps, secret });
+    let resend = Signal::Resend(Resend { steps, secret, withheld: false });
     let (verification, _) = moved(verification.apply(later, resend));
     let (verification, _) = moved(verification.apply(later, Signal::Guess(old)));
     assert_eq!(verification.secret.as_ref().unwrap().checks_left, CHECKS - 1);
@@ -241,7 +241,7 @@ fn a_call_that_fails_does_not_take_a_code_out_of_the_hand_that_holds_it() {
     let (text, _) = moved(texted(SMS).apply(NOW, delivered));
     let via = "trunk".to_owned();
     let step = route::RouteStep { channel: Channel::Voice, mode: Mode::Confirm, via, stage: 0 };
-    let resend = Signal::Resend(Resend { steps: vec![step], secret: None });
+    let resend = Signal::Resend(Resend { steps: vec![step], secret: None, withheld: false });
     let (call, _) = moved(text.apply(NOW + Duration::from_secs(60), resend));
     for why in [Reason::Busy, Reason::HungUp, Reason::NoInput] {
         let (waiting, effects) = moved(call.clone().apply(NOW, ended(FIRST.next(), why)));
@@ -291,7 +291,8 @@ fn a_text_in_place_of_a_ringing_call_ends_the_call() {
     let secret = vault().secret(Binding::of(&call), 6, None, None);
     let via = "a".to_owned();
     let step = route::RouteStep { channel: Channel::Sms, mode: Mode::Code, via, stage: 0 };
-    let resend = Signal::Resend(Resend { steps: vec![step], secret: Some(secret) });
+    let resend =
+        Signal::Resend(Resend { steps: vec![step], secret: Some(secret), withheld: false });
     let (text, effects) = moved(call.apply(NOW + Duration::from_secs(60), resend));
     let hang_up = Effect::HangUp { attempt: FIRST, farewell: Farewell::Silent };
     assert_eq!(effects, [hang_up, Effect::Send { attempt: FIRST.next() }]);

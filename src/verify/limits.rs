@@ -9,7 +9,7 @@
 //! | by | counts | default |
 //! |---|---|---|
 //! | number | starts and further attempts | 5 in 10 minutes, 10 an hour, 20 a day |
-//! | subject | unverified | 3 in 10 minutes |
+//! | subject | unverified | 3 in 10 minutes, and then a pause of 1, 5 and 60 minutes after each |
 //! | client address | unverified | 5 an hour, 10 a day |
 //! | prefix (the number without its last four digits) | unverified | 5 an hour, 20 a day |
 //! | country | unverified | 3 an hour, 20 a day; more where people are verified |
@@ -154,6 +154,12 @@ impl FromStr for Rate {
     }
 }
 
+/// Reads a span of time as rates have it: `90s`, `5m`, `h`.
+#[must_use]
+pub fn span(text: &str) -> Option<Duration> {
+    format!("1/{text}").parse::<Rate>().ok().map(|rate| rate.window)
+}
+
 /// The limits of a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -161,6 +167,12 @@ pub struct Limits {
     pub rates: Vec<(By, Rate)>,
     /// Which of them only count, and tell what they would have refused.
     pub record_only: Vec<By>,
+    /// How long a subject that has had as many unverified starts as its first rate allows must be left
+    /// alone after the last of them: for the first time, the second, and so on. Without them that rate is
+    /// as any other.
+    pub pauses: Vec<Duration>,
+    /// Whether conversion blocks nothing, and only tells what it would have blocked.
+    pub record_conversion: bool,
 }
 
 impl Limits {
@@ -182,7 +194,8 @@ impl Limits {
             (By::Tenant, Rate::new(10, Duration::from_secs(1))),
             (By::Tenant, Rate::new(1_000, DAY)),
         ];
-        Self { rates, record_only: Vec::new() }
+        let pauses = vec![minutes(1), minutes(5), HOUR];
+        Self { rates, pauses, ..Self::default() }
     }
 
     /// Those that count whatever is sent, and so another attempt as well; what counts unverified
@@ -198,7 +211,61 @@ impl Limits {
     pub fn history(&self, now: Timestamp, who: &Who) -> Vec<Counter> {
         let adapting = By::ALL.into_iter().filter(|by| self.adapts(*by));
         let named = adapting.filter_map(|by| Some((by, who.name(by)?)));
-        named.flat_map(|(by, name)| history(now, by, name)).collect()
+        let mut counters: Vec<_> = named.flat_map(|(by, name)| history(now, by, name)).collect();
+        if let (Some(rate), Some(name)) = (self.patience(), who.name(By::Subject)) {
+            let key = counted(By::Subject, name);
+            counters.push(Counter { key, window: rate.window });
+        }
+        counters
+    }
+
+    /// How many unverified starts of a subject need no pause. They are remembered for twice as long as
+    /// the longest pause, or that would end by itself.
+    fn patience(&self) -> Option<Rate> {
+        let longest = self.pauses.iter().max()?.saturating_mul(2);
+        let (_, rate) = self.rates.iter().find(|(by, _)| *by == By::Subject)?;
+        Some(Rate { window: rate.window.max(longest), ..*rate })
+    }
+
+    /// The rates that count by this as they are written: the first of a subject may count by pauses.
+    fn plain(&self, by: By) -> impl Iterator<Item = Rate> + '_ {
+        let paused = by == By::Subject && self.patience().is_some();
+        let rates = self.rates.iter().filter(move |(other, _)| *other == by);
+        rates.map(|(_, rate)| *rate).skip(usize::from(paused))
+    }
+
+    /// Every window that counts by this.
+    fn windows(&self, by: By) -> Vec<Duration> {
+        let mut windows: Vec<_> = self.plain(by).map(|rate| rate.window).collect();
+        if let (By::Subject, Some(rate)) = (by, self.patience()) {
+            windows.push(rate.window);
+            windows.extend(&self.pauses);
+        }
+        windows
+    }
+
+    /// What a subject must keep that has had so many unverified starts: their number in all, so that of
+    /// several at once no more come through, and the pause after the last of them.
+    fn paused(&self, name: &str, patience: Rate, unverified: u64) -> Vec<Need> {
+        let last = self.pauses.len().saturating_sub(1);
+        let step = |over: u64| usize::try_from(over).unwrap_or(last).min(last);
+        let due = unverified.checked_sub(patience.most).map(step);
+        let enforced = !self.record_only.contains(&By::Subject);
+        let need = |most, window, wait| Need {
+            by: By::Subject,
+            rate: Rate { most, window },
+            enforced,
+            counter: Counter { key: counted(By::Subject, name), window },
+            wait,
+        };
+        let most = patience.most.max(unverified.saturating_add(1));
+        let wait = self.pauses.get(due.unwrap_or(0)).copied();
+        let mut needs = vec![need(most, patience.window, wait)];
+        needs.extend(self.pauses.iter().enumerate().map(|(n, pause)| {
+            // The others only count, to be asked when it is their turn.
+            need(if due == Some(n) { 1 } else { u64::MAX }, *pause, None)
+        }));
+        needs
     }
 
     fn adapts(&self, by: By) -> bool {
@@ -215,11 +282,15 @@ impl Limits {
             let Some(name) = who.name(by) else { continue };
             let verified = if self.adapts(by) { verified.next() } else { None };
             let verified = Verified::read(verified.unwrap_or(&[]));
-            for (_, rate) in self.rates.iter().filter(|(other, _)| *other == by) {
-                let most = allowed(by, *rate, self, &verified);
+            if let (By::Subject, Some(patience)) = (by, self.patience()) {
+                let unverified = history.last().copied().unwrap_or(0);
+                needs.extend(self.paused(name, patience, unverified));
+            }
+            for rate in self.plain(by) {
+                let most = allowed(by, rate, self, &verified);
                 let enforced = !self.record_only.contains(&by);
                 let counter = Counter { key: counted(by, name), window: rate.window };
-                needs.push(Need { by, rate: Rate { most, ..*rate }, enforced, counter });
+                needs.push(Need { by, rate: Rate { most, ..rate }, enforced, counter, wait: None });
             }
         }
         needs
@@ -232,10 +303,8 @@ impl Limits {
         for by in By::ALL {
             let Some(name) = who.name(by) else { continue };
             if by.counts_unverified() {
-                let rates = self.rates.iter().filter(|(other, _)| *other == by);
-                back.extend(
-                    rates.map(|(_, rate)| Counter { key: counted(by, name), window: rate.window }),
-                );
+                let windows = self.windows(by).into_iter();
+                back.extend(windows.map(|window| Counter { key: counted(by, name), window }));
             }
             if self.adapts(by) {
                 add.extend(history(now, by, name).into_iter().take(2));
@@ -318,6 +387,8 @@ pub struct Need {
     pub enforced: bool,
     /// Its counter, to which the start adds one.
     pub counter: Counter,
+    /// After how long it is worth trying again at the latest, whatever the counter says.
+    pub wait: Option<Duration>,
 }
 
 /// What a counter holds.
@@ -370,7 +441,7 @@ impl Limits {
         let mut judged = Judged { outcome: Ok(None), recorded: Vec::new() };
         for (need, count) in needs.iter().zip(counts) {
             let Need { by, rate, enforced, .. } = *need;
-            let wait = count.room_at.map(|at| whole_seconds(at.since(now)));
+            let wait = need.until(now, count);
             let limited = Limited { by, rate, counted: count.counted, wait };
             if enforced && granted {
                 let more = rate.most.saturating_sub(count.counted);
@@ -383,6 +454,15 @@ impl Limits {
             }
         }
         judged
+    }
+}
+
+impl Need {
+    /// How long until there is room, in whole seconds; `None` for never.
+    #[must_use]
+    pub fn until(&self, now: Timestamp, count: &Count) -> Option<Duration> {
+        let wait = count.room_at.map(|at| whole_seconds(at.since(now)))?;
+        Some(self.wait.map_or(wait, |most| wait.min(most)))
     }
 }
 
@@ -419,6 +499,8 @@ pub struct Who {
     country: String,
     subject: Option<String>,
     client_ip: Option<String>,
+    /// The number is safe: it is no part of its range, its country and the place it signs in from.
+    safe: bool,
 }
 
 impl Who {
@@ -435,11 +517,25 @@ impl Who {
             country: format!("{tenant}/{}", request.to.country()),
             subject: request.subject.as_deref().map(|subject| name("subject", subject)),
             client_ip: request.client_ip.map(|ip| name("client_ip", &network(ip))),
+            safe: false,
         }
+    }
+
+    /// The same, of a number that is or is not safe: one that is has its own limits and its tenant's.
+    #[must_use]
+    pub fn safely(self, safe: bool) -> Self {
+        Self { safe, ..self }
+    }
+
+    /// The name of its range among this tenant's: a keyed hash.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     fn name(&self, by: By) -> Option<&str> {
         match by {
+            By::ClientIp | By::Prefix | By::Country if self.safe => None,
             By::Number => Some(&self.number),
             By::Subject => self.subject.as_deref(),
             By::ClientIp => self.client_ip.as_deref(),
@@ -481,6 +577,36 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_that_does_not_answer_is_left_alone_for_longer_and_longer() {
+        let limits = Limits::standard();
+        let patience = limits.patience().unwrap();
+        assert_eq!(patience, Rate::new(3, 2 * HOUR));
+        let active = |unverified| {
+            let needs = limits.paused("n", patience, unverified);
+            assert_eq!(needs.len(), 4);
+            assert_eq!(needs[0].rate.most, 3.max(unverified + 1));
+            let due = needs[1..].iter().filter(|need| need.rate.most == 1);
+            due.map(|need| need.rate.window.as_secs()).collect::<Vec<_>>()
+        };
+        for (unverified, pause) in [
+            (0, None),
+            (2, None),
+            (3, Some(60)),
+            (4, Some(300)),
+            (5, Some(3_600)),
+            (9, Some(3_600)),
+        ] {
+            assert_eq!(active(unverified), Vec::from_iter(pause), "{unverified}");
+        }
+        let hard = Limits { pauses: Vec::new(), ..limits };
+        assert_eq!(hard.windows(By::Subject), [Duration::from_secs(600)]);
+        assert_eq!(hard.patience(), None);
+        assert_eq!(span("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(span("h"), Some(HOUR));
+        assert_eq!((span("1w"), span("")), (None, None));
+    }
+
+    #[test]
     fn an_address_of_ipv6_is_its_network() {
         let network = |ip: &str| network(ip.parse().unwrap());
         assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2:ffff::"));
@@ -509,6 +635,7 @@ mod tests {
             country: "acme/US".into(),
             subject: None,
             client_ip: Some("i".into()),
+            safe: false,
         };
         assert_eq!(limits.history(Timestamp::from_secs(0), &who).len(), 2 * HISTORY);
     }

@@ -6,8 +6,10 @@
 //! timer is ever armed or cancelled.
 
 pub mod attempt;
+pub mod block;
 mod cause;
 pub mod code;
+pub mod explain;
 pub mod extension;
 pub mod gsm;
 pub mod language;
@@ -134,6 +136,10 @@ pub struct Verification {
     /// Which of the gateway's keys its secrets are made under.
     #[serde(default)]
     pub key: KeyId,
+    /// It only looks like one: the person is not to be reached, and the caller is not to learn it. Nothing
+    /// is ever sent, and nothing approves.
+    #[serde(default)]
+    pub withheld: bool,
 }
 
 /// Where a verification stands.
@@ -219,12 +225,14 @@ pub struct Birth {
     pub seed: u64,
     /// Which of the gateway's keys its secrets are made under.
     pub key: KeyId,
+    /// Whether nothing is sent, although it looks so.
+    pub withheld: bool,
 }
 
 impl Verification {
     /// A new verification, with its first step taken.
     pub fn begin(now: Timestamp, birth: Birth) -> Step {
-        let Birth { id, tenant, request, route, secret, expected, seed, key } = birth;
+        let Birth { id, tenant, request, route, secret, expected, seed, key, withheld } = birth;
         let lifetime = Duration::from_secs(u64::from(request.expires_in));
         let born = Self {
             id,
@@ -246,6 +254,7 @@ impl Verification {
             seed,
             told: None,
             key,
+            withheld,
         };
         born.attempt(now, 0)
     }
@@ -265,6 +274,9 @@ impl Verification {
         // A deadline that has passed counts before whatever came after it, timer or not.
         if now >= self.expires_at {
             return self.settled(now, Verdict::Expired(Expiry::Deadline), Farewell::Silent);
+        }
+        if self.withheld {
+            return self.pretended(now, signal);
         }
         match signal {
             Signal::Placed { attempt, handle } => self.placed(attempt, handle),
@@ -308,8 +320,8 @@ impl Verification {
         if self.verdict().is_some() {
             return None;
         }
-        // A text may be answered as long as the question stands.
-        let call = self.running().filter(|running| running.channel == Channel::Voice);
+        // A text may be answered as long as the question stands, and what is not sent ends with it.
+        let call = self.running().filter(|it| it.channel == Channel::Voice && !self.withheld);
         let attempt = call.map(|call| self.given_up_at(call));
         Some(match attempt {
             Some(at) if at < self.expires_at => (at, Timer::Attempt),
@@ -433,7 +445,7 @@ impl Verification {
 
     /// Another attempt, because the person wants one. Whatever runs gives way to it: at most one
     /// attempt is live.
-    fn resent(mut self, now: Timestamp, Resend { steps, secret }: Resend) -> Step {
+    fn resent(mut self, now: Timestamp, Resend { steps, secret, withheld }: Resend) -> Step {
         match self.next_send_at() {
             None => return self.ignored(Because::NoSendsLeft),
             Some(at) if now < at => return self.ignored(Because::TooSoon),
@@ -448,6 +460,7 @@ impl Verification {
             last.supersede(now);
         }
         self.secret = secret.or(self.secret);
+        self.withheld |= withheld;
         self.sends = self.sends.saturating_add(1);
         self.sent_at = now;
         let step = self.route.extend(steps);
@@ -641,7 +654,35 @@ impl Verification {
         self.moved(effects)
     }
 
-    fn moved(mut self, effects: Vec<Effect>) -> Step {
+    /// What a verification does with a signal whose person is not reached: what the caller does is
+    /// answered as ever, no code is the right one, and nobody else has anything to say.
+    fn pretended(self, now: Timestamp, signal: Signal) -> Step {
+        match signal {
+            Signal::Guess(_) if self.takes_codes() => self.mistaken(now),
+            Signal::Guess(_) => self.ignored(Because::NoCode),
+            Signal::Resend(resend) => self.resent(now, resend),
+            Signal::Lapsed => self.lapsed(now),
+            Signal::Withdrawn(by) => self.withdrawn(now, by),
+            Signal::Placed { .. }
+            | Signal::Sent { .. }
+            | Signal::Delivered { .. }
+            | Signal::Lost { .. }
+            | Signal::Alerting { .. }
+            | Signal::Engaged { .. }
+            | Signal::Prompting { .. }
+            | Signal::Listening { .. }
+            | Signal::Heard { .. }
+            | Signal::Proven { .. }
+            | Signal::Labelled { .. }
+            | Signal::Ended { .. }
+            | Signal::Replied(_) => self.ignored(Because::Unrelated),
+        }
+    }
+
+    fn moved(mut self, mut effects: Vec<Effect>) -> Step {
+        if self.withheld {
+            effects.retain(|effect| matches!(effect, Effect::Notify { .. }));
+        }
         self.version += 1;
         Step::Moved { next: self, effects }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::block::Blocked;
 use super::number::{Country, NumberKind, PhoneNumber};
 use super::request::{Channel, Request};
 
@@ -52,6 +53,9 @@ pub enum Refusal {
         /// By which channel.
         channel: Channel,
     },
+    /// It is blocked.
+    #[error("{0}")]
+    Blocked(Blocked),
     /// A line that no text arrives at.
     #[error("this is a fixed line, where no text arrives: call it, with channel \"voice\"")]
     FixedLine,
@@ -104,6 +108,20 @@ const fn carried_by(channel: Channel) -> &'static str {
 }
 
 impl Refusal {
+    /// Whether a tenant may hide it: it tells something of the person, and not of the request.
+    #[must_use]
+    pub const fn is_personal(&self) -> bool {
+        match self {
+            Self::Blocked(_) | Self::OptedOut => true,
+            Self::Network { .. }
+            | Self::Kind { .. }
+            | Self::FixedLine
+            | Self::NotReserved
+            | Self::Country { .. }
+            | Self::Closed { .. } => false,
+        }
+    }
+
     /// The stable code of the problem.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -113,6 +131,7 @@ impl Refusal {
                 "policy_denied"
             }
             Self::OptedOut => "opted_out",
+            Self::Blocked(_) => "blocked",
         }
     }
 }

@@ -125,6 +125,8 @@ pub struct Resend {
     pub steps: Vec<RouteStep>,
     /// What must come back from now on.
     pub secret: Option<Secret>,
+    /// Whether the person has meanwhile become one who is not reached, and the caller is not to learn it.
+    pub withheld: bool,
 }
 
 /// An answer to a text, from the phone it was sent to, at the number it was sent from.

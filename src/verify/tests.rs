@@ -46,7 +46,17 @@ pub(super) fn born(request: Request, voice: &[&str], sms: &[&str]) -> Step {
     let expected = Expected { calls: 3, ..Expected::default() };
     Verification::begin(
         NOW,
-        Birth { id, tenant, request, route, secret, expected, seed: 7, key: KeyId::default() },
+        Birth {
+            id,
+            tenant,
+            request,
+            route,
+            secret,
+            expected,
+            seed: 7,
+            key: KeyId::default(),
+            withheld: false,
+        },
     )
 }
 

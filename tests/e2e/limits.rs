@@ -2,11 +2,11 @@
 
 use std::sync::{Barrier, Mutex};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::phone::{Manner, Phone};
 use crate::serve::Gateway;
-use crate::tools::NUMBER;
+use crate::tools::{NUMBER, octothorpe};
 
 #[test]
 fn a_limit_is_kept_to_the_last_start_and_says_when_to_come_back() {
@@ -85,4 +85,62 @@ fn out_of_the_box_nothing_is_sent_and_the_refusal_names_the_lines_to_add() {
     assert_eq!(gateway.reload().status, 200);
     let id = gateway.ask();
     gateway.reaches(&id, "ringing");
+}
+
+#[test]
+fn operators_block_and_lift_by_command_and_see_what_each_rule_says() {
+    let phone = Phone::start(Manner::Ring);
+    let trunk = format!(
+        "[[trunks]]\nname = \"phone\"\ntarget = \"sip:127.0.0.1:{};transport=udp\"\n\
+         options_secs = 0\n",
+        phone.port()
+    );
+    let gateway = Gateway::with(&trunk, "");
+    gateway.hide(NUMBER.trim_start_matches("+1"));
+    let admin = format!("http://{}", gateway.admin_address());
+    let run = |args: &[&str]| {
+        let mut command = octothorpe();
+        command.args(args).args(["--admin", &admin, "--json"]);
+        let output = command.output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        let json: Value = out.lines().last().map_or(Value::Null, |line| {
+            serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}"))
+        });
+        (output.status.code().unwrap(), json)
+    };
+    let explain = || run(&["policy", "explain", NUMBER, "--tenant", "e2e"]);
+    assert_eq!(explain().0, 0, "{}", explain().1);
+    let (code, block) =
+        run(&["block", NUMBER, "--tenant", "e2e", "--hours", "2", "--reason", "a test"]);
+    assert_eq!(
+        (code, &block["about"], &block["reason"]),
+        (0, &"number".into(), &"operator".into())
+    );
+    let refused = gateway.post("/v1/verifications", &json!({"to": NUMBER}));
+    let told = refused.json();
+    assert_eq!((refused.status, &told["code"]), (403, &"blocked".into()), "{told}");
+    assert!(told["detail"].as_str().unwrap().starts_with("operator: this number is blocked until"));
+    let (code, words) = explain();
+    assert_eq!((code, &words["passes"]), (1, &false.into()));
+    let rules = words["rules"].as_array().unwrap();
+    let refuses: Vec<_> = rules.iter().filter(|it| it["says"] == "refuses").collect();
+    assert_eq!((refuses.len(), &refuses[0]["rule"]), (1, &"blocks".into()), "{words}");
+    let (_, listed) = run(&["blocks", "--tenant", "e2e"]);
+    assert_eq!(listed["blocks"][0]["id"], block["id"]);
+    assert!(!listed.to_string().contains(NUMBER.trim_start_matches("+1")));
+    assert_eq!(run(&["unblock", NUMBER, "--tenant", "e2e"]).0, 0);
+    assert_eq!(run(&["unblock", block["id"].as_str().unwrap()]).0, 2, "it is lifted already");
+    // Ranges and countries, for everybody.
+    for (what, about) in [("+1202", "prefix"), ("US", "country")] {
+        let (_, block) = run(&["block", what]);
+        assert_eq!((&block["about"], &block["until"]), (&about.into(), &Value::Null));
+        let refused = gateway.post("/v1/verifications", &json!({"to": NUMBER}));
+        assert_eq!(refused.status, 403, "{refused:?}");
+        assert_eq!(run(&["unblock", block["id"].as_str().unwrap()]).0, 0);
+    }
+    assert_eq!(run(&["block", "12"]).0, 2);
+    assert_eq!(run(&["block", "US", "--tenant", "nobody"]).0, 2);
+    let id = gateway.ask();
+    gateway.reaches(&id, "ringing");
+    assert_eq!(gateway.metric("octothorpe_unwelcome_total{code=\"blocked\"}"), 3);
 }

@@ -206,6 +206,11 @@ impl Gateway {
         })
     }
 
+    /// Where the operators' pages are.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A page of the operators.
     pub(crate) fn admin(&self, path: &str) -> Answer {
         let answer = request(self.admin, "GET", path, &[], b"");

@@ -23,7 +23,7 @@ async fn of_fifty_starts_that_ask_the_same_at_once_one_is_carried_out_and_the_ot
     for store in stores(dir.path()) {
         // A limit does not turn away who joins.
         let rates = vec![(limits::By::Subject, Rate::new(1, Duration::from_secs(600)))];
-        let limited = Limits { rates, record_only: Vec::new() };
+        let limited = Limits { rates, ..Limits::default() };
         let mut site = site(store, vec![Tenant { limits: limited, ..tenant("acme") }]);
         for way in [SMS, CALL] {
             let request = ask(way, way.channel.as_str());
@@ -214,7 +214,7 @@ async fn further_attempts_count_as_sends_of_the_number_and_wait_for_another_call
         (limits::By::Number, Rate::new(3, Duration::from_secs(3_600))),
         (limits::By::Subject, Rate::new(1, Duration::from_secs(3_600))),
     ];
-    let limited = Limits { rates, record_only: Vec::new() };
+    let limited = Limits { rates, ..Limits::default() };
     let mut site =
         site(Store::memory(), vec![Tenant { limits: limited, ..tenant("acme") }, tenant("other")]);
     let mut request = ask(SMS, "a");

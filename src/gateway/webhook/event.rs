@@ -25,11 +25,24 @@ pub(in crate::gateway) const ENABLED: &str = "webhook.enabled";
 /// A share of what the tenant may spend is spent, or set aside.
 pub(in crate::gateway) const BUDGET: &str = "budget.reached";
 
+/// A number, a range or a country is blocked.
+pub(in crate::gateway) const BLOCKED: &str = "block.added";
+
+/// And is no longer, before its time.
+pub(in crate::gateway) const LIFTED: &str = "block.lifted";
+
+/// Few are approved in a range or a country.
+pub(in crate::gateway) const CONVERSION: &str = "conversion.low";
+
+/// A limit of a range, a country or the tenant stands against starts.
+pub(in crate::gateway) const LIMIT: &str = "limit.reached";
+
 /// The name of every event.
 pub fn names() -> impl Iterator<Item = String> {
     let attempts = AttemptState::ALL.iter().map(|state| format!("{ATTEMPT}{}", state.as_str()));
     let before = std::iter::once(STARTED.to_owned()).chain(attempts);
-    before.chain([SETTLED, DISABLED, ENABLED, BUDGET].map(str::to_owned))
+    let others = [SETTLED, DISABLED, ENABLED, BUDGET, BLOCKED, LIFTED, CONVERSION, LIMIT];
+    before.chain(others.map(str::to_owned))
 }
 
 /// Which events an endpoint wants: names, or their beginnings with `*` behind.

@@ -20,7 +20,7 @@ fn reason(it: &Verification) -> Reason {
 
 fn resend(it: Verification, now: Timestamp) -> Verification {
     let steps = it.route.steps().iter().take(1).cloned().collect();
-    moved(it.apply(now, Signal::Resend(Resend { steps, secret: None }))).0
+    moved(it.apply(now, Signal::Resend(Resend { steps, secret: None, withheld: false }))).0
 }
 
 #[test]
