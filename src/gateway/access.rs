@@ -156,10 +156,11 @@ pub enum Revoked {
 }
 
 impl Gateway {
-    /// Who presents this key from this address. Whatever is presented, the same is done, so that the
-    /// time it takes tells nothing.
+    /// Whose key is nearest to this one, and whether it is this one and may be used from this address
+    /// now. Whatever is presented, the same is done, so that the time it takes tells nothing. `None`:
+    /// there is no key at all.
     #[must_use]
-    pub fn caller_of(&self, presented: &ApiKey, from: Option<IpAddr>) -> Option<Arc<Caller>> {
+    pub fn nearest(&self, presented: &ApiKey, from: Option<IpAddr>) -> Option<(bool, Arc<Caller>)> {
         let ring = self.0.callers.ring();
         // A key that was made under an older secret of the gateway is found under that.
         let mut nearest: Option<(bool, &Arc<Caller>)> = None;
@@ -173,7 +174,13 @@ impl Gateway {
         if may_ask & caller.is_news(now) {
             self.note_use(&caller, now);
         }
-        may_ask.then_some(caller)
+        Some((may_ask, caller))
+    }
+
+    /// Who presents this key from this address.
+    #[must_use]
+    pub fn caller_of(&self, presented: &ApiKey, from: Option<IpAddr>) -> Option<Arc<Caller>> {
+        self.nearest(presented, from).and_then(|(may_ask, caller)| may_ask.then_some(caller))
     }
 
     /// Who presents this token: the one tenant that takes tokens of its issuer, audience and subject.

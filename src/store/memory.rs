@@ -26,6 +26,8 @@ pub(super) struct Memory(Arc<Mutex<State>>);
 struct State {
     records: BTreeMap<String, RecordWrite>,
     listed: BTreeSet<(String, Timestamp, String)>,
+    /// Group and id of each record: one of another group is not found here, as if there were none.
+    homes: BTreeSet<(String, String)>,
     wakes: BTreeSet<(Timestamp, String)>,
     queue: BTreeMap<EffectId, Queued>,
     due: BTreeSet<(Timestamp, EffectId)>,
@@ -49,8 +51,11 @@ impl Memory {
 
     pub(super) fn load(&self, id: &str, group: Option<&str>) -> Option<Stored> {
         let state = self.state();
-        let is_theirs = |record: &&RecordWrite| group.is_none_or(|group| record.group == group);
-        let record = state.records.get(id).filter(is_theirs)?;
+        let is_theirs = |group: &str| state.homes.contains(&(group.to_owned(), id.to_owned()));
+        if !group.is_none_or(is_theirs) {
+            return None;
+        }
+        let record = state.records.get(id)?;
         Some(Stored {
             version: record.version,
             group: record.group.clone(),
@@ -278,11 +283,13 @@ impl State {
 
     fn write(&mut self, write: &RecordWrite) {
         if let Some(former) = self.records.insert(write.id.clone(), write.clone()) {
+            self.homes.remove(&(former.group.clone(), former.id.clone()));
             self.listed.remove(&(former.group, former.created, former.id.clone()));
             if let Some(wake) = former.wake {
                 self.wakes.remove(&(wake, former.id));
             }
         }
+        self.homes.insert((write.group.clone(), write.id.clone()));
         self.listed.insert((write.group.clone(), write.created, write.id.clone()));
         if let Some(wake) = write.wake {
             self.wakes.insert((wake, write.id.clone()));
