@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::figures::{Figure, number};
 use super::{load, report};
 use crate::access::Terms;
+use crate::access::key::Fresh;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::carrier::Receipt;
 use crate::cli::text;
@@ -345,11 +346,13 @@ async fn keys(samples: usize) -> anyhow::Result<Times> {
         let wanted = Wanted { name: index.to_string(), terms };
         let made = site.gateway.make_key("one", wanted).await?;
         let (fresh, _) = made.context("the tenant is there")?;
-        // Of the right length; one in two begins as a right one does.
-        let kept = if index % 2 == 0 { "otk_".len() } else { fresh.text.len() - 1 };
-        let rest = |c: char| if c == 'x' { 'y' } else { 'x' };
-        let wrong = fresh.text.chars().enumerate();
-        bad.push(wrong.map(|(i, c)| if i < kept { c } else { rest(c) }).collect::<String>());
+        // One in two is right but for its last character; the others are of another gateway.
+        bad.push(if index % 2 == 0 {
+            let last = if fresh.text.ends_with('x') { "y" } else { "x" };
+            format!("{}{last}", fresh.text.get(..fresh.text.len() - 1).unwrap_or_default())
+        } else {
+            Fresh::draw(|| ambient::secret::<1>()[0]).text.to_string()
+        });
         good.push(fresh.text.to_string());
     }
     for left in (0..samples + WARMING).rev() {
