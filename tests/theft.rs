@@ -11,7 +11,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
@@ -34,7 +34,7 @@ use octothorpe::verify::route::{Rule, Table};
 use octothorpe::verify::signal::{Farewell, Status};
 use octothorpe::verify::text::Texts;
 use octothorpe::verify::{Verification, VerificationId};
-use redb::{Database, ReadableDatabase as _, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase as _, TableDefinition};
 use sha2::{Digest as _, Sha256};
 
 /// How many people are asked.
@@ -219,6 +219,19 @@ async fn a_million_guesses_at_a_stolen_store_find_nothing() {
 
 const RECORDS: TableDefinition<&str, (u64, u64, &str, &[u8])> = TableDefinition::new("records");
 
+/// The store's file, once its gateway has let go of it: the thread that writes ends a moment after its last user.
+fn opened(dir: &Path) -> Database {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Database::open(file(dir)) {
+            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_writes_the_store_mints_no_approval() {
     let dir = tempfile::tempdir().unwrap();
@@ -238,7 +251,7 @@ async fn whoever_writes_the_store_mints_no_approval() {
     drop(gateway);
 
     let row = |id: &VerificationId| {
-        let database = Database::open(file(dir.path())).unwrap();
+        let database = opened(dir.path());
         let records = database.begin_read().unwrap().open_table(RECORDS).unwrap();
         let row = records.get(id.as_str()).unwrap().unwrap();
         let (version, created, group, bytes) = row.value();
@@ -260,7 +273,7 @@ async fn whoever_writes_the_store_mints_no_approval() {
         ("nothing", (of_pending.0, of_pending.1, Vec::new())),
     ];
     for (what, (version, created, bytes)) in mints {
-        let database = Database::open(file(dir.path())).unwrap();
+        let database = opened(dir.path());
         let transaction = database.begin_write().unwrap();
         let row = (version, created, "acme", bytes.as_slice());
         transaction.open_table(RECORDS).unwrap().insert(pending.as_str(), row).unwrap();
@@ -279,6 +292,7 @@ async fn whoever_writes_the_store_mints_no_approval() {
         assert_ne!(rest.status(), Status::Approved);
         turning.abort();
         let _ = turning.await;
+        drop(gateway);
     }
 }
 
