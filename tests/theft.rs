@@ -21,10 +21,13 @@ use octothorpe::ambient::{Clock, Entropy};
 use octothorpe::carrier::{Body, Receipt};
 use octothorpe::gateway::resource::{render, render_checked};
 use octothorpe::gateway::settings::{Settings, Tenant, Texting};
-use octothorpe::gateway::{AnswerOf, Answered, Asked, Failure, Gateway, Hands, Idempotency};
+use octothorpe::gateway::{
+    AnswerOf, Answered, Asked, Failure, Gateway, Hands, Idempotency, Listing,
+};
 use octothorpe::store::Store;
 use octothorpe::store::record::Delivery;
 use octothorpe::verify::attempt::AttemptNo;
+use octothorpe::verify::block::{List, Target, Why};
 use octothorpe::verify::code::{Pin, Vault};
 use octothorpe::verify::limits::{Limits, Rate};
 use octothorpe::verify::number::PhoneNumber;
@@ -312,9 +315,20 @@ async fn nothing_is_left_of_a_number_that_is_erased() {
         let bytes = std::fs::read(file(dir.path())).unwrap();
         bytes.windows(text.len()).any(|row| row == text.as_bytes())
     };
-    assert!(store_holds(&name) && store_holds(ids[7].as_str()));
+    let listing = Listing {
+        list: List::Blocks,
+        tenant: None,
+        target: Target::Number(whom.clone()),
+        why: Why::Operator,
+        note: None,
+        verification: None,
+        until: None,
+    };
+    let block = gateway.enlist(&listing).await.unwrap().id;
+    assert!(store_holds(&name) && store_holds(ids[7].as_str()) && store_holds(&block));
     let erased = gateway.erase(&whom, true).await.unwrap();
-    assert_eq!(erased.records, 1);
+    assert_eq!(erased.records, 2, "a verification and a block");
+    assert!(!store_holds(&block));
     assert!(gateway.read(&tenant(), &ids[7]).await.unwrap().is_none());
     assert!(gateway.read(&tenant(), &ids[8]).await.unwrap().is_some());
     assert!(!store_holds(&name) && !store_holds(ids[7].as_str()), "not in unused pages either");

@@ -7,7 +7,7 @@ use super::settings::Tenant;
 use super::{Change, Fault, Gateway};
 use crate::ambient::Timestamp;
 use crate::store::record;
-use crate::store::{ListQuery, PAGE_MOST};
+use crate::store::{ListQuery, PAGE_MOST, Store};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::block::{About, Entry, List, Prefix, Standing, Target, Why};
@@ -270,6 +270,35 @@ impl Gateway {
         });
         noted.await.map(|_| ())
     }
+}
+
+/// What the entries of a number are called, of whichever tenant.
+pub(super) async fn entries_of(
+    store: &Store,
+    vault: &Vault,
+    number: &PhoneNumber,
+) -> Result<Vec<String>, Fault> {
+    let target = Target::Number(number.clone());
+    let mut found = Vec::new();
+    for list in [List::Blocks, List::Safe] {
+        let mut query =
+            ListQuery { group: group(list).to_owned(), limit: PAGE_MOST, ..ListQuery::default() };
+        loop {
+            let page = store.list(&query).await?;
+            for row in page.rows {
+                let entry: Entry = record::decode_value(&row.bytes)?;
+                let whose = entry.tenant.as_deref();
+                if vault.live().any(|vault| named_by(&vault, list, whose, &target) == row.id) {
+                    found.push(row.id);
+                }
+            }
+            query.cursor = page.next;
+            if query.cursor.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The group that a list's records are in; no tenant can have that name.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{EVERYBODY, Fault, Gateway};
+use super::{EVERYBODY, Fault, Gateway, blocks};
 use crate::store::{Forgotten, ListQuery, PAGE_MOST, Store, record};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
@@ -168,7 +168,9 @@ async fn erase_all(
             answers.extend(Kind::ALL.iter().map(|kind| format!("notice/{pair}/{}", kind.as_str())));
         }
     }
-    let forgotten = Forgotten { records: found.all.into_iter().collect(), answers, names };
+    let listed = blocks::entries_of(store, vault, number).await?;
+    let records = found.all.into_iter().chain(listed).collect();
+    let forgotten = Forgotten { records, answers, names };
     let records = store.forget(forgotten).await?;
     Ok(Erased { records, choices_kept: !choices })
 }

@@ -8,11 +8,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::auth::Operator;
 use super::json::{self, Checks, Fault, Field};
-use super::ops::json as answer;
+use super::ops::{act, json as answer};
 use super::problem::{Code, FieldCode, Problem};
 use super::verify::{carried_out, fault};
 use super::{App, body, query};
@@ -113,7 +113,13 @@ pub(super) async fn make(
     let (mut wanted, life) = read(&body)?;
     wanted.terms.expires = Some(app.gateway.now() + life);
     let (gateway, name) = (app.gateway, tenant.clone());
-    let made = carried_out(async move { gateway.make_key(&name, wanted).await }).await;
+    let work = async move {
+        let scopes: Vec<_> = wanted.terms.scopes.iter().map(|scope| scope.as_str()).collect();
+        let about = json!({ "tenant": name, "name": wanted.name, "scopes": scopes });
+        gateway.audit(act("key.new", about)).await.map_err(MakeError::Fault)?;
+        gateway.make_key(&name, wanted).await
+    };
+    let made = carried_out(work).await;
     let made = made.map_err(|error| match error {
         MakeError::Full(full) => Problem::new(Code::TooManyKeys).because(full.to_string()),
         MakeError::Fault(error) => fault(error),
@@ -133,7 +139,12 @@ pub(super) async fn revoke(
     query::none(request.uri().query())?;
     let Path((tenant, id)) = names.map_err(|_| Problem::new(Code::NotFound))?;
     let gateway = app.gateway;
-    let revoked = carried_out(async move { gateway.revoke_key(&tenant, &id).await }).await;
+    let work = async move {
+        let about = json!({ "tenant": tenant, "key": id });
+        gateway.audit(act("key.revoke", about)).await?;
+        gateway.revoke_key(&tenant, &id).await
+    };
+    let revoked = carried_out(work).await;
     match revoked.map_err(fault)? {
         Revoked::Yes => Ok(StatusCode::NO_CONTENT.into_response()),
         Revoked::Configured => Err(Problem::new(Code::NotFound)

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::auth::Operator;
 use super::json::{self, Checks, Fault, Field};
+use super::ops::act;
 use super::problem::{Code, FieldCode, Problem, name};
 use super::verify::{carried_out, fault};
 use super::{App, body, start, written};
@@ -113,6 +114,13 @@ async fn lift_named(app: App, names: Vec<String>) -> Result<Response, Problem> {
     let work = async move {
         for name in names {
             if let Some(lifted) = gateway.lift(&name).await? {
+                let what = match lifted.list {
+                    List::Blocks => "block.lift",
+                    List::Safe => "safe.lift",
+                };
+                // Not by its name, which would outlast the number's erasure.
+                let about = json!({ "tenant": lifted.tenant, "target": lifted.shown });
+                gateway.audit(act(what, about)).await?;
                 return Ok(Some(lifted));
             }
         }
@@ -137,7 +145,16 @@ async fn list(app: App, list: List, tenant: Option<&str>) -> Result<Response, Pr
 async fn enlist(app: App, list: List, request: Request) -> Result<Response, Problem> {
     let wanted = read(&app, list, request).await?;
     let gateway = app.gateway;
-    let entry = carried_out(async move { gateway.enlist(&wanted).await }).await.map_err(fault)?;
+    let what = match list {
+        List::Blocks => "block.add",
+        List::Safe => "safe.add",
+    };
+    let work = async move {
+        let about = json!({ "tenant": wanted.tenant, "target": wanted.target.shown() });
+        gateway.audit(act(what, about)).await?;
+        gateway.enlist(&wanted).await
+    };
+    let entry = carried_out(work).await.map_err(fault)?;
     Ok(shown(StatusCode::CREATED, &shown_entry(&entry)))
 }
 
