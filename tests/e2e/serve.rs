@@ -18,7 +18,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// Tests start more of the same than people do.
 const LIMITLESS: &str = "[limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
-    client_ip = []\ncountry = []\n";
+    client_ip = []\ncountry = []\n\n[fraud]\nconversion_warn = 0\nconversion_block = 0\n";
 
 /// A gateway that runs, and the folder that it keeps across a restart.
 pub(crate) struct Gateway {
