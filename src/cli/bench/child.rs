@@ -166,6 +166,7 @@ fn configuration(records: &str, rest: &str) -> String {
          [sip]\nlisten = [\"udp:127.0.0.1:0\"]\nrtp_ports = [10000, 31999]\nengines = 1\n\
          [limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
          client_ip = []\ncountry = []\n\
+         [fraud]\nconversion_warn = 0\nconversion_block = 0\n\
          [log]\nfilter = \"info\"\nformat = \"json\"\n{rest}"
     )
 }
