@@ -6,8 +6,9 @@ use octothorpe::gateway::resource::Resource;
 use octothorpe::gateway::settings::{Endpoint, Tenant, WebhookSecret};
 use octothorpe::gateway::{self, AnswerOf, Answered, BeginError, CheckError, Gateway, Idempotency};
 use octothorpe::verify::code::{Code, Pin, Shown};
-use octothorpe::verify::policy::Rules;
+use octothorpe::verify::policy::{Refusal, Rules};
 use octothorpe::verify::request::{Channel, Mode, Request, Way};
+use octothorpe::verify::signal::Reason;
 use octothorpe::verify::{Verification, VerificationId};
 use zeroize::Zeroizing;
 
@@ -42,12 +43,14 @@ impl Customer {
             ..Tenant::new("acme")
         };
         let rival = Tenant { name: "rival".to_owned(), webhooks: Vec::new(), ..tenant.clone() };
-        Self { tenant, rival, asked: plan.people.iter().map(|_| None).collect() }
+        let asked = plan.people.iter().map(|_| None).collect();
+        Self { tenant, rival, asked }
     }
 
-    /// Whether every question was asked, and the answer received.
-    pub(crate) fn is_done(&self) -> bool {
-        self.asked.iter().all(Option::is_some)
+    /// Whether every question was asked, and the answer received, or its phone reported fraud before.
+    pub(crate) fn is_done(&self, state: &State) -> bool {
+        let mut all = self.asked.iter().enumerate();
+        all.all(|(index, asked)| asked.is_some() || state.facts.blocked.contains(&index))
     }
 
     /// Does what it wants to; the id of a verification that there is now.
@@ -81,6 +84,18 @@ impl Customer {
         }
     }
 
+    /// Whether the phone that this question is for has reported another as fraud.
+    fn has_reported(&self, gateway: &Gateway, index: usize, state: &State) -> bool {
+        let people = &state.plan.people;
+        let others =
+            self.asked.iter().zip(people).filter(|(_, it)| it.number == people[index].number);
+        others.filter_map(|(asked, _)| asked.as_ref()).any(|asked| {
+            let found = at_once(gateway.read(&self.tenant, &asked.id));
+            let verdict = found.ok().flatten().and_then(|found| found.verdict().cloned());
+            verdict.is_some_and(|it| it.reason() == Reason::FraudReported)
+        })
+    }
+
     fn begin(&mut self, gateway: &Gateway, index: usize, state: &mut State) {
         let request = request(&state.plan.people[index]);
         let began = at_once(gateway.begin(&self.tenant, request, answer(index, 1)));
@@ -94,6 +109,12 @@ impl Customer {
             Err(BeginError::InCall(busy)) if self.asked[index].is_none() => {
                 let at = state.now() + busy.wait;
                 return state.at(at, Event::Act(Act::Begin(index)));
+            }
+            Err(BeginError::Refused(Refusal::Blocked(_)))
+                if self.has_reported(gateway, index, state) =>
+            {
+                state.facts.blocked.insert(index);
+                return;
             }
             Err(error) => return state.accuse(format!("a request was refused: {error}")),
         };

@@ -121,7 +121,7 @@ impl Judge {
     pub(crate) fn conclude(&mut self, state: &mut State) {
         self.records(state);
         self.deliveries(state);
-        if self.watched.len() != state.plan.people.len() {
+        if self.watched.len() + state.facts.blocked.len() != state.plan.people.len() {
             state.accuse("a question was never asked");
         }
         for (id, watched) in &self.watched {

@@ -70,6 +70,8 @@ pub(crate) struct Facts {
     pub(crate) invites: BTreeMap<Try, (String, String)>,
     /// When the question began to be spoken.
     pub(crate) asked: BTreeMap<Try, Timestamp>,
+    /// Questions that were refused because their phone had reported another as fraud.
+    pub(crate) blocked: BTreeSet<usize>,
     /// The verifications whose code was told on a call, and those where it was typed then.
     pub(crate) told: BTreeSet<VerificationId>,
     pub(crate) typed: BTreeSet<VerificationId>,

@@ -166,7 +166,7 @@ impl World {
             && state.legs.is_empty()
             && self.waiting.is_empty()
             && state.phones.values().all(|phone| phone.deadline().is_none())
-            && self.customer.is_done()
+            && self.customer.is_done(&state)
             && self.judge.is_content(&state)
     }
 

@@ -1,5 +1,5 @@
 //! The address guard: where events may go. A pure reading of a URL and a classification of addresses;
-//! who resolves and dials is the [courier](super::courier).
+//! who resolves and dials is the courier.
 //!
 //! A tenant's URL is a stranger's word about where this machine connects to. So a URL is taken only as
 //! it will be read by whoever dials it (no `user@`, no address in another notation), only by `https`, at
