@@ -317,7 +317,8 @@ async fn nothing_is_left_of_a_number_that_is_erased() {
     };
     let listing = Listing {
         list: List::Blocks,
-        tenant: None,
+        // Of whom nothing else is kept.
+        tenant: Some("globex".to_owned()),
         target: Target::Number(whom.clone()),
         why: Why::Operator,
         note: None,

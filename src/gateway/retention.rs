@@ -168,6 +168,7 @@ async fn erase_all(
             answers.extend(Kind::ALL.iter().map(|kind| format!("notice/{pair}/{}", kind.as_str())));
         }
     }
+    // A block may outlast all else that is kept of its tenant, who is then in no group.
     let listed = blocks::entries_of(store, vault, number).await?;
     let records = found.all.into_iter().chain(listed).collect();
     let forgotten = Forgotten { records, answers, names };
