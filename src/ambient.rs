@@ -75,6 +75,12 @@ impl Timestamp {
         Some(Self::default() + time.duration_since(UNIX_EPOCH).ok()?)
     }
 
+    /// From when, as people write it: a time of RFC 3339, or a day, which counts from its first moment.
+    #[must_use]
+    pub fn from(text: &str) -> Option<Self> {
+        Self::from_rfc3339(text).or_else(|| Self::from_rfc3339(&format!("{text}T00:00:00Z")))
+    }
+
     /// Until when, as people write it: a time of RFC 3339, or a day, which counts to its last moment.
     #[must_use]
     pub fn until(text: &str) -> Option<Self> {
@@ -271,6 +277,10 @@ mod tests {
         let read = |text| Timestamp::until(text).map(Timestamp::to_rfc3339);
         assert_eq!(read("2026-11-24T18:49:43.123Z").unwrap(), "2026-11-24T18:49:43.123Z");
         assert_eq!(read("2027-03-31").unwrap(), "2027-03-31T23:59:59.999Z");
+        let from = |text| Timestamp::from(text).map(Timestamp::to_rfc3339);
+        assert_eq!(from("2026-11-24T18:49:43.123Z").unwrap(), "2026-11-24T18:49:43.123Z");
+        assert_eq!(from("2027-03-31").unwrap(), "2027-03-31T00:00:00.000Z");
+        assert_eq!(from("2027-3-31"), None);
         for bad in ["", "soon", "2027-13-31", "2027-03-31T12:00:00", "1969-12-31", "20270331Z."] {
             assert_eq!(read(bad), None, "{bad:?}");
         }

@@ -111,6 +111,8 @@ pub struct Loaded {
     pub carriers: Vec<CarrierBrief>,
     /// What texts look like.
     pub samples: Vec<Sample>,
+    /// Where the prices stand.
+    pub prices_file: Option<PathBuf>,
 }
 
 /// Where an API key comes from.
@@ -240,7 +242,8 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     };
     let config = Config { gateway, http, public_url, log };
     let carriers = carriers.briefs;
-    Loaded { config, warnings: Vec::new(), keys, routes, carriers, samples }
+    let prices_file = written.prices.file.as_ref().map(|file| reader.dir.join(file.get_ref()));
+    Loaded { config, warnings: Vec::new(), keys, routes, carriers, samples, prices_file }
 }
 
 /// Whether a trunk, carrier or tenant can have this name; see [`NAME_RULE`].

@@ -256,6 +256,15 @@ pub enum Event<'a> {
         /// Why nothing is sent there any more; `None`: it is, again.
         why: Option<&'static str>,
     },
+    /// Whether an endpoint is switched off, as it was found at the start.
+    EndpointFound {
+        /// Whose it is.
+        tenant: &'a str,
+        /// Its name.
+        id: &'a str,
+        /// Why nothing is sent there.
+        off: Option<&'static str>,
+    },
     /// A stored row is not what this gateway put there, and is not believed.
     Tampered {
         /// In which table.
@@ -386,9 +395,13 @@ pub fn observe(event: &Event<'_>) {
                 Some(why) => tracing::warn!(tenant, id, origin, why, "endpoint switched off"),
                 None => tracing::info!(tenant, id, origin, "endpoint switched on"),
             }
-            let (tenant, id) = ((*tenant).to_owned(), (*id).to_owned());
-            gauge!("octothorpe_webhook_endpoint_off", "tenant" => tenant, "endpoint" => id)
-                .set(f64::from(why.is_some()));
+            endpoint_off(tenant, id, why.is_some());
+        }
+        Event::EndpointFound { tenant, id, off } => {
+            if let Some(why) = off {
+                tracing::warn!(tenant, id, why, "endpoint is switched off");
+            }
+            endpoint_off(tenant, id, off.is_some());
         }
         Event::Limited { tenant, limited, enforced } => {
             let (by, rate) = (limited.by.as_str(), limited.rate);
@@ -459,6 +472,12 @@ pub fn observe(event: &Event<'_>) {
 }
 
 /// A list changed. What is on it is told by its name alone, a keyed hash.
+fn endpoint_off(tenant: &str, id: &str, off: bool) {
+    let (tenant, id) = (tenant.to_owned(), id.to_owned());
+    gauge!("octothorpe_webhook_endpoint_off", "tenant" => tenant, "endpoint" => id)
+        .set(f64::from(off));
+}
+
 fn listed(entry: &Entry) {
     let (about, why, id) = (entry.about.as_str(), entry.why.as_str(), entry.id.as_str());
     let done = match (entry.list, entry.lifted) {

@@ -24,7 +24,7 @@ use octothorpe::gateway::{
 };
 use octothorpe::store::Store;
 use octothorpe::store::record::Delivery;
-use octothorpe::verify::attempt::AttemptNo;
+use octothorpe::verify::attempt::{AttemptNo, AttemptState};
 use octothorpe::verify::block::{About, Entry, List, Target, Why};
 use octothorpe::verify::code::{Code, Vault};
 use octothorpe::verify::explain::{Says, passes};
@@ -669,6 +669,39 @@ async fn a_block_that_comes_in_between_stops_the_next_attempt() {
         assert_eq!(resent.is_ok(), hide_blocks);
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(site.world.0.lock().unwrap().placed, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_comes_in_between_stops_a_fallback_too() {
+    for hide_blocks in [false, true] {
+        let site = site(Tenant { hide_blocks, ..tenant() });
+        let id = site.begin(Request { fallback: vec![SMS], ..ask(PHONE, CALL) }).await.unwrap();
+        let target = Target::Number(PHONE.parse().unwrap());
+        let entry = site.list(List::Blocks, None, target, None).await;
+        let busy = Signal::Ended { attempt: AttemptNo::FIRST, cause: Cause::plain(Reason::Busy) };
+        site.gateway.signal(&id, busy.clone()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(site.world.0.lock().unwrap().placed, 1);
+        let found = site.read(&id).await;
+        let states: Vec<_> = found.attempts.iter().map(|it| (it.state, it.reason)).collect();
+        let busy_first = (AttemptState::Ended, Some(Reason::Busy));
+        if hide_blocks {
+            // To its caller it looks as if the text were on its way.
+            assert_eq!(states, [busy_first, (AttemptState::Queued, None)]);
+            assert_eq!((found.status(), found.withheld), (Status::Pending, true));
+        } else {
+            assert_eq!(states, [busy_first, (AttemptState::Ended, Some(Reason::Blocked))]);
+            assert_eq!(found.verdict().map(|it| it.reason()), Some(Reason::Blocked));
+            let detail = found.attempts[1].detail.as_deref().unwrap();
+            assert!(detail.starts_with("operator"), "{detail}");
+        }
+        // Once the block is lifted, it goes on.
+        site.gateway.lift(&entry.id).await.unwrap();
+        let id = site.begin(Request { fallback: vec![SMS], ..ask(PHONE, CALL) }).await.unwrap();
+        site.gateway.signal(&id, busy).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(site.world.0.lock().unwrap().placed, 3);
     }
 }
 

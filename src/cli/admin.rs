@@ -1,5 +1,6 @@
 //! The operators' listener of a gateway that runs, as commands ask it.
 
+use std::io;
 use std::path::Path;
 
 use serde_json::Value;
@@ -29,9 +30,27 @@ impl At {
 
     /// Reads a page of this query.
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
-        let url = reqwest::Url::parse_with_params("http://localhost/", query)?;
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        done(self.api()?.get(&format!("{path}{query}")).await?)
+        done(self.api()?.get(&asked(path, query)?).await?)
+    }
+
+    /// Reads a page that may be long, part by part.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        take: &mut impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        taken(self.api()?.download(&asked(path, query)?, take).await?)
+    }
+
+    /// Posts JSON, and takes what comes back part by part.
+    pub(super) async fn exchange(
+        &self,
+        path: &str,
+        body: &Value,
+        take: &mut impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        taken(self.api()?.exchange(path, body, take).await?)
     }
 
     /// Posts JSON.
@@ -50,6 +69,30 @@ impl At {
         let key = key.map_err(|why| wrong(format!("--admin-key: {why}")))?;
         Api::at(&self.admin, key.map(|(key, _)| key))
     }
+}
+
+/// What takes a text part by part, and gives its lines away as they are whole.
+pub(super) fn lines(
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> impl FnMut(&[u8]) -> io::Result<()> {
+    let mut rest = Vec::new();
+    move |part| {
+        rest.extend_from_slice(part);
+        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let whole: Vec<u8> = rest.drain(..whole).collect();
+        let lines = whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.into_iter().try_for_each(&mut take)
+    }
+}
+
+fn taken(problem: Option<Answer>) -> anyhow::Result<()> {
+    problem.map_or(Ok(()), |answer| Err(wrong(answer.problem())))
+}
+
+fn asked(path: &str, query: &[(&str, &str)]) -> anyhow::Result<String> {
+    let url = reqwest::Url::parse_with_params("http://localhost/", query)?;
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(format!("{path}{query}"))
 }
 
 /// What was answered; a problem is an error of whoever typed the command.

@@ -47,9 +47,12 @@ impl Api {
 
     /// Posts JSON.
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.send(self.posted(path, body)).await
+    }
+
+    fn posted(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
         let request = self.client.post(format!("{}{path}", self.base));
-        let json = ("content-type", "application/json");
-        self.send(request.header(json.0, json.1).body(body.to_string())).await
+        request.header("content-type", "application/json").body(body.to_string())
     }
 
     /// Takes something away.
@@ -57,19 +60,60 @@ impl Api {
         self.send(self.client.delete(format!("{}{path}", self.base))).await
     }
 
+    /// Gives the answer away part by part; `Some` where it is a problem.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        take: &mut impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> anyhow::Result<Option<Answer>> {
+        self.parts(self.client.get(format!("{}{path}", self.base)), take).await
+    }
+
+    /// Posts JSON, and gives the answer away part by part; `Some` where it is a problem.
+    pub(super) async fn exchange(
+        &self,
+        path: &str,
+        body: &Value,
+        take: &mut impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> anyhow::Result<Option<Answer>> {
+        self.parts(self.posted(path, body), take).await
+    }
+
+    async fn parts(
+        &self,
+        request: reqwest::RequestBuilder,
+        take: &mut impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> anyhow::Result<Option<Answer>> {
+        let mut response = self.ask(request).await?;
+        if !response.status().is_success() {
+            return read(response).await.map(Some);
+        }
+        while let Some(part) = response.chunk().await.context("the answer broke off")? {
+            take(&part)?;
+        }
+        Ok(None)
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+        read(self.ask(request).await?).await
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let request = match &self.key {
             Some(key) => request.bearer_auth(key.as_str()),
             None => request,
         };
         let response = request.send().await;
-        let response = response.with_context(|| format!("{} does not answer", self.base))?;
-        let status = response.status().as_u16();
-        let body = response.bytes().await?;
-        if body.is_empty() {
-            return Ok(Answer { status, body: Value::Null });
-        }
-        let body = serde_json::from_slice(&body).context("the answer is not JSON")?;
-        Ok(Answer { status, body })
+        response.with_context(|| format!("{} does not answer", self.base))
     }
+}
+
+async fn read(response: reqwest::Response) -> anyhow::Result<Answer> {
+    let status = response.status().as_u16();
+    let body = response.bytes().await?;
+    if body.is_empty() {
+        return Ok(Answer { status, body: Value::Null });
+    }
+    let body = serde_json::from_slice(&body).context("the answer is not JSON")?;
+    Ok(Answer { status, body })
 }

@@ -1,5 +1,7 @@
 //! `octothorpe check`: what a configuration means, or everything that is wrong with it.
 
+mod prices;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
@@ -280,6 +282,9 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
             ),
         );
     }
+    for said in prices::told(loaded) {
+        line("prices", said);
+    }
     for Sample { locale, tenant, text, encoding, segments } in &loaded.samples {
         let whose = tenant.as_ref().map(|tenant| format!(" of {tenant}")).unwrap_or_default();
         let parts = if *segments == 1 { "segment" } else { "segments" };
@@ -349,6 +354,7 @@ fn summary_json(path: &Path, loaded: &Loaded) -> Value {
         "carriers": carriers,
         "routes": routes,
         "tenants": tenants,
+        "prices": prices::object(loaded),
         "texts": texts,
         "warnings": loaded.warnings,
     })
@@ -491,6 +497,44 @@ mod tests {
         assert_eq!((&text["locale"], &text["segments"]), (&json!("en-US"), &json!(1)));
         assert_eq!((&text["tenant"], &text["encoding"]), (&json!("acme"), &json!("GSM-7")));
         assert!(!report.out.contains("canary"));
+    }
+
+    #[test]
+    fn the_price_deck_is_summed_up_with_what_it_lacks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("octothorpe.toml");
+        let deck = "prefix,channel,price\n+1,voice,0.0130\n+1900,voice,4.99\n+1,sms,0.0079\n";
+        std::fs::write(folder.path().join("prices.csv"), deck).unwrap();
+        let prices = "[prices]\nfile = 'prices.csv'\ncurrency = 'EUR'\n";
+        std::fs::write(&path, format!("{prices}{GOOD}")).unwrap();
+        let checked = |json| {
+            let config = Some(path.clone());
+            report(&Args { config, route: None, tenant: None, online: false, json }, |_| None)
+        };
+        let told = checked(false);
+        assert_eq!((told.code, told.err.as_str()), (0, ""));
+        for part in [
+            "prices   3 of EUR",
+            "written today",
+            "a minute 4.99 at most (+1900)",
+            "a text 0.0079 at most (+1)",
+            "acme: DE has no price by voice, or not for each of its numbers",
+        ] {
+            assert!(told.out.contains(part), "{part:?} is missing in:\n{}", told.out);
+        }
+        assert!(!told.out.contains("US has no price"));
+        let object: Value =
+            serde_json::from_str(checked(true).out.lines().last().unwrap()).unwrap();
+        let prices = &object["prices"];
+        assert_eq!((&prices["count"], &prices["currency"]), (&json!(3), &json!("EUR")));
+        assert_eq!(prices["dearest"]["voice"], json!({ "prefix": "+1900", "price": "4.99" }));
+        assert_eq!(prices["age_days"], 0);
+        let unpriced = json!([{ "tenant": "acme", "channel": "voice", "country": "DE" }]);
+        assert_eq!(prices["unpriced"], unpriced);
+        // Without prices there is nothing to say of them.
+        let without = self::checked(GOOD, true);
+        let object: Value = serde_json::from_str(without.out.lines().last().unwrap()).unwrap();
+        assert_eq!(object["prices"], Value::Null);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod bench;
 mod block;
 mod call;
 mod capture;
+mod cdr;
 pub mod check;
 mod demo;
 mod erase;
@@ -30,6 +31,7 @@ mod typed;
 mod verdict;
 mod verify;
 mod watch;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -72,7 +74,7 @@ enum Command {
     Check(check::Args),
     /// The SIP peers of a configuration.
     Trunk(trunk::Args),
-    /// What each rule says of a number.
+    /// What each rule says of a number, or would have said of a day.
     Policy(policy::Args),
     /// Block a number, a range of numbers or a country, by a gateway that runs.
     Block(block::Block),
@@ -80,6 +82,10 @@ enum Command {
     Unblock(block::Unblock),
     /// List what is blocked, by a gateway that runs.
     Blocks(block::Blocks),
+    /// Export call detail records, and sum them up, by a gateway that runs.
+    Cdr(cdr::Args),
+    /// The endpoints of tenants, and events that are sent to them once more.
+    Webhook(webhook::Args),
     /// Make and judge recordings of what calls say.
     Prompts(prompts::Args),
     /// Check signed verdicts.
@@ -113,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => in_runtime(check::run(args)),
         Command::Trunk(args) => in_runtime(trunk::run(args)),
         Command::Policy(args) => in_runtime(policy::run(args)),
+        Command::Cdr(args) => in_runtime(cdr::run(args)),
+        Command::Webhook(args) => in_runtime(webhook::run(args)),
         Command::Block(args) => in_runtime(block::block(args)),
         Command::Unblock(args) => in_runtime(block::unblock(args)),
         Command::Blocks(args) => in_runtime(block::blocks(args)),

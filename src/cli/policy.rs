@@ -1,4 +1,6 @@
-//! `octothorpe policy`: what each rule says of a number.
+//! `octothorpe policy`: what each rule says of a number, or would have said of a day.
+
+mod replay;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,8 @@ pub(super) struct Args {
 enum Command {
     /// Say of each rule whether it lets a number through; nothing is counted or sent.
     Explain(Explain),
+    /// Say what the rules and limits of another configuration would have refused.
+    Replay(replay::Replay),
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,7 +78,10 @@ struct Explain {
 
 /// Carries the command out.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Command::Explain(args) = args.command;
+    let args = match args.command {
+        Command::Explain(args) => args,
+        Command::Replay(args) => return replay::replay(args).await?.print(),
+    };
     let found = match (&args.admin, &args.config) {
         (Some(admin), _) => ask(&args, admin).await?,
         (None, Some(config)) => match by_configuration(&args, config) {

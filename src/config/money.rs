@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::complaint::quoted;
 use super::raw::{self, Raw};
 use super::reader::Reader;
-use crate::verify::money::{Caps, Deck, DeckError, Money, NoMoney};
+use crate::verify::money::{Caps, Currency, Deck, DeckError, Money, NoMoney};
 
 /// The most mistakes of a deck that are told at once.
 const TOLD_MOST: usize = 20;
@@ -32,10 +32,9 @@ pub(super) fn prices(reader: &mut Reader<'_>, written: &Raw) -> Option<Arc<Deck>
         return None;
     };
     let code = currency.get_ref();
-    if code.len() != 3 || !code.bytes().all(|b| b.is_ascii_uppercase()) {
-        let message = "write the three capital letters of ISO 4217, as \"EUR\"";
+    if let Err(why) = code.parse::<Currency>() {
         let place = reader.place(currency);
-        reader.complain(place, "prices.currency", Some(quoted(code)), message);
+        reader.complain(place, "prices.currency", Some(quoted(code)), why.to_string());
     }
     let (path, value) = (reader.dir.join(file.get_ref()), Some(quoted(file.get_ref())));
     let shown = path.display();

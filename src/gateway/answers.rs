@@ -168,6 +168,7 @@ impl Gateway {
             Some(Applied::Moved(next)) => {
                 Some(Answered::Fresh { body: (answer.render)(&next), id: id.clone(), left: None })
             }
+            Some(Applied::Denied(Denied::Unwelcome(refusal))) => return Err(refusal.into()),
             Some(Applied::Denied(Denied::InCall(busy))) => return Err(ResendError::InCall(busy)),
             Some(Applied::Denied(Denied::Overspent(over))) => return Err(over.into()),
             Some(Applied::Ignored(same, because)) => {

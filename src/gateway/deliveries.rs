@@ -1,5 +1,4 @@
-//! Which events leave with a step, what is known of the endpoints that they go to, and how they are sent
-//! once more.
+//! Which events leave with a step, and what is known of the endpoints that they go to.
 
 use serde::Serialize;
 
@@ -9,17 +8,13 @@ use super::webhook::{Health, News, Off};
 use super::{Change, Fault, Gateway};
 use crate::ambient::Timestamp;
 use crate::gateway::resource::Resource;
-use crate::store::ListQuery;
 use crate::store::record::{self, Delivery, Duty};
 use crate::telemetry::{self, Event};
+use crate::verify::Verification;
 use crate::verify::signal::Effect;
-use crate::verify::{Verification, VerificationId};
 
 /// The group of the records that keep what is known of endpoints. No tenant has this name.
 const ENDPOINTS: &str = "/endpoints";
-
-/// The most verifications that are told of anew at once.
-const REPLAY_MOST: usize = 2_000;
 
 /// An endpoint, as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,26 +37,6 @@ pub struct EndpointView {
     pub off_since: Option<String>,
     /// When it failed first without having taken anything since.
     pub failing_since: Option<String>,
-}
-
-/// Which verdicts are told anew.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// That of this verification.
-    One(VerificationId),
-    /// Those of the verifications that were begun in that time: from the first on, before the second.
-    Between(Timestamp, Timestamp),
-}
-
-/// What is told anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Replayed {
-    /// How many deliveries were queued.
-    pub queued: usize,
-    /// Where there were too many for once: the rest are the verifications that were begun before
-    /// this.
-    #[serde(skip)]
-    pub rest_until: Option<Timestamp>,
 }
 
 impl Gateway {
@@ -98,7 +73,7 @@ impl Gateway {
     }
 
     /// One delivery of a verdict for each endpoint.
-    fn verdict_told(&self, next: &Verification, sequence: u64) -> Vec<Delivery> {
+    pub(super) fn verdict_told(&self, next: &Verification, sequence: u64) -> Vec<Delivery> {
         let Some(tenant) = self.tenant(&next.tenant) else { return Vec::new() };
         let urls = match &next.request.callback_url {
             Some(url) => vec![url.clone()],
@@ -129,6 +104,19 @@ impl Gateway {
             }
         }
         Ok(views)
+    }
+
+    /// Tells how each endpoint is, before anything is learned of it.
+    pub(super) async fn tell_endpoints(self) {
+        match self.endpoints().await {
+            Ok(views) => views.iter().for_each(|it| {
+                let (tenant, id, off) = (&it.tenant, &it.id, it.why);
+                telemetry::observe(&Event::EndpointFound { tenant, id, off });
+            }),
+            Err(error) => {
+                telemetry::observe(&Event::Fault { doing: "read the endpoints", error: &error });
+            }
+        }
     }
 
     /// Switches an endpoint on again; as it is then. `None`: there is none of that name.
@@ -222,88 +210,6 @@ impl Gateway {
         let urls = urls.unwrap_or_default().into_iter();
         let deliveries = urls.map(|url| delivery(tenant, url, &id, &body)).collect();
         named(&format!("{name}-{mark}-{at}"), deliveries).collect()
-    }
-
-    /// Sends verdicts once more, under the ids they were sent under before, to every endpoint that wants
-    /// them, or to this one. `None`: there is no such tenant, endpoint, or verdict.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn replay(
-        &self,
-        tenant: &str,
-        which: Which,
-        endpoint: Option<&str>,
-    ) -> Result<Option<Replayed>, Fault> {
-        let Some(known) = self.tenant(tenant) else { return Ok(None) };
-        let only = match endpoint {
-            None => None,
-            Some(id) => match known.webhooks.iter().find(|it| it.id(tenant) == id) {
-                Some(endpoint) => Some(endpoint.url.clone()),
-                None => return Ok(None),
-            },
-        };
-        let only = only.as_deref();
-        match which {
-            Which::One(id) => {
-                let found = self.read(&known, &id).await?;
-                let Some(found) = found.filter(|found| found.verdict().is_some()) else {
-                    return Ok(None);
-                };
-                let queued = self.tell_again(&found, only).await?;
-                Ok(Some(Replayed { queued, rest_until: None }))
-            }
-            Which::Between(from, until) => {
-                self.replay_all(tenant, from, until, only).await.map(Some)
-            }
-        }
-    }
-
-    async fn replay_all(
-        &self,
-        tenant: &str,
-        from: Timestamp,
-        until: Timestamp,
-        only: Option<&str>,
-    ) -> Result<Replayed, Fault> {
-        let mut query = ListQuery {
-            group: tenant.to_owned(),
-            from: Some(from),
-            until: Some(until),
-            cursor: None,
-            limit: crate::store::PAGE_MOST,
-        };
-        let (mut seen, mut queued) = (0, 0);
-        loop {
-            let page = self.0.store.list(&query).await?;
-            let last = page.rows.last().map(|row| row.created);
-            for row in &page.rows {
-                seen += 1;
-                queued += self.tell_again(&record::decode(&row.bytes)?, only).await?;
-            }
-            query.cursor = page.next;
-            if query.cursor.is_none() {
-                return Ok(Replayed { queued, rest_until: None });
-            }
-            if seen >= REPLAY_MOST {
-                return Ok(Replayed { queued, rest_until: last });
-            }
-        }
-    }
-
-    /// Queues the deliveries of a verdict once more; how many there are.
-    async fn tell_again(&self, settled: &Verification, only: Option<&str>) -> Result<usize, Fault> {
-        if settled.verdict().is_none() {
-            return Ok(0);
-        }
-        let sequence = settled.told.unwrap_or(settled.version);
-        let mut deliveries = self.verdict_told(settled, sequence);
-        deliveries.retain(|delivery| only.is_none_or(|only| only == delivery.url));
-        let name = format!("replay-{}", self.now().as_micros());
-        let duties: Vec<_> = named(&name, deliveries).collect();
-        let count = duties.len();
-        self.queue(settled.id.as_str(), duties, None).await?;
-        Ok(count)
     }
 }
 

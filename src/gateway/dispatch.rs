@@ -423,20 +423,25 @@ impl<H: Hands> Dispatcher<H> {
         if let Some(verification) = self.gateway.load(verification).await? {
             self.hands.close(&verification, attempt, None, farewell).await;
         }
-        self.gateway.acknowledge(vec![duty], Vec::new()).await
+        self.gateway.acknowledge(vec![duty], Vec::new(), None).await
     }
 
     /// Writes what became of a delivery. A store that is full for a while must not strand it with
     /// an owner that lives on, so this is tried again for ten minutes.
-    async fn settle(&self, done: Vec<EffectId>, postpone: Vec<Postponed>) -> Result<(), Fault> {
+    async fn settle(
+        &self,
+        done: Vec<EffectId>,
+        postpone: Vec<Postponed>,
+        told: Option<&Delivery>,
+    ) -> Result<(), Fault> {
         for _ in 0..120 {
-            match self.gateway.acknowledge(done.clone(), postpone.clone()).await {
+            match self.gateway.acknowledge(done.clone(), postpone.clone(), told).await {
                 Ok(()) => return Ok(()),
                 Err(fault) => report("write what became of a delivery", &fault),
             }
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
-        self.gateway.acknowledge(done, postpone).await
+        self.gateway.acknowledge(done, postpone, told).await
     }
 
     /// Delivers an event, or plans the next try.
@@ -455,7 +460,7 @@ impl<H: Hands> Dispatcher<H> {
             && matches!(self.gateway.is_off(&name, endpoint).await, Ok(true))
         {
             tell_of(&delivery, "withheld", Some("the endpoint is switched off"));
-            return self.settle(vec![id], Vec::new()).await;
+            return self.settle(vec![id], Vec::new(), Some(&delivery)).await;
         }
         let failure = self.hands.deliver(&delivery).await.err();
         let (news, wish) = match &failure {
@@ -479,7 +484,7 @@ impl<H: Hands> Dispatcher<H> {
         };
         tell_of(&delivery, outcome, failure.map(|failure| failure.to_string()).as_deref());
         let Some(pause) = pause else {
-            return self.settle(vec![id], Vec::new()).await;
+            return self.settle(vec![id], Vec::new(), Some(&delivery)).await;
         };
         delivery.tries += 1;
         self.again(id, delivery, pause).await
@@ -502,7 +507,7 @@ impl<H: Hands> Dispatcher<H> {
     async fn again(&self, id: EffectId, delivery: Delivery, pause: Duration) -> Result<(), Fault> {
         let bytes = record::encode_duty(&Duty::Deliver(delivery))?;
         let due = self.gateway.now() + pause;
-        self.settle(Vec::new(), vec![Postponed { id, due, bytes }]).await?;
+        self.settle(Vec::new(), vec![Postponed { id, due, bytes }], None).await?;
         let _ = self.gateway.0.wake.send(due);
         Ok(())
     }

@@ -126,7 +126,7 @@ impl Gateway {
 /// How long a limit of a second is not told of again.
 const HOUR: Duration = Duration::from_secs(3_600);
 
-async fn count_against(
+pub(super) async fn count_against(
     store: &Store,
     limits: &Limits,
     now: Timestamp,
@@ -157,7 +157,7 @@ async fn ask(
 }
 
 /// Without limits nothing is asked of the store.
-async fn tally(
+pub(super) async fn tally(
     store: &Store,
     now: Timestamp,
     counters: &[store::Counter],

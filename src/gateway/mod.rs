@@ -2,6 +2,7 @@
 //! decided is committed together with everything that must now happen.
 
 pub mod audit;
+pub mod cdr;
 pub mod hearing;
 pub mod hooks;
 pub mod resource;
@@ -39,6 +40,8 @@ mod resolver;
 pub mod retention;
 mod risk;
 mod start;
+mod told;
+pub mod trial;
 pub(crate) mod vitals;
 mod watch;
 mod webhook;
@@ -56,7 +59,7 @@ pub use self::answers::{CheckError, ResendError};
 pub use self::asked::{AnswerOf, Answered, Asked, Idempotency};
 use self::asked::{replay, stored_answer};
 pub use self::blocks::Listing;
-pub use self::deliveries::{EndpointView, Replayed, Which};
+pub use self::deliveries::EndpointView;
 use self::denied::Denied;
 pub use self::dispatch::Hands;
 use self::dispatch::{Job, Work};
@@ -69,12 +72,13 @@ pub use self::notices::shown as shown_entry;
 use self::orders::{Orders, Present};
 use self::settings::{Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
+pub use self::told::{Replayed, Which};
 use self::watch::Watch;
 pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
 use self::webhook::Courier;
 pub use self::webhook::Failure;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
-use crate::store::record::{self, Duty, RecordError};
+use crate::store::record::{self, Delivery, Duty, RecordError};
 use crate::store::{
     Alias, Answer, Commit, Committed, EffectId, Hold, Owner, Queued, RecordWrite, Store, StoreError,
 };
@@ -814,14 +818,24 @@ impl Gateway {
         Ok(found.map(|given| replay(answer, &given.fingerprint, &given.bytes)))
     }
 
-    /// Commits that effects were carried out, or are to be tried again.
+    /// Commits that effects were carried out, or are to be tried again; and what an event said that is not to
+    /// be tried again.
     async fn acknowledge(
         &self,
         done: Vec<EffectId>,
         postpone: Vec<crate::store::Postponed>,
+        told: Option<&Delivery>,
     ) -> Result<(), Fault> {
-        let commit = Commit { now: self.now(), done, postpone, ..Commit::default() };
-        self.0.store.commit(commit).await?;
+        let now = self.now();
+        let record = match told {
+            Some(delivery) => self.kept(delivery).await?,
+            None => None,
+        };
+        let commit = Commit { now, record, done, postpone, ..Commit::default() };
+        if let Committed::Stale { .. } = self.0.store.commit(commit.clone()).await? {
+            // Another endpoint was told of it as well, and that is kept already.
+            self.0.store.commit(Commit { record: None, ..commit }).await?;
+        }
         Ok(())
     }
 }

@@ -51,6 +51,7 @@ impl Gateway {
             minute: price(Channel::Voice),
             text: price(Channel::Sms).map(|part| part.times(parts)),
             minutes: started_minutes(orders.limit),
+            currency: deck.currency().parse().ok(),
         })
     }
 

@@ -40,6 +40,9 @@ use crate::verify::signal::{Cause, Reason, Reply, Said, Says, Signal};
 /// The numbers that a test tenant may name: all of them are reserved for fiction, and none rings.
 const RESERVED: &str = "+120255501";
 
+/// By whom the attempts of test tenants go.
+pub(super) const NOBODY: &str = "rehearsal";
+
 /// How long a person takes.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -73,7 +76,7 @@ pub(super) fn rules() -> Rules {
 
 /// The routes of a test tenant: to nobody.
 pub(super) fn routes() -> Table {
-    let rule = |channel| Rule::every(channel, ["rehearsal"]);
+    let rule = |channel| Rule::every(channel, [NOBODY]);
     Table::new(vec![rule(Channel::Voice), rule(Channel::Sms)])
 }
 

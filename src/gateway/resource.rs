@@ -300,7 +300,7 @@ const STATUSES: [Status; 6] = [
 ];
 
 /// Every word of a reason.
-const REASONS: [Reason; 29] = [
+const REASONS: [Reason; 30] = [
     Reason::Confirmed,
     Reason::FraudReported,
     Reason::WrongKey,
@@ -330,6 +330,7 @@ const REASONS: [Reason; 29] = [
     Reason::Echo,
     Reason::BadExtension,
     Reason::BudgetDenied,
+    Reason::Blocked,
 ];
 
 /// Every word of an attempt's state.
@@ -451,6 +452,7 @@ mod tests {
                 Reason::Echo => 26,
                 Reason::BadExtension => 27,
                 Reason::BudgetDenied => 28,
+                Reason::Blocked => 29,
             };
             assert_eq!(place, listed);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::told::{EVENTS, event_of, is_of_events};
 use super::{EVERYBODY, Fault, Gateway, blocks};
 use crate::store::{Forgotten, ListQuery, PAGE_MOST, Store, record};
 use crate::telemetry::{self, Event};
@@ -17,7 +18,7 @@ use crate::verify::text::Kind;
 /// What a number is named for in the store: counts and blocks, what it cost, and that it is being called.
 const KINDS: [&str; 3] = ["number", "money", "call"];
 
-/// How a verification's id begins; nothing else is swept.
+/// How a verification's id begins; nothing else is swept but events.
 const VERIFICATIONS: &str = "vf_";
 
 /// How many records are removed at once.
@@ -49,8 +50,8 @@ impl Gateway {
         }
     }
 
-    /// Removes the verifications and entries of the audit log that were kept long enough, in small
-    /// pieces; how many verifications.
+    /// Removes the verifications, the events and the entries of the audit log that were kept long enough, in
+    /// small pieces; how many verifications and events.
     ///
     /// # Errors
     /// When the store fails.
@@ -58,10 +59,11 @@ impl Gateway {
         let (now, kept) = (self.now(), self.0.started.keep);
         let mut removed = 0;
         for group in self.0.store.groups().await? {
+            let prefix = if is_of_events(&group) { EVENTS } else { VERIFICATIONS };
             loop {
                 let before = now - kept.records;
                 let store = &self.0.store;
-                let piece = store.sweep(&group, VERIFICATIONS, before, PIECE).await?;
+                let piece = store.sweep(&group, prefix, before, PIECE).await?;
                 removed += piece;
                 if piece < PIECE {
                     break;
@@ -168,6 +170,8 @@ async fn erase_all(
             answers.extend(Kind::ALL.iter().map(|kind| format!("notice/{pair}/{}", kind.as_str())));
         }
     }
+    // What was told of a verification is named for it.
+    names.extend(found.all.iter().map(|id| event_of(id)));
     // A block may outlast all else that is kept of its tenant, who is then in no group.
     let listed = blocks::entries_of(store, vault, number).await?;
     let records = found.all.into_iter().chain(listed).collect();

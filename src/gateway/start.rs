@@ -199,6 +199,7 @@ impl Gateway {
         tasks.spawn(hear(gateway.clone(), told));
         tasks.spawn(turns.run());
         tasks.spawn(gateway.clone().retain());
+        tasks.spawn(gateway.clone().tell_endpoints());
         tasks.spawn(vitals::tell(Arc::clone(&calls)));
         let running = Running { gateway: gateway.clone(), calls, sip, tasks, engines };
         Ok((gateway, running))

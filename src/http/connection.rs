@@ -190,8 +190,12 @@ impl Connection {
                 });
                 let response: Response = respond(router, request, limit).await;
                 state.leave_unread(has_body && response.status().as_u16() >= 400);
-                state.set(Stage::Idle);
-                Ok::<_, Infallible>(response)
+                if response.body().size_hint().exact().is_some() {
+                    state.set(Stage::Idle);
+                    return Ok::<_, Infallible>(response);
+                }
+                // While it is written, its client waits for us.
+                Ok(response.map(|body| Body::new(Written { body, state })))
             })
         });
         let timed = Timed::new(stream, Arc::clone(&state), &settings);
@@ -344,6 +348,30 @@ impl HttpBody for Awaited {
 impl Drop for Awaited {
     fn drop(&mut self) {
         self.state.set(Stage::Serving);
+    }
+}
+
+/// A body that is written while it is fetched.
+struct Written {
+    body: Body,
+    state: Arc<State>,
+}
+
+impl HttpBody for Written {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        self.state.set(Stage::Idle);
     }
 }
 

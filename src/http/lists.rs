@@ -261,7 +261,10 @@ pub(super) async fn explain(
 }
 
 /// The query parameters, each of them known and there once.
-fn query(request: &Request, known: &[&str]) -> Result<BTreeMap<String, String>, Problem> {
+pub(super) fn query(
+    request: &Request,
+    known: &[&str],
+) -> Result<BTreeMap<String, String>, Problem> {
     let mut checks = Checks::default();
     let mut found = BTreeMap::new();
     let text = request.uri().query().unwrap_or_default();

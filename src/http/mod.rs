@@ -5,6 +5,7 @@
 
 mod auth;
 mod body;
+mod cdr;
 mod connection;
 mod docs;
 mod hooks;
@@ -20,8 +21,10 @@ mod problem;
 mod query;
 mod report;
 mod start;
+mod stream;
 mod streams;
 mod timed;
+mod trial;
 mod verify;
 mod webhooks;
 
@@ -330,9 +333,11 @@ fn admin_routes() -> Vec<Route> {
     let mut routes = vec![
         ("get", "/metrics", get(ops::metrics)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
+        ("get", "/admin/v1/cdr", get(cdr::export)),
         ("post", "/admin/v1/reload", post(ops::reload)),
         ("post", "/admin/v1/erase", post(ops::erase)),
         ("get", "/admin/v1/explain", get(lists::explain)),
+        ("post", "/admin/v1/policy/replay", post(trial::replay)),
         ("get", "/admin/v1/blocks", get(lists::blocks).post(lists::block)),
         ("post", "/admin/v1/blocks/lift", post(lists::lift)),
         ("delete", "/admin/v1/blocks/{id}", delete(lists::lift_one)),

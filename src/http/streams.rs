@@ -71,7 +71,9 @@ impl Working {
     pub(super) fn answered(self, body: Body) -> Fetched {
         let (no, streams) = (self.no, Arc::clone(&self.streams));
         streams.counts().ready.insert(no, Instant::now());
-        Fetched { body, no, streams }
+        // While it is written, its client waits for us.
+        let writing = body.size_hint().exact().is_none().then_some(self);
+        Fetched { body, no, streams, writing }
     }
 }
 
@@ -90,6 +92,8 @@ pub(super) struct Fetched {
     body: Body,
     no: u64,
     streams: Arc<Streams>,
+    /// It is written while it is fetched.
+    writing: Option<Working>,
 }
 
 impl HttpBody for Fetched {
@@ -100,7 +104,15 @@ impl HttpBody for Fetched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if self.writing.is_some() {
+            let mut counts = self.streams.counts();
+            match &frame {
+                Poll::Ready(_) => counts.ready.insert(self.no, Instant::now()),
+                Poll::Pending => counts.ready.remove(&self.no),
+            };
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+mod cdr;
 mod codes;
 mod keys;
 mod policy;

@@ -1,7 +1,6 @@
-//! For those who run it: the endpoints of the tenants, and verdicts that are sent to them once more.
+//! For those who run it: the endpoints of the tenants, and events that are sent to them once more.
 
 use std::collections::BTreeMap;
-use std::time::UNIX_EPOCH;
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -45,13 +44,16 @@ pub(super) async fn enable(
 /// What is to be sent once more.
 #[derive(Debug, Deserialize)]
 struct Replay {
-    /// Whose verdicts.
+    /// Whose events.
     #[serde(default)]
     tenant: Field<String>,
-    /// That of this verification.
+    /// Those of this verification.
     #[serde(default)]
     verification: Field<String>,
-    /// Or those of the verifications that were begun then or later,
+    /// Or the one of this id.
+    #[serde(default)]
+    event: Field<String>,
+    /// Or the verdicts of verifications that were begun then or later, and what else happened since,
     #[serde(default)]
     from: Field<String>,
     /// and before this; now when it is left out.
@@ -74,7 +76,7 @@ struct Queued {
     rest_until: Option<String>,
 }
 
-/// Sends verdicts once more, under the ids that they were sent under before.
+/// Sends events once more, under the ids that they were sent under before.
 pub(super) async fn replay(
     _: Operator,
     State(app): State<App>,
@@ -92,7 +94,7 @@ pub(super) async fn replay(
         gateway.replay(&tenant, which, endpoint.as_deref()).await
     };
     let replayed = carried_out(work).await.map_err(fault)?.ok_or_else(|| {
-        Problem::new(Code::NotFound).because("there is no such tenant, endpoint or verdict")
+        Problem::new(Code::NotFound).because("there is no such tenant, endpoint or event")
     })?;
     let rest_until = replayed.rest_until.map(Timestamp::to_rfc3339);
     Ok(shown(&Queued { replayed, rest_until }))
@@ -105,22 +107,28 @@ fn asked(body: &[u8]) -> Result<(String, Which, Option<String>), Problem> {
     let mut checks = Checks::default();
     let by_time = !matches!(replay.from, Field::Absent);
     let by_id = !matches!(replay.verification, Field::Absent);
+    let by_event = !matches!(replay.event, Field::Absent);
     let tenant = checks.required("tenant", replay.tenant, Ok);
     let verification = checks.optional("verification", replay.verification, |text| {
         VerificationId::parse(&text).ok_or_else(|| invalid("must be the id of a verification"))
+    });
+    let event = checks.optional("event", replay.event, |text| match text.starts_with("evt_") {
+        true => Ok(text),
+        false => Err(invalid("must be the id of an event, as webhook-id has it")),
     });
     let from = checks.optional("from", replay.from, time);
     let until = checks.optional("until", replay.until, time);
     let endpoint = checks.optional("endpoint", replay.endpoint, Ok);
     checks.unknown(replay.unknown.keys());
-    if by_time == by_id {
-        let either = "write either verification, or from with or without until";
+    if [by_time, by_id, by_event].into_iter().filter(|by| *by).count() != 1 {
+        let either = "write one of verification, event, and from with or without until";
         checks.refuse("from", (FieldCode::InvalidValue, either.into()));
     }
     checks.done()?;
-    let which = match (verification, from) {
-        (Some(id), _) => Which::One(id),
-        (None, from) => {
+    let which = match (verification, event, from) {
+        (Some(id), _, _) => Which::Verification(id),
+        (None, Some(event), _) => Which::Event(event),
+        (None, None, from) => {
             Which::Between(from.unwrap_or(Timestamp::MAX), until.unwrap_or(Timestamp::MAX))
         }
     };
@@ -128,10 +136,7 @@ fn asked(body: &[u8]) -> Result<(String, Which, Option<String>), Problem> {
 }
 
 fn time(text: String) -> Result<Timestamp, Fault> {
-    let read = humantime::parse_rfc3339(&text).ok();
-    let since = read.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    since
-        .map(|since| Timestamp::default() + since)
+    Timestamp::from_rfc3339(&text)
         .ok_or_else(|| invalid("must be a time as 2026-11-26T18:00:00Z (RFC 3339, UTC)"))
 }
 
@@ -154,7 +159,10 @@ mod tests {
         let by_id = format!(r#"{{"tenant": "acme", "verification": "{id}", "endpoint": "ep_1"}}"#);
         let (tenant, which, endpoint) = asked(by_id.as_bytes()).unwrap();
         assert_eq!((tenant.as_str(), endpoint.as_deref()), ("acme", Some("ep_1")));
-        assert_eq!(which, Which::One(VerificationId::parse(id).unwrap()));
+        assert_eq!(which, Which::Verification(VerificationId::parse(id).unwrap()));
+        let by_event = br#"{"tenant": "acme", "event": "evt_01JDFZ8V6Q3K5T9W2R4Y7B0CDE_3"}"#;
+        let (_, which, _) = asked(by_event).unwrap();
+        assert_eq!(which, Which::Event("evt_01JDFZ8V6Q3K5T9W2R4Y7B0CDE_3".to_owned()));
         let by_time = br#"{"tenant": "acme", "from": "2026-11-26T18:00:00Z"}"#;
         let (_, which, _) = asked(by_time).unwrap();
         assert_eq!(which, Which::Between(Timestamp::from_secs(1_795_716_000), Timestamp::MAX));
@@ -165,6 +173,8 @@ mod tests {
             r#"{"tenant": "acme", "from": "yesterday"}"#,
             r#"{"tenant": "acme", "from": "1960-01-01T00:00:00Z"}"#,
             r#"{"tenant": "acme", "verification": "vf_1"}"#,
+            r#"{"tenant": "acme", "event": "vf_1"}"#,
+            r#"{"tenant": "acme", "event": "evt_1", "from": "2026-11-26T18:00:00Z"}"#,
             r#"{"tenant": "acme", "from": "2026-11-26T18:00:00Z", "all": true}"#,
             r#"{"tenant": 1, "from": "2026-11-26T18:00:00Z"}"#,
         ] {

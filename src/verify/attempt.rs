@@ -131,6 +131,12 @@ pub struct Attempt {
     pub label: Option<Label>,
     /// When it was begun.
     pub started_at: Timestamp,
+    /// When the other side had it: our INVITE was sent, or the carrier took the order.
+    #[serde(default)]
+    pub placed_at: Option<Timestamp>,
+    /// When the phone was first heard to ring, or the network to work at it: the first 18x.
+    #[serde(default)]
+    pub ringing_at: Option<Timestamp>,
     /// When it was answered.
     pub answered_at: Option<Timestamp>,
     /// When it ended.
@@ -167,9 +173,18 @@ impl Attempt {
             press: None,
             label: None,
             started_at: now,
+            placed_at: None,
+            ringing_at: None,
             answered_at: None,
             ended_at: None,
         }
+    }
+
+    /// Why it ended, where that is known.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        let (sip_status, q850, detail) = (self.sip_status, self.q850, self.detail.clone());
+        Some(Cause { reason: self.reason?, sip_status, q850, detail })
     }
 
     /// Closes it because another one takes its place, or because it has done its part: nothing went

@@ -20,6 +20,20 @@ pub enum Blame {
     Unknown,
 }
 
+impl Blame {
+    /// Its word in call records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Callee => "callee",
+            Self::Caller => "caller",
+            Self::Carrier => "carrier",
+            Self::Us => "us",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Why an attempt ended: data in a verdict, never an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
@@ -83,7 +97,9 @@ impl Cause {
             }
             // With a status it is the network that has no free line, without one it is us.
             Reason::Congested if self.sip_status.is_some() => Blame::Carrier,
-            Reason::NodeLost | Reason::Congested | Reason::BudgetDenied => Blame::Us,
+            Reason::NodeLost | Reason::Congested | Reason::BudgetDenied | Reason::Blocked => {
+                Blame::Us
+            }
             // A server that heard nothing from behind it, and has no word of the network: it leads nowhere.
             Reason::Unreachable if matches!((self.sip_status, self.q850), (Some(408), None)) => {
                 Blame::Carrier

@@ -268,6 +268,13 @@ impl Limits {
         needs
     }
 
+    /// The longest time that any of them looks back; approvals are looked back at for longer.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        let windows = By::ALL.into_iter().flat_map(|by| self.windows(by));
+        windows.max().unwrap_or_default()
+    }
+
     fn adapts(&self, by: By) -> bool {
         by.adapts() && self.rates.iter().any(|(other, _)| *other == by)
     }

@@ -279,7 +279,7 @@ impl Verification {
             return self.pretended(now, signal);
         }
         match signal {
-            Signal::Placed { attempt, handle } => self.placed(attempt, handle),
+            Signal::Placed { attempt, handle } => self.placed(now, attempt, handle),
             Signal::Sent { attempt } => self.progress(attempt, AttemptState::Sent, |_| ()),
             Signal::Delivered { attempt } => {
                 self.progress(attempt, AttemptState::Delivered, |it| it.may_have_arrived = true)
@@ -288,6 +288,7 @@ impl Verification {
             Signal::Alerting { attempt, sip_status } => {
                 self.progress(attempt, AttemptState::Ringing, |a| {
                     a.sip_status = sip_status.or(a.sip_status);
+                    a.ringing_at = Some(now);
                 })
             }
             Signal::Engaged { attempt, sip_status } => {
@@ -503,7 +504,7 @@ impl Verification {
 
     /// The name of the call. News of the call itself may have been faster, so a name that is
     /// missing is taken at any stage.
-    fn placed(mut self, no: AttemptNo, handle: String) -> Step {
+    fn placed(mut self, now: Timestamp, no: AttemptNo, handle: String) -> Step {
         match self.attempts.last_mut() {
             Some(running) if running.no == no && running.call_id.is_none() => {
                 running.state = running.state.max(match running.channel {
@@ -511,6 +512,7 @@ impl Verification {
                     Channel::Sms => AttemptState::Sent,
                 });
                 running.call_id = Some(handle);
+                running.placed_at = Some(now);
                 self.moved(Vec::new())
             }
             Some(running) if running.no == no => self.ignored(Because::Duplicate),
@@ -726,6 +728,8 @@ const fn moves_on(reason: Reason, channel: Channel) -> bool {
         | Reason::HungUp
         | Reason::Expired
         | Reason::CanceledByCaller => false,
+        // By whichever way.
+        Reason::Blocked => false,
     }
 }
 

@@ -57,6 +57,12 @@ impl Money {
         Self(self.0.saturating_mul(n))
     }
 
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// What is left of it.
     #[must_use]
     pub const fn less(self, other: Self) -> Self {
@@ -95,6 +101,50 @@ impl FromStr for Money {
         let whole: u64 = whole.parse().map_err(|_| NoMoney)?;
         let part: u64 = format!("{part:0<4}").parse().map_err(|_| NoMoney)?;
         Ok(Self(whole * ONE + part))
+    }
+}
+
+/// A currency: the three capital letters of ISO 4217.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency([char; 3]);
+
+/// Why a text is no currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write the three capital letters of ISO 4217, as \"EUR\"")]
+pub struct NoCurrency;
+
+impl FromStr for Currency {
+    type Err = NoCurrency;
+
+    fn from_str(text: &str) -> Result<Self, NoCurrency> {
+        let mut letters = text.chars();
+        match [letters.next(), letters.next(), letters.next(), letters.next()] {
+            [Some(a), Some(b), Some(c), None] if [a, b, c].iter().all(char::is_ascii_uppercase) => {
+                Ok(Self([a, b, c]))
+            }
+            _ => Err(NoCurrency),
+        }
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = NoCurrency;
+
+    fn try_from(text: String) -> Result<Self, NoCurrency> {
+        text.parse()
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.0.iter().collect()
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|letter| write!(f, "{letter}"))
     }
 }
 
@@ -164,6 +214,28 @@ impl Deck {
         &self.currency
     }
 
+    /// How many prices it has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.prices.len()
+    }
+
+    /// The highest price of a channel, with how its numbers begin; of several the first by their prefix.
+    #[must_use]
+    pub fn dearest(&self, channel: Channel) -> Option<(&str, Money)> {
+        let prices = self.prices.iter().filter(|((of, _), _)| *of == channel);
+        let prices = prices.map(|((_, prefix), price)| (prefix.as_str(), *price));
+        prices.max_by(|(a, cheap), (b, dear)| cheap.cmp(dear).then_with(|| b.cmp(a)))
+    }
+
+    /// Whether it has a price for the ordinary numbers of a country; `None` where none is known.
+    #[must_use]
+    pub fn covers(&self, country: &Country, channel: Channel) -> Option<bool> {
+        let numbers = PhoneNumber::examples(country);
+        let prices = || numbers.iter().map(|number| self.price(number, channel));
+        (!numbers.is_empty()).then(|| prices().all(|price| price.is_some()))
+    }
+
     /// What a minute or a part of a text to this number costs: the price of the longest prefix.
     #[must_use]
     pub fn price(&self, to: &PhoneNumber, channel: Channel) -> Option<Money> {
@@ -221,6 +293,9 @@ pub struct Tariff {
     pub text: Option<Money>,
     /// How long a call may last at most, in started minutes.
     pub minutes: u64,
+    /// The currency of the prices.
+    #[serde(default)]
+    pub currency: Option<Currency>,
 }
 
 impl Tariff {
@@ -397,6 +472,23 @@ mod tests {
     }
 
     #[test]
+    fn a_deck_tells_what_it_has() {
+        let deck = Deck::read("USD", DECK).unwrap();
+        assert_eq!(deck.count(), 4);
+        assert_eq!(deck.dearest(Channel::Voice), Some(("+44", money("1"))));
+        assert_eq!(deck.dearest(Channel::Sms), Some(("+1", money("0.0079"))));
+        let covers = |country: &str, channel| deck.covers(&country.parse().unwrap(), channel);
+        assert_eq!(covers("US", Channel::Voice), Some(true));
+        assert_eq!(covers("GB", Channel::Voice), Some(true));
+        assert_eq!(covers("GB", Channel::Sms), Some(false));
+        assert_eq!(covers("DE", Channel::Voice), Some(false));
+        assert_eq!(covers("ZZ", Channel::Voice), None);
+        // Not every operator of it.
+        let some = Deck::read("USD", "prefix,channel,price\n+4915,voice,0.1").unwrap();
+        assert_eq!(some.covers(&"DE".parse().unwrap(), Channel::Voice), Some(false));
+    }
+
+    #[test]
     fn each_mistake_of_a_deck_is_told_with_its_place() {
         let text = "prefix,channel,price\n+1,voice\n1,voice,0.1\n+1,fax,0.1\n+44,sms,cheap\n\
                     +1,voice,0.1\n+1,voice,0.2\n+1,sms,0.1,EUR\nü,sms,1";
@@ -414,7 +506,8 @@ mod tests {
     #[test]
     fn what_did_not_happen_costs_nothing() {
         let at = Timestamp::from_secs;
-        let tariff = Tariff { minute: Some(money("0.1")), text: Some(money("0.02")), minutes: 2 };
+        let (minute, text) = (Some(money("0.1")), Some(money("0.02")));
+        let tariff = Tariff { minute, text, minutes: 2, currency: "EUR".parse().ok() };
         let attempt = |channel| {
             let step = RouteStep { channel, mode: Mode::Confirm, via: "a".to_owned(), stage: 0 };
             Attempt::new(AttemptNo::FIRST, &step, at(0))

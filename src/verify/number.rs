@@ -80,6 +80,20 @@ impl PhoneNumber {
         &self.e164
     }
 
+    /// A fixed and a mobile number of a country, as its plan has them for examples; none where the country is not
+    /// known.
+    #[must_use]
+    pub fn examples(country: &Country) -> Vec<Self> {
+        let plans = &rlibphonenumber::PHONE_NUMBER_UTIL;
+        let region =
+            plans.get_supported_regions().find(|it| it.as_region_str().to_string() == country.0);
+        let kinds = [PhoneNumberType::FixedLine, PhoneNumberType::Mobile];
+        let example = |kind| plans.get_example_number_for_type_and_region(region?, kind).ok();
+        let examples = kinds.into_iter().filter_map(example);
+        let examples = examples.map(|it| it.format_as(PhoneNumberFormat::E164).to_string());
+        examples.filter_map(|it| it.parse().ok()).collect()
+    }
+
     /// The country the number belongs to.
     #[must_use]
     pub const fn country(&self) -> &Country {
@@ -247,6 +261,16 @@ mod tests {
         assert_eq!(london.kind(), NumberKind::Fixed);
         let island: PhoneNumber = "+29022158".parse().unwrap();
         assert_eq!(island.to_string(), "+290****8");
+    }
+
+    #[test]
+    fn each_country_has_numbers_for_examples() {
+        for country in ["US", "GB", "DE", "JP", "BR"] {
+            let country: Country = country.parse().unwrap();
+            let examples = PhoneNumber::examples(&country);
+            assert!(!examples.is_empty() && examples.iter().all(|it| it.country() == &country));
+        }
+        assert_eq!(PhoneNumber::examples(&"ZZ".parse().unwrap()), []);
     }
 
     #[test]

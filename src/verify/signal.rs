@@ -543,6 +543,8 @@ pub enum Reason {
     OptedOut,
     /// There was no money for it.
     BudgetDenied,
+    /// The number was blocked meanwhile.
+    Blocked,
 }
 
 impl Reason {
@@ -579,6 +581,7 @@ impl Reason {
             Self::Echo => "echo",
             Self::OptedOut => "opted_out",
             Self::BudgetDenied => "budget_denied",
+            Self::Blocked => "blocked",
         }
     }
 }

@@ -38,6 +38,7 @@ mod atrest;
 mod baresip;
 mod call;
 mod carrier;
+mod cdr;
 mod client;
 mod dns;
 mod extension;

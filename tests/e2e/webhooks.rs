@@ -137,7 +137,7 @@ fn an_endpoint_that_misbehaves_in_any_way_is_tried_on_schedule() {
     let address = Mailbox::start(well()).address();
     let mut webhooks: Vec<String> = mailboxes.iter().map(|it| webhook(&it.url(), "")).collect();
     webhooks.push(webhook(&format!("http://{address}/hooks"), ""));
-    let gateway = gateway(&webhooks);
+    let mut gateway = gateway(&webhooks);
     let start = Instant::now();
     settled(&gateway);
     std::thread::sleep(Duration::from_secs(3));
@@ -169,6 +169,12 @@ fn an_endpoint_that_misbehaves_in_any_way_is_tried_on_schedule() {
     assert_eq!(off.len(), 1, "{listed:#}");
     assert_eq!(off[0]["why"], "gone");
     assert_eq!(gateway.metric("octothorpe_webhook_endpoint_off"), 1);
+    // A gateway that is started again knows it before anything is sent.
+    gateway.kill();
+    gateway.restart();
+    wait_for("the metric", SOON, || {
+        (gateway.metric("octothorpe_webhook_endpoint_off") == 1).then_some(())
+    });
     // It is switched on by hand, and gets what it missed when that is asked for.
     let gone = &mailboxes[9];
     let before = settled(&gateway);
@@ -180,6 +186,12 @@ fn an_endpoint_that_misbehaves_in_any_way_is_tried_on_schedule() {
     let replay = json!({"tenant": "e2e", "verification": before, "endpoint": id});
     let replayed = gateway.admin_post("/admin/v1/webhooks/replay", &replay);
     assert_eq!(replayed.json(), json!({"queued": 1, "rest_until": null}));
+    let url = gateway.admin_url();
+    let words = ["webhook", "replay", "--tenant", "e2e", "--verification", &before];
+    let more = ["--endpoint", id, "--admin", &url, "--json"];
+    let by_command = octothorpe().args(words).args(more).output().unwrap();
+    let by_command: Value = serde_json::from_slice(&by_command.stdout).unwrap();
+    assert_eq!(by_command, json!({"queued": 1}));
     let missed = wait_for("what was missed", SOON, || {
         gone.letters().into_iter().find(|it| it.event()["subject"] == before.as_str())
     });
@@ -306,6 +318,17 @@ fn killed_again_and_again_it_loses_no_event() {
     for (id, events) in &all {
         assert_eq!(events.len(), 1, "{id} has one event, with one id and one body");
     }
+    // Nobody who was asked for is missing in the call records.
+    let records = ["cdr", "export", "--since", "2020-01-01", "--admin", &gateway.admin_url()];
+    let records = String::from_utf8(octothorpe().args(records).output().unwrap().stdout).unwrap();
+    let rows: BTreeSet<String> = records
+        .lines()
+        .map(|line| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            row["verification"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert!(known.iter().all(|id| rows.contains(id)), "{} of {}", rows.len(), known.len());
     let letters = mailbox.letters().len();
     println!("{rounds} kills, {} verifications, {letters} tries: none lost", known.len());
     assert!(known.len() as u64 >= rounds, "there was something to lose: {}", known.len());

@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Response};
 
 use super::Failure;
@@ -84,7 +84,7 @@ impl Courier {
     ) -> Result<(), Failure> {
         let response = self.post(endpoint, url, event, body, now).await?;
         let status = response.status();
-        let wish = wish(&response);
+        let wish = wish(response.headers(), now);
         let _ = tokio::time::timeout(REMAINDER, read_off(response)).await;
         if status.is_success() {
             return Ok(());
@@ -155,11 +155,21 @@ impl Courier {
     }
 }
 
-/// RFC 9110 § 10.2.3: "A non-negative decimal integer, representing time in seconds". A date is passed
-/// over: it is right by the receiver's clock alone.
-fn wish(response: &Response) -> Option<Duration> {
-    let written = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    written.trim().parse().ok().map(Duration::from_secs)
+/// RFC 9110 § 10.2.3: "The Retry-After field value can be either an HTTP-date or a number of seconds to delay after
+/// receiving the response". A date is by the receiver's clock, and so is its `Date`; ours stands in where it has none.
+fn wish(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let written = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = written.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = date(headers, &RETRY_AFTER)?;
+    Some(at.since(date(headers, &DATE).unwrap_or(now)))
+}
+
+/// The time that a header names (RFC 9110 § 5.6.7).
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
+    let at = httpdate::parse_http_date(headers.get(name)?.to_str().ok()?.trim()).ok()?;
+    Some(Timestamp::default() + at.duration_since(UNIX_EPOCH).ok()?)
 }
 
 /// Reads what is left of an answer, and throws it away. A connection whose answer is longer is closed.
@@ -275,6 +285,31 @@ fn vetted(found: &[IpAddr], encrypted: bool, private: bool) -> Result<Vec<Socket
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_until_a_date() {
+        let asked = |retry: &str, date: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, retry.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(DATE, date.parse().unwrap());
+            }
+            // Thu, 26 Nov 2026 18:00:00 GMT.
+            wish(&headers, Timestamp::from_secs(1_795_716_000)).map(|it| it.as_secs())
+        };
+        assert_eq!(asked("90", None), Some(90));
+        assert_eq!(asked("Thu, 26 Nov 2026 18:02:00 GMT", None), Some(120));
+        assert_eq!(asked("Thursday, 26-Nov-26 18:02:00 GMT", None), Some(120));
+        assert_eq!(asked("Thu Nov 26 18:02:00 2026", None), Some(120));
+        // A receiver whose clock is an hour ahead means the same two minutes.
+        let ahead = Some("Thu, 26 Nov 2026 19:00:00 GMT");
+        assert_eq!(asked("Thu, 26 Nov 2026 19:02:00 GMT", ahead), Some(120));
+        assert_eq!(asked("Thu, 26 Nov 2026 17:00:00 GMT", None), Some(0));
+        for no in ["", "soon", "-1", "1.5", "Thu, 31 Nov 2026 18:02:00 GMT", "99999999999999999999"]
+        {
+            assert_eq!(asked(no, None), None, "{no:?}");
+        }
+    }
 
     #[test]
     fn one_bad_address_spoils_the_name() {

@@ -13,10 +13,11 @@ use super::event::{Filter, SETTLED};
 use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::carrier::Receipt;
 use crate::gateway::settings::{Endpoint, Settings, Tenant, WebhookSecret};
-use crate::gateway::{AnswerOf, Answered, Asked, Gateway, Hands, Turns, Which};
+use crate::gateway::{AnswerOf, Answered, Asked, Gateway, Hands, Listing, Turns, Which};
 use crate::store::Store;
 use crate::store::record::Delivery;
 use crate::verify::attempt::AttemptNo;
+use crate::verify::block::{List, Target, Why};
 use crate::verify::code::Vault;
 use crate::verify::number::PhoneNumber;
 use crate::verify::policy::Rules;
@@ -254,7 +255,7 @@ async fn an_endpoint_is_switched_off_after_five_days_and_on_again_by_hand() {
     assert_eq!(ids.len(), 13);
 
     // One of them, by its id; and what there is not.
-    let one = Which::One(withheld.clone());
+    let one = Which::Verification(withheld.clone());
     let replayed = site.gateway.replay("acme", one.clone(), None).await.unwrap().unwrap();
     assert_eq!(replayed.queued, 1);
     for (tenant, endpoint) in [("globex", None), ("acme", Some("ep_none"))] {
@@ -304,4 +305,63 @@ async fn each_endpoint_is_told_what_it_wants_in_numbered_order() {
         ["verification.attempt.dialing"]
     );
     assert_eq!(of("https://three.example/").iter().map(Try::kind).collect::<Vec<_>>(), [SETTLED]);
+}
+
+#[tokio::test]
+async fn whatever_was_told_can_be_told_once_more_as_it_was() {
+    let mut site = Site::new(vec![endpoint(FIRST, &["*"]), endpoint(SECOND, &["block.*"])]);
+    let start = site.now();
+    let id = site.settled().await;
+    let listing = Listing {
+        list: List::Blocks,
+        tenant: Some("acme".to_owned()),
+        target: Target::Prefix("+1900".parse().unwrap()),
+        why: Why::Operator,
+        note: None,
+        verification: None,
+        until: None,
+    };
+    let entry = site.gateway.enlist(&listing).await.unwrap();
+    site.pass(Duration::from_secs(1)).await;
+    site.gateway.lift(&entry.id).await.unwrap();
+    site.pass(HOUR).await;
+    let told = |tries: Vec<Try>| {
+        let told = tries.into_iter().map(|it| (it.url, it.event, it.body.to_string()));
+        told.collect::<BTreeSet<_>>()
+    };
+    let first = site.tries();
+    let kinds: Vec<&str> = first.iter().filter(|it| it.url == FIRST).map(Try::kind).collect();
+    let of_verification =
+        ["verification.started", "verification.attempt.dialing", "verification.settled"];
+    assert_eq!(kinds, [&of_verification[..], &["block.added", "block.lifted"]].concat());
+    assert_eq!(first.len(), 7);
+
+    // By time.
+    let which = Which::Between(start, Timestamp::MAX);
+    let replayed = site.gateway.replay("acme", which, None).await.unwrap().unwrap();
+    assert_eq!((replayed.queued, replayed.rest_until), (7, None));
+    site.pass(Duration::from_secs(1)).await;
+    assert_eq!(told(site.tries().split_off(7)), told(first.clone()));
+
+    // By verification, and each event by its id, to one endpoint.
+    let endpoint = site.gateway.endpoints().await.unwrap()[0].id.clone();
+    let which = Which::Verification(id.clone());
+    let replayed = site.gateway.replay("acme", which, Some(&endpoint)).await.unwrap().unwrap();
+    assert_eq!(replayed.queued, 3);
+    for one in first.iter().filter(|it| it.url == FIRST) {
+        let which = Which::Event(one.event.clone());
+        let replayed = site.gateway.replay("acme", which, Some(&endpoint)).await.unwrap().unwrap();
+        assert_eq!(replayed.queued, 1, "{}", one.event);
+        site.pass(Duration::from_secs(1)).await;
+        let again = site.tries().pop().unwrap();
+        assert_eq!((&again.event, &again.body), (&one.event, &one.body));
+    }
+    let none = Which::Event("evt_none_1".to_owned());
+    assert_eq!(site.gateway.replay("acme", none, None).await.unwrap(), None);
+
+    // What was told of a number goes with it.
+    site.gateway.erase(&"+12025550123".parse().unwrap(), false).await.unwrap();
+    let which = Which::Between(start, Timestamp::MAX);
+    let replayed = site.gateway.replay("acme", which, Some(&endpoint)).await.unwrap().unwrap();
+    assert_eq!(replayed.queued, 2, "the block of a range is nobody's");
 }
