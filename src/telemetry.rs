@@ -274,6 +274,8 @@ pub enum Event<'a> {
         /// How that is known.
         why: &'a str,
     },
+    /// This node could not renew its lease, and takes itself for lost.
+    LeaseLapsed,
     /// Somebody did something to the gateway, and it was written down.
     Audited {
         /// The number of the entry; 0 where there is no file.
@@ -463,6 +465,13 @@ pub fn observe(event: &Event<'_>) {
             let about = about.as_str();
             tracing::warn!(tenant, about, ended, approved, "few are approved");
             counter!("octothorpe_low_conversion_total", "about" => about).increment(1);
+        }
+        Event::LeaseLapsed => {
+            tracing::error!(
+                "the store was not reached in time: other nodes take over what this one held, and its \
+                 calls are ended"
+            );
+            counter!("octothorpe_lease_lapsed_total").increment(1);
         }
         Event::Fault { doing, error } => {
             tracing::error!(doing, %error, "fault");

@@ -57,6 +57,7 @@ mod store {
             bytes: effect.as_bytes().to_vec(),
             once: false,
             claimed_by: None,
+            to: None,
         }
     }
 
@@ -128,6 +129,9 @@ mod store {
         of_parallel_claims_none_share_an_effect,
         a_claim_takes_no_more_than_its_limit,
         an_effect_taken_by_its_committer_is_not_claimed,
+        an_effect_for_one_owner_is_claimed_by_that_one_alone,
+        an_effect_for_a_lost_owner_is_anybodys_as_an_orphan,
+        an_effect_for_one_owner_is_due_to_nobody_else,
         a_lost_owners_effects_become_orphans_when_its_lease_lapses,
         an_owner_that_claims_keeps_what_it_holds,
         an_orphan_tells_whether_it_may_be_repeated,
@@ -371,6 +375,58 @@ mod store {
         assert_eq!(claim(&store, 28, "b").await.effects, []);
         let orphan = claim(&store, 29, "b").await;
         assert_eq!((names(&orphan), orphan.effects[0].orphaned), (vec!["x"], true));
+    }
+
+    fn addressed(record: &str, effect: &str, due: Timestamp, to: &str) -> Queued {
+        Queued { to: Some(owner(to)), ..queued(record, effect, due) }
+    }
+
+    async fn an_effect_for_one_owner_is_claimed_by_that_one_alone(store: Store) {
+        claim(&store, 0, "a").await;
+        let queue = vec![
+            addressed("v1", "later", at(8), "a"),
+            addressed("v1", "now", at(3), "a"),
+            queued("v1", "anybody's", at(1)),
+        ];
+        yes(&store, queueing(queue)).await;
+        assert_eq!(names(&claim(&store, 9, "b").await), ["anybody's"]);
+        let limited = store.claim(at(9), &owner("a"), 1).await.unwrap();
+        assert_eq!((names(&limited), limited.next_due), (vec!["now"], Some(at(8))));
+        let claimed = claim(&store, 9, "a").await;
+        assert_eq!((names(&claimed), claimed.next_due), (vec!["later"], None));
+        assert!(claimed.effects.iter().all(|effect| !effect.orphaned));
+        assert_eq!(claim(&store, 10, "a").await.effects, [], "once");
+        assert_eq!(claim(&store, 20, "b").await.effects, [], "it is held, as others are");
+        assert_eq!(names(&claim(&store, 25, "b").await), ["later", "now"]);
+    }
+
+    async fn an_effect_for_a_lost_owner_is_anybodys_as_an_orphan(store: Store) {
+        claim(&store, 0, "a").await;
+        yes(&store, queueing(vec![addressed("v1", "x", at(1), "a")])).await;
+        assert_eq!(claim(&store, 14, "b").await.effects, []);
+        let orphan = claim(&store, 15, "b").await;
+        assert_eq!((names(&orphan), orphan.effects[0].orphaned), (vec!["x"], true));
+        assert_eq!(claim(&store, 16, "a").await.effects, [], "it is another's now");
+        // One whom nobody has seen is lost.
+        yes(&store, queueing(vec![addressed("v1", "y", at(16), "stranger")])).await;
+        assert_eq!(names(&claim(&store, 16, "b").await), ["y"]);
+        // What is done or replaced leaves nothing behind.
+        let queue = vec![addressed("v2", "z", at(16), "b"), addressed("v2", "w", at(16), "b")];
+        yes(&store, queueing(queue)).await;
+        let done = vec![effect_id("v2", "z")];
+        yes(&store, Commit { now: at(16), done, ..Commit::default() }).await;
+        yes(&store, queueing(vec![queued("v2", "w", at(40))])).await;
+        let claimed = claim(&store, 17, "b").await;
+        assert_eq!((names(&claimed), claimed.next_due), (vec![], Some(at(40))));
+    }
+
+    async fn an_effect_for_one_owner_is_due_to_nobody_else(store: Store) {
+        claim(&store, 0, "a").await;
+        yes(&store, queueing(vec![addressed("v1", "x", at(2), "a")])).await;
+        yes(&store, queueing(vec![queued("v1", "y", at(30))])).await;
+        assert_eq!(claim(&store, 1, "b").await.next_due, Some(at(30)));
+        assert_eq!(claim(&store, 1, "a").await.next_due, Some(at(2)));
+        assert_eq!(claim(&store, 3, "b").await.next_due, Some(at(30)));
     }
 
     async fn a_lost_owners_effects_become_orphans_when_its_lease_lapses(store: Store) {
@@ -810,13 +866,15 @@ mod store {
     }
 
     fn some_queued() -> impl Strategy<Value = Queued> {
-        let claimed_by = prop::option::of((0..3_u8).prop_map(|n| owner(&n.to_string())));
-        (some_effect(), any::<u8>(), soon(), some_bytes(), any::<bool>(), claimed_by).prop_map(
-            |(id, kind, due, bytes, once, claimed_by)| Queued {
+        let some_owner = || prop::option::of((0..3_u8).prop_map(|n| owner(&n.to_string())));
+        let (claimed_by, to) = (some_owner(), some_owner());
+        (some_effect(), any::<u8>(), soon(), some_bytes(), any::<bool>(), claimed_by, to).prop_map(
+            |(id, kind, due, bytes, once, claimed_by, to)| Queued {
                 kind,
                 bytes,
                 once,
                 claimed_by,
+                to,
                 ..queued(&id.record, &id.effect, due)
             },
         )

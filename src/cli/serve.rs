@@ -20,8 +20,9 @@ use crate::http::{self, Listening, Mistake, Operator, Reload, Server};
 use crate::sip::Hop;
 use crate::telemetry;
 
-/// How long calls may go on after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(90);
+/// How long calls may go on after SIGTERM. With the farewells that follow, all is over within 90 s, which
+/// is what whoever stops services should wait.
+const DRAIN: Duration = Duration::from_secs(75);
 
 /// How often samples are folded into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -34,8 +35,8 @@ Examples:
   OCTOTHORPE_LOG__FILTER=debug octothorpe serve --config /etc/octothorpe.toml
 
 SIGHUP, or POST /admin/v1/reload: the configuration is read again. A mistake in it changes nothing.
-SIGTERM or Ctrl-C: no new verification, calls that are up may finish (90 s), then exit 0.
-A second one ends them at once.")]
+SIGTERM or Ctrl-C: not ready, no new verification and no new call; calls that are up may finish (75 s), then
+exit 0. A second one ends them at once, politely.")]
 pub(super) struct Args {
     /// The configuration.
     #[arg(long, value_name = "FILE")]

@@ -21,6 +21,11 @@ const KEYS: &str = "/keys";
 /// Before the tenant's name in the id of the record of its keys.
 const PLACE: &str = "keys/";
 
+/// Whether the keys of this record are kept in memory.
+pub(super) fn is_kept(record: &str) -> bool {
+    record.starts_with(PLACE)
+}
+
 /// Somebody who may ask.
 #[derive(Debug)]
 pub struct Caller {
@@ -269,7 +274,7 @@ impl Gateway {
         });
     }
 
-    /// Reads the keys that the store keeps: to be done once, before anybody asks.
+    /// Reads the keys that the store keeps: before anybody asks, and when another node has changed them.
     ///
     /// # Errors
     /// When the store fails, or a record cannot be read.

@@ -1,6 +1,5 @@
 //! Codes that are typed, and attempts that are asked for.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::asked::replay;
@@ -136,7 +135,7 @@ impl Gateway {
         if let Some(answered) = self.answered_before(&scope, &answer).await? {
             return Ok(Some(answered));
         }
-        if self.0.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Err(ResendError::NotReady);
         }
         if now.verdict().is_some() {

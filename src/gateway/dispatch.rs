@@ -23,8 +23,9 @@ use crate::verify::request::Channel;
 use crate::verify::signal::{Cause, Farewell, Reason, Signal};
 use crate::verify::{Verification, VerificationId};
 
-/// The longest the claimer sleeps: leases of other nodes may lapse unannounced.
-const CLAIM_EVERY: Duration = Duration::from_secs(5);
+/// The longest the claimer sleeps: leases of other nodes may lapse unannounced, and what waits for this
+/// node may not have been hinted at. Half of a renewal, so that the lease is renewed in time.
+const CLAIM_EVERY: Duration = Duration::from_millis(2_500);
 
 /// How much is claimed at once.
 const CLAIM_MOST: usize = 256;
@@ -72,6 +73,9 @@ pub trait Hands: Send + Sync + 'static {
         let _ = (verification, attempt);
         std::future::ready(Receipt::Unclear)
     }
+
+    /// Ends every call at once: this node cannot tell any more that they are its own.
+    fn abandon(&self) {}
 
     /// Ends the call of an attempt, if there is one; `handle` is the other side's name for it
     /// where the verification did not take it any more.
@@ -134,6 +138,8 @@ pub(super) struct Work {
     pub(super) duty: Duty,
     /// Another owner took it before and was lost.
     pub(super) orphaned: bool,
+    /// When this node took it.
+    pub(super) since: Timestamp,
 }
 
 /// Claims and carries out; by which hands is not its business.
@@ -151,6 +157,11 @@ impl<H: Hands> Dispatcher<H> {
     /// A dispatcher of this gateway.
     pub(super) fn new(gateway: Gateway, hands: H) -> Self {
         Self { gateway, hands, lanes: Lanes::default() }
+    }
+
+    /// Whose it is.
+    pub(super) const fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     /// Carries out what this node committed, as soon as it did.
@@ -176,6 +187,8 @@ impl<H: Hands> Dispatcher<H> {
                     Some(self.gateway.now() + AFTER_FAULT)
                 }
             };
+            // What is due is for the others, and for this node where nobody else takes it.
+            next = next.filter(|_| !self.gateway.is_draining());
             loop {
                 let now = self.gateway.now();
                 let sleep = next.map_or(CLAIM_EVERY, |at| at.since(now).min(CLAIM_EVERY));
@@ -183,6 +196,7 @@ impl<H: Hands> Dispatcher<H> {
                     // A millisecond more: a deadline must have passed when it is looked at.
                     () = tokio::time::sleep(sleep + Duration::from_millis(1)) => break,
                     sooner = wakes.recv() => match sooner {
+                        Some(at) if at > now && self.gateway.is_draining() => {}
                         Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
                         None => return,
                     },
@@ -194,12 +208,18 @@ impl<H: Hands> Dispatcher<H> {
     /// Claims what is due now, and wakes whose deadline has come; when to look again.
     pub(super) async fn claim_once(&self) -> Result<Option<Timestamp>, Fault> {
         let inner = &self.gateway.0;
-        let claimed = inner.store.claim(self.gateway.now(), &inner.owner, CLAIM_MOST).await?;
+        if self.gateway.is_lost() {
+            self.hands.abandon();
+        }
+        let now = self.gateway.now();
+        let claimed = inner.store.claim(now, &inner.owner, CLAIM_MOST).await?;
+        inner.lease.renew(now);
         // One row that cannot be read must not hold up the others.
         for effect in claimed.effects {
             match record::decode_duty(&effect.bytes) {
                 Ok(duty) => {
-                    let work = Work { id: effect.id, duty, orphaned: effect.orphaned };
+                    let (id, orphaned) = (effect.id, effect.orphaned);
+                    let work = Work { id, duty, orphaned, since: now };
                     self.gateway.hand_over(Job::Effect(work));
                 }
                 Err(error) => report("read a stored effect", &error),
@@ -225,15 +245,16 @@ impl<H: Hands> Dispatcher<H> {
         self.gateway.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    async fn perform(&self, Work { id, duty, orphaned }: Work) {
-        let outcome = match (duty, VerificationId::parse(&id.record)) {
+    async fn perform(&self, work: Work) {
+        let id = work.id.clone();
+        let outcome = match (&work.duty, VerificationId::parse(&id.record)) {
             // Events tell of other things, too.
-            (Duty::Deliver(delivery), _) => self.deliver(id, delivery).await,
+            (Duty::Deliver(delivery), _) => self.deliver(id, delivery.clone()).await,
             (Duty::Dial { attempt } | Duty::Send { attempt }, Some(verification)) => {
-                self.place_firmly(&verification, attempt, orphaned).await
+                self.place_firmly(&verification, *attempt, &work).await
             }
             (Duty::HangUp { attempt, farewell }, Some(verification)) => {
-                self.hang_up(&verification, attempt, farewell, id).await
+                self.hang_up(&verification, *attempt, *farewell, id).await
             }
             (Duty::Dial { .. } | Duty::Send { .. } | Duty::HangUp { .. }, None) => return,
         };
@@ -248,7 +269,7 @@ impl<H: Hands> Dispatcher<H> {
         &self,
         id: &VerificationId,
         attempt: AttemptNo,
-        orphaned: bool,
+        work: &Work,
     ) -> Result<(), Fault> {
         for _ in 0..120 {
             match self.gateway.load(id).await {
@@ -257,7 +278,7 @@ impl<H: Hands> Dispatcher<H> {
             }
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
-        self.place(id, attempt, orphaned).await
+        self.place(id, attempt, work).await
     }
 
     /// Places a call or sends a text, unless the attempt has ended meanwhile. At most once: what
@@ -266,7 +287,7 @@ impl<H: Hands> Dispatcher<H> {
         &self,
         id: &VerificationId,
         attempt: AttemptNo,
-        orphaned: bool,
+        work: &Work,
     ) -> Result<(), Fault> {
         let Some(verification) = self.gateway.load(id).await? else { return Ok(()) };
         if !is_running(&verification, attempt) {
@@ -279,17 +300,21 @@ impl<H: Hands> Dispatcher<H> {
             let cause = Cause::plain(Reason::OptedOut);
             return self.gateway.signal(id, Signal::Ended { attempt, cause }).await;
         }
-        let Some(verification) = self.with_room(verification, attempt, orphaned).await? else {
+        let Some(verification) = self.with_room(verification, attempt, work).await? else {
             return Ok(());
         };
+        // What was taken before the lease lapsed may be another's by now.
+        let orphaned = work.orphaned || !self.gateway.has_kept(work.since);
+        let by_carrier = self.gateway.is_by_carrier(&verification, attempt);
+        let node = (!by_carrier).then(|| self.gateway.node().to_owned());
         let signal = match self.carried(&verification, attempt, orphaned).await {
-            Receipt::Taken(handle) => Signal::Placed { attempt, handle },
+            Receipt::Taken(handle) => Signal::Placed { attempt, handle, node },
             Receipt::Refused(cause) => Signal::Ended { attempt, cause },
             Receipt::Unclear => Signal::Lost { attempt },
         };
         let handle =
             if let Signal::Placed { handle, .. } = &signal { Some(handle.clone()) } else { None };
-        self.told(id, signal).await?;
+        self.gateway.insist(id, signal).await?;
         // Whoever ended the attempt before its call had a name found nobody to tell.
         let Some(after) = self.gateway.load(id).await? else { return Ok(()) };
         let called = after.find(attempt).is_some_and(|it| it.channel == Channel::Voice);
@@ -301,18 +326,37 @@ impl<H: Hands> Dispatcher<H> {
         Ok(())
     }
 
-    /// Waits for room; `None` when the attempt is over before there is any.
+    /// Waits for room; `None` when the attempt is over before there is any, or is left to others because
+    /// this node is being stopped.
     async fn with_room(
         &self,
         verification: Verification,
         attempt: AttemptNo,
-        orphaned: bool,
+        work: &Work,
     ) -> Result<Option<Verification>, Fault> {
-        if orphaned {
+        if work.orphaned {
             return Ok(Some(verification));
         }
         let id = verification.id.clone();
-        match self.hands.room(&verification, attempt).await {
+        let stopped = async {
+            match &work.duty {
+                Duty::Dial { .. } => self.gateway.drains().await,
+                // A text is gone at once.
+                Duty::Send { .. } | Duty::HangUp { .. } | Duty::Deliver(_) => {
+                    std::future::pending().await
+                }
+            }
+        };
+        let room = tokio::select! {
+            biased;
+            () = stopped => {
+                self.hands.close(&verification, attempt, None, Farewell::Silent).await;
+                self.gateway.leave(attempt, &work.id, work.duty.clone()).await?;
+                return Ok(None);
+            }
+            room = self.hands.room(&verification, attempt) => room,
+        };
+        match room {
             Ok(Room::Free) => Ok(Some(verification)),
             Ok(Room::Waited) => {
                 let after = self.gateway.load(&id).await;
@@ -326,7 +370,7 @@ impl<H: Hands> Dispatcher<H> {
                 }
             }
             Err(cause) => {
-                self.told(&id, Signal::Ended { attempt, cause }).await?;
+                self.gateway.insist(&id, Signal::Ended { attempt, cause }).await?;
                 Ok(None)
             }
         }
@@ -364,20 +408,6 @@ impl<H: Hands> Dispatcher<H> {
         found
     }
 
-    /// Applies what became of an order. It was carried out once and will not be again, so a store
-    /// that cannot be written for a while must not make it forgotten: this is tried for as long as
-    /// a verification can live.
-    async fn told(&self, id: &VerificationId, signal: Signal) -> Result<(), Fault> {
-        for _ in 0..120 {
-            match self.gateway.signal(id, signal.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(fault) => report("write what became of an order", &fault),
-            }
-            tokio::time::sleep(Duration::from_secs(5)).await;
-        }
-        self.gateway.signal(id, signal).await
-    }
-
     /// Whether the phone still wants texts of this sender, where the attempt is one.
     async fn is_wanted(
         &self,
@@ -404,7 +434,8 @@ impl<H: Hands> Dispatcher<H> {
             }
             Receipt::Unclear => return Ok(()),
         };
-        self.gateway.signal(id, Signal::Placed { attempt: no, handle }).await?;
+        let placed = Signal::Placed { attempt: no, handle, node: None };
+        self.gateway.signal(id, placed).await?;
         let (orders, now) = (self.gateway.orders(), self.gateway.now());
         for (pause, signal) in rehearsal::cues(&orders, verification, attempt, now) {
             tokio::time::sleep(pause).await;
@@ -510,6 +541,22 @@ impl<H: Hands> Dispatcher<H> {
         self.settle(Vec::new(), vec![Postponed { id, due, bytes }], None).await?;
         let _ = self.gateway.0.wake.send(due);
         Ok(())
+    }
+}
+
+impl Gateway {
+    /// Applies what became of an order or a call. It was carried out once and will not be again, so a
+    /// store that cannot be written for a while must not make it forgotten: this is tried for as long
+    /// as a verification can live.
+    pub(super) async fn insist(&self, id: &VerificationId, signal: Signal) -> Result<(), Fault> {
+        for _ in 0..120 {
+            match self.signal(id, signal.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => report("write what became of an attempt", &fault),
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        self.signal(id, signal).await
     }
 }
 

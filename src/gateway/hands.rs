@@ -83,6 +83,10 @@ impl Hands for Trunks {
         }
     }
 
+    fn abandon(&self) {
+        self.calls.command_all(|| Command::StopAll);
+    }
+
     async fn close(
         &self,
         verification: &Verification,

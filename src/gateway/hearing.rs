@@ -75,7 +75,7 @@ fn heard(label: Label) -> verify::Label {
 #[must_use]
 pub fn news(attempt: AttemptNo, now: Timestamp, news: News) -> Option<Signal> {
     Some(match news {
-        News::Placed(handle) => Signal::Placed { attempt, handle },
+        News::Placed(handle) => Signal::Placed { attempt, handle, node: None },
         News::Alerting => Signal::Alerting { attempt, sip_status: None },
         News::Engaged => Signal::Engaged { attempt, sip_status: None },
         News::Prompting => Signal::Prompting { attempt },

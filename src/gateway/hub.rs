@@ -36,6 +36,12 @@ impl Hub {
             notify.notify_waiters();
         }
     }
+
+    /// Anything may have changed.
+    pub(super) fn announce_all(&self) {
+        let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        waiters.values().for_each(|notify| notify.notify_waiters());
+    }
 }
 
 impl Waiter<'_> {

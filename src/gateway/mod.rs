@@ -30,6 +30,7 @@ pub mod keys;
 mod limits;
 mod line;
 mod money;
+mod nodes;
 mod notices;
 mod orders;
 mod ports;
@@ -51,7 +52,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as told};
 
 use self::access::Callers;
 pub use self::access::{Caller, KeyView, MakeError, Revoked, Wanted};
@@ -62,12 +63,13 @@ pub use self::blocks::Listing;
 pub use self::deliveries::EndpointView;
 use self::denied::Denied;
 pub use self::dispatch::Hands;
-use self::dispatch::{Job, Work};
+use self::dispatch::Job;
 pub(crate) use self::engine::lab;
 pub use self::holds::InCall;
 use self::holds::Queues;
 use self::hub::Hub;
 pub use self::line::{Unconnected, stream};
+use self::nodes::{Assigned, Doer, Lease};
 pub use self::notices::shown as shown_entry;
 use self::orders::{Orders, Present};
 use self::settings::{Calling, Settings, Tenant};
@@ -80,7 +82,7 @@ pub use self::webhook::Failure;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
 use crate::store::record::{self, Delivery, Duty, RecordError};
 use crate::store::{
-    Alias, Answer, Commit, Committed, EffectId, Hold, Owner, Queued, RecordWrite, Store, StoreError,
+    Alias, Answer, Commit, Committed, EffectId, Hint, Hold, Owner, RecordWrite, Store, StoreError,
 };
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{AttemptNo, AttemptState};
@@ -109,6 +111,9 @@ const OPTED_OUT: &[u8] = b"out";
 
 /// What it says once the phone wants them again.
 const OPTED_IN: &[u8] = b"in";
+
+/// How soon whoever waits for a change looks again, told of one or not.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How often a signal is applied anew because another one was faster. Each loss means that the
 /// verification moved, and it cannot move this often.
@@ -142,7 +147,9 @@ struct Inner {
     sessions: Option<smsc::Events>,
     hub: Hub,
     queues: Queues,
-    draining: AtomicBool,
+    /// Whether this node is being stopped.
+    draining: told::Sender<bool>,
+    lease: Lease,
     /// Whether the last claim could use the store.
     store_works: AtomicBool,
     work: mpsc::UnboundedSender<Job>,
@@ -263,7 +270,7 @@ impl Gateway {
         if let Some(answered) = self.answered_before(&scope, &answer).await? {
             return Ok(answered);
         }
-        if self.0.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Err(BeginError::NotReady("this node is shutting down".to_owned()));
         }
         let (request, dry_run) = (&asked.request, asked.dry_run);
@@ -449,8 +456,7 @@ impl Gateway {
         patience: Duration,
     ) -> Result<Option<Verification>, Fault> {
         let waiter = self.0.hub.enter(id);
-        let patience = tokio::time::sleep(patience);
-        tokio::pin!(patience);
+        let end = tokio::time::Instant::now() + patience;
         loop {
             let changed = waiter.changed();
             tokio::pin!(changed);
@@ -459,10 +465,12 @@ impl Gateway {
             if found.version > since || found.verdict().is_some() {
                 return Ok(Some(found));
             }
-            tokio::select! {
-                () = changed => {}
-                () = &mut patience => return Ok(Some(found)),
+            if tokio::time::Instant::now() >= end {
+                return Ok(Some(found));
             }
+            // Another node's change may come without a hint.
+            let look = end.min(tokio::time::Instant::now() + LOOK_AGAIN);
+            let _ = tokio::time::timeout_at(look, changed).await;
         }
     }
 
@@ -475,11 +483,22 @@ impl Gateway {
         self.apply(id, |_| signal.clone(), None).await.map(|_| ())
     }
 
+    /// Whether this node is being stopped.
+    fn is_draining(&self) -> bool {
+        *self.0.draining.borrow()
+    }
+
+    /// Waits until this node is being stopped.
+    async fn drains(&self) {
+        // The sender is this gateway's own.
+        let _ = self.0.draining.subscribe().wait_for(|draining| *draining).await;
+    }
+
     /// Whether this node takes new verifications.
     #[must_use]
     pub fn ready(&self) -> Readiness {
         let mut reasons = Vec::new();
-        if self.0.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             reasons.push("shutting down".to_owned());
         }
         if !self.0.store_works.load(Ordering::Relaxed) {
@@ -585,20 +604,11 @@ impl Gateway {
         asks: Option<Hold>,
     ) -> Result<Committed, Fault> {
         self.heed_report(next).await?;
-        let duties = self.duties(now, before, next, effects);
+        let duties = self.assigned(next, self.duties(now, before, next, effects));
         let queue = self.queued(now, next.id.as_str(), &duties)?;
-        let record = RecordWrite {
-            id: next.id.to_string(),
-            expected: before.map(|before| before.version),
-            version: next.version,
-            bytes: record::encode(next)?,
-            wake: next.deadline().map(|(at, _)| at),
-            group: next.tenant.clone(),
-            created: next.created_at,
-        };
         let commit = Commit {
             now,
-            record: Some(record),
+            record: Some(written(before, next)?),
             queue,
             done: self.finished(before, next),
             aliases: self.aliases(before, next),
@@ -609,7 +619,8 @@ impl Gateway {
         let committed = self.0.store.commit(commit).await?;
         if committed == Committed::Yes {
             telemetry::observe(&Event::Moved { before, next });
-            self.0.hub.announce(&next.id);
+            self.0.lease.renew(now);
+            self.announce(&next.id);
             self.hand_all_over(next.id.as_str(), duties);
             let _ = next.deadline().map(|(at, _)| self.0.wake.send(at));
             // What was never to be sent had no money.
@@ -632,31 +643,27 @@ impl Gateway {
         let _ = self.0.work.send(job);
     }
 
-    /// Duties as they are committed: taken by this node at once.
-    fn queued(
-        &self,
-        now: Timestamp,
-        record: &str,
-        duties: &[(String, Duty)],
-    ) -> Result<Vec<Queued>, Fault> {
-        let queued = |(effect, duty): &(String, Duty)| {
-            Ok(Queued {
-                id: EffectId { record: record.to_owned(), effect: effect.clone() },
-                kind: duty.kind(),
-                due: now,
-                bytes: record::encode_duty(duty)?,
-                once: !duty.repeatable(),
-                claimed_by: Some(self.0.owner.clone()),
-            })
-        };
-        duties.iter().map(queued).collect()
-    }
-
-    fn hand_all_over(&self, record: &str, duties: Vec<(String, Duty)>) {
-        for (effect, duty) in duties {
-            let id = EffectId { record: record.to_owned(), effect };
-            self.hand_over(Job::Effect(Work { id, duty, orphaned: false }));
+    /// Leaves to others what this node took and has not begun, unless it is no longer wanted.
+    async fn leave(&self, attempt: AttemptNo, id: &EffectId, duty: Duty) -> Result<(), Fault> {
+        let assigned = Assigned { effect: id.effect.clone(), duty, doer: Doer::Anybody };
+        let duties = vec![assigned];
+        for _ in 0..RETRIES {
+            let Some(stored) = self.0.store.load(&id.record).await? else { return Ok(()) };
+            let found = record::decode(&stored.bytes)?;
+            if found.running().is_none_or(|running| running.no != attempt) {
+                return Ok(());
+            }
+            let now = self.now();
+            let queue = self.queued(now, &id.record, &duties)?;
+            // As it is: one that has moved meanwhile may want it no more.
+            let record = Some(written(Some(&found), &found)?);
+            let commit = Commit { now, record, queue, ..Commit::default() };
+            if self.0.store.commit(commit).await? == Committed::Yes {
+                self.hand_all_over(&id.record, duties);
+                return Ok(());
+            }
         }
+        Err(Fault::Restless)
     }
 
     /// Commits more duties of a record that stays as it is; with `once` only where that was not answered
@@ -667,7 +674,7 @@ impl Gateway {
         duties: Vec<(String, Duty)>,
         once: Option<Answer>,
     ) -> Result<bool, Fault> {
-        let now = self.now();
+        let (now, duties) = (self.now(), Self::ours(duties));
         let queue = self.queued(now, record, &duties)?;
         let commit = Commit { now, queue, answer: once, ..Commit::default() };
         let committed = self.0.store.commit(commit).await? == Committed::Yes;
@@ -693,7 +700,7 @@ impl Gateway {
             else {
                 return Ok(None);
             };
-            let version = before.map(|before| before.version);
+            let (version, duties) = (before.map(|before| before.version), Self::ours(duties));
             let record = RecordWrite {
                 id: id.to_owned(),
                 expected: version,
@@ -707,6 +714,7 @@ impl Gateway {
             let commit = Commit { now, record: Some(record), queue, ..Commit::default() };
             if self.0.store.commit(commit).await? == Committed::Yes {
                 self.hand_all_over(id, duties);
+                self.0.store.hint(&self.0.owner, || Hint::Moved(id.to_owned()));
                 return Ok(Some(result));
             }
         }
@@ -838,6 +846,19 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// A verification as it is written, in the place of what it was.
+fn written(before: Option<&Verification>, next: &Verification) -> Result<RecordWrite, Fault> {
+    Ok(RecordWrite {
+        id: next.id.to_string(),
+        expected: before.map(|before| before.version),
+        version: next.version,
+        bytes: record::encode(next)?,
+        wake: next.deadline().map(|(at, _)| at),
+        group: next.tenant.clone(),
+        created: next.created_at,
+    })
 }
 
 /// Digits to be shown on the sign-in page. Never those that would report fraud.

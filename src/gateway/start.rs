@@ -15,6 +15,7 @@ use super::hands::Trunks;
 use super::holds::Queues;
 use super::hub::Hub;
 use super::line::{Calls, Guard, Known, Net};
+use super::nodes::Lease;
 use super::orders::{Orders, Present};
 use super::ports::Ports;
 use super::resolver::Resolver;
@@ -23,6 +24,7 @@ use super::smsc::Events;
 use super::tap::Tap;
 use super::watch::{Heard, Links, Watch};
 use super::webhook::Courier;
+
 use super::{Fault, Gateway, Inner, audit, keys, vitals};
 use crate::ambient::{Clock, Entropy, Timestamp};
 use crate::carrier::smpp::link::State;
@@ -30,7 +32,7 @@ use crate::carrier::{About, News};
 use crate::media::prompt::PackError;
 use crate::media::script::{Kind, Lines};
 use crate::sip::Hop;
-use crate::store::{OpenError, Owner, Store};
+use crate::store::{Hints, OpenError, Owner, Store};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::code::Vault;
@@ -101,13 +103,16 @@ pub struct Turns<H> {
     dispatcher: Dispatcher<H>,
     to_do: mpsc::UnboundedReceiver<Job>,
     wakes: mpsc::UnboundedReceiver<Timestamp>,
+    hints: Hints,
 }
 
 impl<H: Hands> Turns<H> {
     /// Takes turns by the real time, many effects at once, until the gateway is gone.
     pub async fn run(self) {
+        let heed = self.dispatcher.gateway().clone().heed(self.hints);
         let dispatcher = Arc::new(self.dispatcher);
-        tokio::join!(Arc::clone(&dispatcher).claim(self.wakes), dispatcher.work(self.to_do));
+        let claim = Arc::clone(&dispatcher).claim(self.wakes);
+        tokio::join!(claim, dispatcher.work(self.to_do), heed);
     }
 
     /// Claims what is due by the gateway's clock, and carries out everything there is to do;
@@ -116,6 +121,10 @@ impl<H: Hands> Turns<H> {
     /// # Errors
     /// When the store fails.
     pub async fn turn(&mut self) -> Result<Option<Timestamp>, Fault> {
+        while let Some(heard) = self.hints.try_next() {
+            // Whoever drives this gateway reads the keys by itself.
+            let _stale = self.dispatcher.gateway().hear_of(heard);
+        }
         let next = self.dispatcher.claim_once().await?;
         while let Ok(job) = self.to_do.try_recv() {
             self.dispatcher.carry_out(job).await;
@@ -255,14 +264,17 @@ impl Gateway {
             audit: fixed.audit,
             hub: Hub::default(),
             queues: Queues::default(),
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
+            lease: Lease::default(),
             store_works: AtomicBool::new(true),
             work,
             in_flight: AtomicUsize::new(0),
             wake,
         }));
         gateway.seat();
-        let turns = Turns { dispatcher: Dispatcher::new(gateway.clone(), hands), to_do, wakes };
+        let hints = gateway.0.store.hints();
+        let dispatcher = Dispatcher::new(gateway.clone(), hands);
+        let turns = Turns { dispatcher, to_do, wakes, hints };
         (gateway, turns)
     }
 }
@@ -289,7 +301,7 @@ impl Running {
 
     /// As [`drain`](Self::drain), but no longer than until `enough`.
     pub async fn drain_unless(mut self, patience: Duration, enough: impl Future<Output = ()>) {
-        self.gateway.0.draining.store(true, Ordering::Relaxed);
+        self.gateway.stop_taking();
         tokio::select! {
             () = self.finish(patience) => {}
             () = enough => {}
@@ -305,9 +317,11 @@ impl Running {
         // The last webhooks and commits of calls that just ended.
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.calls.command_all(|| Command::Exit);
-        for smsc in self.gateway.orders().smscs.values() {
-            let _ = tokio::time::timeout(FAREWELL, smsc.stop()).await;
+        let mut sessions = JoinSet::new();
+        for smsc in self.gateway.orders().smscs.values().cloned() {
+            sessions.spawn(async move { tokio::time::timeout(FAREWELL, smsc.stop()).await });
         }
+        while sessions.join_next().await.is_some() {}
         self.tasks.shutdown().await;
         for engine in self.engines.drain(..) {
             let _ = tokio::task::spawn_blocking(move || engine.join()).await;
@@ -397,10 +411,16 @@ async fn listen(gateway: Gateway, mut learned: mpsc::UnboundedReceiver<(Verifica
             let (queue, mut signals) = mpsc::unbounded_channel::<(VerificationId, Signal)>();
             let gateway = gateway.clone();
             workers.spawn(async move {
+                let mut insisting = JoinSet::new();
                 while let Some((id, signal)) = signals.recv().await {
-                    if let Err(fault) = gateway.signal(&id, signal).await {
-                        report("apply a signal", &fault);
+                    let Err(fault) = gateway.signal(&id, signal.clone()).await else { continue };
+                    report("apply a signal", &fault);
+                    // That a call is over must not be forgotten; its other news have come to nothing.
+                    if matches!(signal, Signal::Ended { .. }) {
+                        let gateway = gateway.clone();
+                        insisting.spawn(async move { gateway.insist(&id, signal).await });
                     }
+                    while insisting.try_join_next().is_some() {}
                 }
             });
             queue

@@ -72,11 +72,14 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 
 /// How every trunk is: where, whether it can be used and why not, how much it carries.
 pub(super) async fn trunks(_: Operator, State(app): State<App>) -> Response {
-    json(StatusCode::OK, &Trunks { trunks: app.gateway.trunks() })
+    let node = app.gateway.node().to_owned();
+    json(StatusCode::OK, &Trunks { node, trunks: app.gateway.trunks() })
 }
 
 #[derive(Serialize)]
 struct Trunks {
+    /// The node that sees them so; others may see them otherwise.
+    node: String,
     trunks: Vec<TrunkView>,
 }
 

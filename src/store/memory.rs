@@ -31,7 +31,10 @@ struct State {
     wakes: BTreeSet<(Timestamp, String)>,
     queue: BTreeMap<EffectId, Queued>,
     due: BTreeSet<(Timestamp, EffectId)>,
+    /// Effects with an owner, and those that wait for one.
     held: BTreeSet<(Owner, EffectId)>,
+    /// Those of the held ones that wait.
+    addressed: BTreeSet<(Owner, Timestamp, EffectId)>,
     aliases: BTreeMap<(String, String), Timestamp>,
     alias_expiry: BTreeSet<(Timestamp, String, String)>,
     holds: BTreeMap<String, Hold>,
@@ -229,6 +232,7 @@ impl State {
                     due: postponed.due,
                     bytes: postponed.bytes.clone(),
                     claimed_by: None,
+                    to: None,
                     ..queued
                 });
             }
@@ -298,16 +302,24 @@ impl State {
 
     fn unqueue(&mut self, id: &EffectId) -> Option<Queued> {
         let queued = self.queue.remove(id)?;
-        match &queued.claimed_by {
-            Some(owner) => self.held.remove(&(owner.clone(), id.clone())),
+        match queued.holder() {
+            Some(owner) => {
+                self.addressed.remove(&(owner.clone(), queued.due, id.clone()));
+                self.held.remove(&(owner.clone(), id.clone()))
+            }
             None => self.due.remove(&(queued.due, id.clone())),
         };
         Some(queued)
     }
 
     fn enqueue(&mut self, queued: Queued) {
-        match &queued.claimed_by {
-            Some(owner) => self.held.insert((owner.clone(), queued.id.clone())),
+        match queued.holder() {
+            Some(owner) => {
+                if queued.waits() {
+                    self.addressed.insert((owner.clone(), queued.due, queued.id.clone()));
+                }
+                self.held.insert((owner.clone(), queued.id.clone()))
+            }
             None => self.due.insert((queued.due, queued.id.clone())),
         };
         self.queue.insert(queued.id.clone(), queued);
@@ -324,12 +336,13 @@ impl State {
             .collect();
         let more_orphans = orphans.len() > limit;
         orphans.truncate(limit);
-        let due: Vec<EffectId> = self
-            .due
-            .iter()
-            .take_while(|(due, _)| *due <= now)
+        let theirs = self.addressed.iter().filter(|(to, due, _)| to == owner && *due <= now);
+        let anybodys = self.due.iter().take_while(|(due, _)| *due <= now);
+        let due: Vec<EffectId> = theirs
+            .map(|(_, _, id)| id)
+            .chain(anybodys.map(|(_, id)| id))
             .take(limit - orphans.len())
-            .map(|(_, id)| id.clone())
+            .cloned()
             .collect();
         let effects: Vec<Effect> = orphans
             .into_iter()
@@ -352,6 +365,7 @@ impl State {
         }
         let next_due = [
             more_orphans.then_some(now),
+            self.addressed.iter().find(|(to, _, _)| to == owner).map(|(_, due, _)| *due),
             self.due.first().map(|(due, _)| *due),
             self.wakes.first().map(|(wake, _)| *wake),
         ];
@@ -360,8 +374,8 @@ impl State {
 
     fn take(&mut self, id: &EffectId, owner: &Owner, orphaned: bool) -> Option<Effect> {
         let queued = self.unqueue(id)?;
-        self.enqueue(Queued { claimed_by: Some(owner.clone()), ..queued.clone() });
-        let Queued { id, kind, due, bytes, once, claimed_by: _ } = queued;
+        self.enqueue(Queued { claimed_by: Some(owner.clone()), to: None, ..queued.clone() });
+        let Queued { id, kind, due, bytes, once, claimed_by: _, to: _ } = queued;
         Some(Effect { id, kind, due, bytes, once, orphaned })
     }
 

@@ -36,11 +36,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+
 use crate::ambient::Timestamp;
 use crate::telemetry::{self, Event};
 use crate::verify::code::{KeyId, Vault};
 
 mod embedded;
+mod hint;
 mod leases;
 mod memory;
 pub mod record;
@@ -49,6 +52,7 @@ mod window;
 
 use embedded::Embedded;
 pub use embedded::make_folder;
+pub use hint::{Heard, Hint, Hinted, Hints, NoHint};
 use memory::Memory;
 use seal::{Place, Seal, Unsealed};
 
@@ -82,6 +86,8 @@ pub struct Store {
     backend: Backend,
     /// `None`: what is kept never leaves the process.
     seal: Option<Arc<Seal>>,
+    /// What nodes hint at to one another; `None`: nobody else can share the store.
+    hints: Option<broadcast::Sender<Hinted>>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,7 +100,8 @@ impl Store {
     /// A store that lives as long as the process: for tests, simulations and the demo.
     #[must_use]
     pub fn memory() -> Self {
-        Self { backend: Backend::Memory(Memory::default()), seal: None }
+        let (hints, _) = broadcast::channel(hint::WAITING);
+        Self { backend: Backend::Memory(Memory::default()), seal: None, hints: Some(hints) }
     }
 
     /// The store in the file `octothorpe.redb` of `dir`, sealed by the newest key of `vault`; both are
@@ -109,7 +116,29 @@ impl Store {
     pub fn open(dir: &Path, vault: &Vault) -> Result<Self, OpenError> {
         let seal = Self::seal_of(vault)?;
         let embedded = Embedded::open(dir, &seal)?;
-        Ok(Self { backend: Backend::Embedded(embedded), seal: Some(Arc::new(seal)) })
+        let (backend, seal) = (Backend::Embedded(embedded), Some(Arc::new(seal)));
+        Ok(Self { backend, seal, hints: None })
+    }
+
+    /// Whether others may share it: whoever works with one that is not shared is alone, and never lost
+    /// to anybody.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.hints.is_some()
+    }
+
+    /// Tells the others that share the store, if there are any: at once, or never.
+    pub fn hint(&self, from: &Owner, hint: impl FnOnce() -> Hint) {
+        // One of those who hear is whoever tells.
+        if let Some(hints) = self.hints.as_ref().filter(|hints| hints.receiver_count() > 1) {
+            let _unheard = hints.send(Hinted { from: from.clone(), hint: hint() });
+        }
+    }
+
+    /// What the others tell from now on.
+    #[must_use]
+    pub fn hints(&self) -> Hints {
+        Hints::of(self.hints.as_ref())
     }
 
     /// Seals a store of schema 1, which was in the clear: once, and whole or not at all. How many
@@ -213,7 +242,8 @@ impl Store {
     }
 
     /// Takes what is due at `now` for `owner`, and renews its lease: at most `limit` effects
-    /// (those of owners whose lease lapsed first) and at most `limit` wake-ups. Effects that were not
+    /// (first those of owners whose lease lapsed, then those that are for this owner, then those that
+    /// are for anybody) and at most `limit` wake-ups. Effects that were not
     /// put there by us are left out, and stay held.
     ///
     /// Nothing is written when nothing is due and the lease is younger than [`RENEWAL`].
@@ -563,9 +593,24 @@ pub struct Queued {
     pub once: bool,
     /// Its owner from the start: whoever commits it takes it without a second transaction.
     pub claimed_by: Option<Owner>,
+    /// Whom it is for, where nobody has taken it yet: it is claimed by that owner alone, and once the
+    /// owner's lease has lapsed by anybody, as an orphan.
+    pub to: Option<Owner>,
 }
 
-/// A repeatable effect that is released and becomes due again.
+impl Queued {
+    /// Who has it, or is to have it: nobody else may, as long as that owner lives.
+    fn holder(&self) -> Option<&Owner> {
+        self.claimed_by.as_ref().or(self.to.as_ref())
+    }
+
+    /// Whether it waits for the one whom it is for.
+    const fn waits(&self) -> bool {
+        self.claimed_by.is_none() && self.to.is_some()
+    }
+}
+
+/// A repeatable effect that is released and becomes due again, for anybody.
 ///
 /// Passed over when it is not queued (it was done meanwhile) or may happen only once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -685,8 +730,8 @@ pub struct Effect {
     pub bytes: Vec<u8>,
     /// It must happen at most once.
     pub once: bool,
-    /// A former owner was lost with it: whether it happened is unknown. With `once`, it must not
-    /// be carried out again.
+    /// A former owner, or the one whom it was for, was lost with it: whether it happened is unknown.
+    /// With `once`, it must not be carried out again.
     pub orphaned: bool,
 }
 

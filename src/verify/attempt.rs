@@ -121,6 +121,9 @@ pub struct Attempt {
     pub detail: Option<String>,
     /// The other side's name for it: the Call-ID, or the carrier's name of the call or message.
     pub call_id: Option<String>,
+    /// The node that has the call, where it is one of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Whether its code may have reached the person although it ended: the carrier's answer was
     /// lost, another attempt took its place, or it was told on a call.
     pub may_have_arrived: bool,
@@ -169,6 +172,7 @@ impl Attempt {
             q850: None,
             detail: None,
             call_id: None,
+            node: None,
             may_have_arrived: false,
             press: None,
             label: None,

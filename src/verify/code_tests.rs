@@ -201,7 +201,7 @@ fn no_and_fraud_and_stop_each_end_it_in_their_own_word() {
 
 #[test]
 fn receipts_move_a_text_forward_only() {
-    let placed = Signal::Placed { attempt: FIRST, handle: "SM1".to_owned() };
+    let placed = Signal::Placed { attempt: FIRST, handle: "SM1".to_owned(), node: None };
     let (sent, _) = moved(texted(SMS).apply(NOW, placed));
     assert_eq!(sent.running().unwrap().state, AttemptState::Sent);
     let delivered = Signal::Delivered { attempt: FIRST };
@@ -253,7 +253,7 @@ fn a_call_that_fails_does_not_take_a_code_out_of_the_hand_that_holds_it() {
 
 #[test]
 fn an_answer_that_was_lost_after_the_carrier_told_of_it_is_no_loss() {
-    let placed = Signal::Placed { attempt: FIRST, handle: "SM1".to_owned() };
+    let placed = Signal::Placed { attempt: FIRST, handle: "SM1".to_owned(), node: None };
     let (sent, _) = moved(texted(SMS).apply(NOW, placed));
     assert_eq!(ignored(sent.apply(NOW, Signal::Lost { attempt: FIRST })), Because::Late);
 }

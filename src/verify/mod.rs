@@ -279,7 +279,7 @@ impl Verification {
             return self.pretended(now, signal);
         }
         match signal {
-            Signal::Placed { attempt, handle } => self.placed(now, attempt, handle),
+            Signal::Placed { attempt, handle, node } => self.placed(now, attempt, handle, node),
             Signal::Sent { attempt } => self.progress(attempt, AttemptState::Sent, |_| ()),
             Signal::Delivered { attempt } => {
                 self.progress(attempt, AttemptState::Delivered, |it| it.may_have_arrived = true)
@@ -504,7 +504,13 @@ impl Verification {
 
     /// The name of the call. News of the call itself may have been faster, so a name that is
     /// missing is taken at any stage.
-    fn placed(mut self, now: Timestamp, no: AttemptNo, handle: String) -> Step {
+    fn placed(
+        mut self,
+        now: Timestamp,
+        no: AttemptNo,
+        handle: String,
+        node: Option<String>,
+    ) -> Step {
         match self.attempts.last_mut() {
             Some(running) if running.no == no && running.call_id.is_none() => {
                 running.state = running.state.max(match running.channel {
@@ -513,6 +519,7 @@ impl Verification {
                 });
                 running.call_id = Some(handle);
                 running.placed_at = Some(now);
+                running.node = node;
                 self.moved(Vec::new())
             }
             Some(running) if running.no == no => self.ignored(Because::Duplicate),

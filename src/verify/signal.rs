@@ -18,6 +18,8 @@ pub enum Signal {
         attempt: AttemptNo,
         /// The other side's name.
         handle: String,
+        /// The node that has the call, where it is one of our own.
+        node: Option<String>,
     },
     /// The text has left the carrier.
     Sent {

@@ -180,7 +180,8 @@ fn a_phone_that_rang_until_a_server_gave_up_does_not_ring_again() {
 #[test]
 fn states_only_move_forward() {
     let ringing = Signal::Alerting { attempt: FIRST, sip_status: Some(180) };
-    let placed = Signal::Placed { attempt: FIRST, handle: "id".to_owned() };
+    let placed =
+        Signal::Placed { attempt: FIRST, handle: "id".to_owned(), node: Some("node-a".to_owned()) };
     let (verification, _) = moved(begun(&["a"]).apply(NOW, ringing.clone()));
     assert_eq!(verification.version, 2);
     assert_eq!(ignored(verification.clone().apply(NOW, ringing.clone())), Because::Duplicate);
@@ -188,6 +189,7 @@ fn states_only_move_forward() {
     let (named, _) = moved(verification.apply(NOW, placed.clone()));
     let running = named.running().unwrap();
     assert_eq!((running.state, running.call_id.as_deref()), (AttemptState::Ringing, Some("id")));
+    assert_eq!(running.node.as_deref(), Some("node-a"));
     assert_eq!(ignored(named.clone().apply(NOW, placed)), Because::Duplicate);
     let answered = Signal::Engaged { attempt: FIRST, sip_status: Some(200) };
     let (answered, _) = moved(named.apply(NOW, answered));

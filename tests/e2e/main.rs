@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `OCTOTHORPE_BIN` | test this binary instead of the one that Cargo has just built |
 //! | `OCTOTHORPE_ATTENDANT_CALLS` | how many calls reach a person behind an auto-attendant; 12 unless said |
+//! | `OCTOTHORPE_DRAIN_CALLS` | how many calls are up when the gateway is told to stop; 50 unless said |
 //! | `OCTOTHORPE_LOSS_CALLS` | how many calls go over a line that loses datagrams; 60 unless said |
 //! | `OCTOTHORPE_ECHO_CALLS` | how many calls go to a line that sends back what it is sent; 12 unless said |
 //! | `OCTOTHORPE_KILL_EVENTS` | how often the gateway is killed in the midst of events; 10 unless said |
@@ -41,6 +42,7 @@ mod carrier;
 mod cdr;
 mod client;
 mod dns;
+mod drain;
 mod extension;
 mod guard;
 mod idempotency;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -240,6 +240,16 @@ impl Gateway {
     pub(crate) fn admin_post(&self, path: &str, body: &Value) -> Answer {
         let headers = [("Content-Type", "application/json")];
         request(self.admin, "POST", path, &headers, body.to_string().as_bytes())
+    }
+
+    /// Sends it a signal: `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) fn stops(&mut self, within: Duration) -> ExitStatus {
+        self.process.wait("it stops", within)
     }
 
     /// SIGTERM, and waits until it has stopped.

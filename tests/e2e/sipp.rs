@@ -12,7 +12,7 @@ use crate::tools::{Process, ports, wait_for};
 /// The longest scenario takes 45 s.
 const PATIENCE: Duration = Duration::from_secs(100);
 
-/// A phone that waits for one call.
+/// A phone that waits for a call, or for some.
 pub(crate) struct Sipp {
     process: Process,
     port: u16,
@@ -28,8 +28,23 @@ impl Sipp {
         Self::at(("127.0.0.1", "udp"), scenario, listen, sound)
     }
 
+    /// The same for so many calls at once.
+    pub(crate) fn many(calls: usize, scenario: &str, listen: Duration, sound: Sound) -> Self {
+        Self::of(calls, ("127.0.0.1", "udp"), scenario, listen, sound)
+    }
+
     /// The same at this address, by UDP or TCP.
     pub(crate) fn at(
+        at: (&str, &'static str),
+        scenario: &str,
+        listen: Duration,
+        sound: Sound,
+    ) -> Self {
+        Self::of(1, at, scenario, listen, sound)
+    }
+
+    fn of(
+        calls: usize,
         (ip, transport): (&str, &'static str),
         scenario: &str,
         listen: Duration,
@@ -52,7 +67,7 @@ impl Sipp {
             .args(["-i", ip, "-p", &port.to_string()])
             .args(["-ci", "127.0.0.1", "-cp", &(port + 1).to_string()])
             .args(["-mi", ip, "-mp", &(port + 2).to_string()])
-            .args(["-m", "1", "-d", &listen.as_millis().to_string(), "-nostdin"])
+            .args(["-m", &calls.to_string(), "-d", &listen.as_millis().to_string(), "-nostdin"])
             .args(["-recv_timeout", &PATIENCE.as_millis().to_string()])
             .args([
                 "-trace_err",

@@ -24,10 +24,11 @@ const ANSWERS_PRUNED: usize = 2;
 const NOBODY: &str = "";
 
 type EffectKey = (&'static str, &'static str);
-/// kind, due, once, owner, bytes
+/// kind, due, once, owner (or whom it waits for), bytes
 type EffectRow = (u8, u64, bool, Option<&'static str>, &'static [u8]);
 type DueKey = (u64, &'static str, &'static str);
 type HeldKey = (&'static str, &'static str, &'static str);
+type AddressedKey = (&'static str, u64, &'static str, &'static str);
 type WakeKey = (u64, &'static str);
 /// version, created, group, bytes
 type RecordRow = (u64, u64, &'static str, &'static [u8]);
@@ -44,8 +45,10 @@ const WAKES: TableDefinition<WakeKey, ()> = TableDefinition::new("wakes");
 const QUEUE: TableDefinition<EffectKey, EffectRow> = TableDefinition::new("queue");
 /// Effects without an owner.
 const DUE: TableDefinition<DueKey, ()> = TableDefinition::new("due");
-/// Effects with one: (owner, record, effect).
+/// Effects with one, and those that wait for one: (owner, record, effect).
 const HELD: TableDefinition<HeldKey, ()> = TableDefinition::new("held");
+/// Those of the held ones that wait: (owner, due, record, effect).
+const ADDRESSED: TableDefinition<AddressedKey, ()> = TableDefinition::new("addressed");
 /// (alias, record) → expires
 const ALIASES: TableDefinition<(&str, &str), u64> = TableDefinition::new("aliases");
 const ALIAS_EXPIRY: TableDefinition<(u64, &str, &str), ()> = TableDefinition::new("alias_expiry");
@@ -69,6 +72,7 @@ pub(super) struct Tables<'t> {
     pub(super) queue: Table<'t, EffectKey, EffectRow>,
     due: Table<'t, DueKey, ()>,
     held: Table<'t, HeldKey, ()>,
+    addressed: Table<'t, AddressedKey, ()>,
     pub(super) aliases: Table<'t, (&'static str, &'static str), u64>,
     pub(super) alias_expiry: Table<'t, (u64, &'static str, &'static str), ()>,
     pub(super) holds: Table<'t, &'static str, (u64, &'static str)>,
@@ -97,6 +101,7 @@ impl<'t> Tables<'t> {
             queue: transaction.open_table(QUEUE)?,
             due: transaction.open_table(DUE)?,
             held: transaction.open_table(HELD)?,
+            addressed: transaction.open_table(ADDRESSED)?,
             aliases: transaction.open_table(ALIASES)?,
             alias_expiry: transaction.open_table(ALIAS_EXPIRY)?,
             holds: transaction.open_table(HOLDS)?,
@@ -125,7 +130,8 @@ impl<'t> Tables<'t> {
             .collect::<Result<_, StorageError>>()?;
         for id in &held {
             if let Some(queued) = self.unqueue(id)? {
-                self.enqueue(&Queued { claimed_by: Some(Owner::new(NOBODY)), ..queued })?;
+                let claimed_by = Some(Owner::new(NOBODY));
+                self.enqueue(&Queued { claimed_by, to: None, ..queued })?;
             }
         }
         Ok(())
@@ -149,6 +155,7 @@ impl<'t> Tables<'t> {
                     due: postponed.due,
                     bytes: postponed.bytes.clone(),
                     claimed_by: None,
+                    to: None,
                     ..queued
                 })?;
             }
@@ -237,22 +244,27 @@ impl<'t> Tables<'t> {
     fn queued(&self, id: &EffectId) -> Result<Option<Queued>, Error> {
         let Some(row) = self.queue.get(key(id))? else { return Ok(None) };
         let (kind, due, once, owner, bytes) = row.value();
-        Ok(Some(Queued {
-            id: id.clone(),
-            kind,
-            due: Timestamp::from_micros(due),
-            bytes: bytes.to_vec(),
-            once,
-            claimed_by: owner.map(Owner::new),
-        }))
+        let (record, effect) = key(id);
+        let waits = match owner {
+            Some(owner) => self.addressed.get((owner, due, record, effect))?.is_some(),
+            None => false,
+        };
+        let owner = owner.map(Owner::new);
+        let (claimed_by, to) = if waits { (None, owner) } else { (owner, None) };
+        let (due, bytes) = (Timestamp::from_micros(due), bytes.to_vec());
+        Ok(Some(Queued { id: id.clone(), kind, due, bytes, once, claimed_by, to }))
     }
 
     pub(super) fn unqueue(&mut self, id: &EffectId) -> Result<Option<Queued>, Error> {
         let Some(queued) = self.queued(id)? else { return Ok(None) };
         let (record, effect) = key(id);
-        match &queued.claimed_by {
-            Some(owner) => self.held.remove((owner.as_str(), record, effect))?,
-            None => self.due.remove((queued.due.as_micros(), record, effect))?,
+        let due = queued.due.as_micros();
+        match queued.holder() {
+            Some(owner) => {
+                self.addressed.remove((owner.as_str(), due, record, effect))?;
+                self.held.remove((owner.as_str(), record, effect))?
+            }
+            None => self.due.remove((due, record, effect))?,
         };
         self.queue.remove((record, effect))?;
         Ok(Some(queued))
@@ -261,9 +273,14 @@ impl<'t> Tables<'t> {
     pub(super) fn enqueue(&mut self, queued: &Queued) -> Result<(), Error> {
         let (record, effect) = key(&queued.id);
         let due = queued.due.as_micros();
-        let owner = queued.claimed_by.as_ref().map(Owner::as_str);
+        let owner = queued.holder().map(Owner::as_str);
         match owner {
-            Some(owner) => self.held.insert((owner, record, effect), ())?,
+            Some(owner) => {
+                if queued.waits() {
+                    self.addressed.insert((owner, due, record, effect), ())?;
+                }
+                self.held.insert((owner, record, effect), ())?
+            }
             None => self.due.insert((due, record, effect), ())?,
         };
         let row = (queued.kind, due, queued.once, owner, queued.bytes.as_slice());
@@ -324,6 +341,14 @@ impl<'t> Tables<'t> {
         let mut orphans = orphans(&self.held, leases, now, owner, limit.saturating_add(1))?;
         let more_orphans = orphans.len() > limit;
         orphans.truncate(limit);
+        let past = now.as_micros().saturating_add(1);
+        let theirs = (owner.as_str(), 0, "", "")..(owner.as_str(), past, "", "");
+        let theirs: Vec<EffectId> = self
+            .addressed
+            .range(theirs)?
+            .map(|row| row.map(|(key, _)| effect_id((key.value().2, key.value().3))))
+            .take(limit - orphans.len())
+            .collect::<Result<_, StorageError>>()?;
         let due: Vec<EffectId> = self
             .due
             .iter()?
@@ -332,10 +357,10 @@ impl<'t> Tables<'t> {
                 Ok((key, _)) => Some(Ok(effect_id((key.value().1, key.value().2)))),
                 Err(error) => Some(Err(error)),
             })
-            .take(limit - orphans.len())
+            .take(limit - orphans.len() - theirs.len())
             .collect::<Result<_, StorageError>>()?;
-        let mut effects = Vec::with_capacity(orphans.len() + due.len());
-        for (orphaned, ids) in [(true, orphans), (false, due)] {
+        let mut effects = Vec::with_capacity(orphans.len() + theirs.len() + due.len());
+        for (orphaned, ids) in [(true, orphans), (false, theirs), (false, due)] {
             for id in ids {
                 effects.extend(self.take(&id, owner, orphaned)?);
             }
@@ -357,7 +382,9 @@ impl<'t> Tables<'t> {
         if renewed || wrote {
             wrote |= self.prune(now)?;
         }
-        let next_due = next_due(&self.due, &self.wakes, more_orphans.then_some(now))?;
+        let theirs = first_of(&self.addressed, owner)?;
+        let others = more_orphans.then_some(now);
+        let next_due = next_due(&self.due, &self.wakes, [theirs, others])?;
         Ok(Outcome { answer: Claimed { effects, wakes, next_due }, wrote })
     }
 
@@ -368,9 +395,9 @@ impl<'t> Tables<'t> {
         orphaned: bool,
     ) -> Result<Option<Effect>, Error> {
         let Some(mut queued) = self.unqueue(id)? else { return Ok(None) };
-        queued.claimed_by = Some(owner.clone());
+        (queued.claimed_by, queued.to) = (Some(owner.clone()), None);
         self.enqueue(&queued)?;
-        let Queued { id, kind, due, bytes, once, claimed_by: _ } = queued;
+        let Queued { id, kind, due, bytes, once, claimed_by: _, to: _ } = queued;
         Ok(Some(Effect { id, kind, due, bytes, once, orphaned }))
     }
 
@@ -460,6 +487,7 @@ pub(super) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
     copy_table(QUEUE, from, to)?;
     copy_table(DUE, from, to)?;
     copy_table(HELD, from, to)?;
+    copy_table(ADDRESSED, from, to)?;
     copy_table(ALIASES, from, to)?;
     copy_table(ALIAS_EXPIRY, from, to)?;
     copy_table(HOLDS, from, to)?;
@@ -611,7 +639,9 @@ pub(super) fn idle(
     now: Timestamp,
     owner: &Owner,
 ) -> Result<Option<Claimed>, Error> {
-    let next = next_due(&transaction.open_table(DUE)?, &transaction.open_table(WAKES)?, None)?;
+    let theirs = first_of(&transaction.open_table(ADDRESSED)?, owner)?;
+    let (due, wakes) = (transaction.open_table(DUE)?, transaction.open_table(WAKES)?);
+    let next = next_due(&due, &wakes, [theirs, None])?;
     if next.is_some_and(|next| next <= now)
         || !orphans(&transaction.open_table(HELD)?, leases, now, owner, 1)?.is_empty()
     {
@@ -663,11 +693,21 @@ fn orphans(
 fn next_due(
     due: &impl ReadableTable<DueKey, ()>,
     wakes: &impl ReadableTable<WakeKey, ()>,
-    orphan: Option<Timestamp>,
+    more: [Option<Timestamp>; 2],
 ) -> Result<Option<Timestamp>, Error> {
     let due = first(due, |(at, _, _)| Timestamp::from_micros(at))?;
     let wake = first(wakes, |(at, _)| Timestamp::from_micros(at))?;
-    Ok([due, wake, orphan].into_iter().flatten().min())
+    Ok([due, wake].into_iter().chain(more).flatten().min())
+}
+
+/// When the first of the effects is due that wait for this owner.
+fn first_of(
+    addressed: &impl ReadableTable<AddressedKey, ()>,
+    owner: &Owner,
+) -> Result<Option<Timestamp>, Error> {
+    let (name, end) = (owner.as_str(), after(owner.as_str()));
+    let first = addressed.range((name, 0, "", "")..(end.as_str(), 0, "", ""))?.next();
+    Ok(first.transpose()?.map(|(key, _)| Timestamp::from_micros(key.value().1)))
 }
 
 /// The first key of an order, as `read` takes it out of the page.
