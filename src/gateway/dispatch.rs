@@ -304,7 +304,11 @@ impl<H: Hands> Dispatcher<H> {
             return Ok(());
         };
         // What was taken before the lease lapsed may be another's by now.
-        let orphaned = work.orphaned || !self.gateway.has_kept(work.since);
+        let lost = !work.orphaned && !self.gateway.has_kept(work.since);
+        if lost {
+            self.hands.close(&verification, attempt, None, Farewell::Silent).await;
+        }
+        let orphaned = work.orphaned || lost;
         let by_carrier = self.gateway.is_by_carrier(&verification, attempt);
         let node = (!by_carrier).then(|| self.gateway.node().to_owned());
         let signal = match self.carried(&verification, attempt, orphaned).await {

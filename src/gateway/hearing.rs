@@ -123,7 +123,7 @@ fn cause(ended: Ended, trunk: &str) -> Cause {
         Ended::TooLong => Cause::because(Reason::NoInput, "the call reached its time limit"),
         // Whoever cancels has settled the verification before; what is left is our own end.
         Ended::Call(call::Ended::Stopped) => {
-            Cause::because(Reason::NodeLost, "the gateway was shut down")
+            Cause::because(Reason::NodeLost, "the gateway was stopped, or cut off from its store")
         }
         Ended::Call(call::Ended::HungUp) => Cause::plain(Reason::HungUp),
         Ended::Call(call::Ended::Left) => {

@@ -52,7 +52,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch as told};
+use tokio::sync::mpsc;
 
 use self::access::Callers;
 pub use self::access::{Caller, KeyView, MakeError, Revoked, Wanted};
@@ -148,7 +148,7 @@ struct Inner {
     hub: Hub,
     queues: Queues,
     /// Whether this node is being stopped.
-    draining: told::Sender<bool>,
+    draining: tokio::sync::watch::Sender<bool>,
     lease: Lease,
     /// Whether the last claim could use the store.
     store_works: AtomicBool,

@@ -318,7 +318,8 @@ impl Running {
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.calls.command_all(|| Command::Exit);
         let mut sessions = JoinSet::new();
-        for smsc in self.gateway.orders().smscs.values().cloned() {
+        for smsc in self.gateway.orders().smscs.values() {
+            let smsc = smsc.clone();
             sessions.spawn(async move { tokio::time::timeout(FAREWELL, smsc.stop()).await });
         }
         while sessions.join_next().await.is_some() {}

@@ -25,7 +25,7 @@ fn vault() -> Vault {
 /// A store whose rows are as they are written.
 fn open(dir: &Path) -> Store {
     let embedded = Embedded::open(dir, &Seal::new(&vault()).unwrap()).unwrap();
-    Store { backend: Backend::Embedded(embedded), seal: None }
+    Store { backend: Backend::Embedded(embedded), seal: None, hints: None }
 }
 
 async fn commit(store: &Store, id: &str, wake: Option<Timestamp>) {
@@ -53,7 +53,8 @@ async fn a_reopened_file_keeps_everything() {
     commit(&store, "v1", Some(at(7))).await;
     let id = EffectId { record: "v1".into(), effect: "x".into() };
     let (bytes, once) = (b"kept".to_vec(), false);
-    let queued = Queued { id: id.clone(), kind: 7, due: at(5), bytes, once, claimed_by: None };
+    let queued =
+        Queued { id: id.clone(), kind: 7, due: at(5), bytes, once, claimed_by: None, to: None };
     let alias = Alias { alias: "alias".into(), record: "v1".into(), expires: at(99) };
     let (key, expires, bytes) = ("key".to_owned(), at(99), b"kept".to_vec());
     let answered = Commit {
@@ -198,8 +199,15 @@ fn everything() -> Commit {
         group: "acme".into(),
         created: at(0),
     };
-    let queued =
-        Queued { id, kind: 3, due: at(5), bytes: bytes.clone(), once: false, claimed_by: None };
+    let queued = Queued {
+        id,
+        kind: 3,
+        due: at(5),
+        bytes: bytes.clone(),
+        once: false,
+        claimed_by: None,
+        to: None,
+    };
     let alias = Alias { alias: NUMBER.into(), record: "vf_1".into(), expires: at(99) };
     let key = format!("start/acme/{NUMBER}");
     let answer = Answer { key, fingerprint: [9; 32], bytes, expires: at(99) };
@@ -316,7 +324,7 @@ async fn what_somebody_else_wrote_is_not_believed() {
     let alias = Alias { alias: name, record: format!("vf_2~{tag}"), expires: at(99) };
     let id = EffectId { record: "vf_2".into(), effect: "dial".into() };
     let bytes = b"\x01{\"dial\":{\"attempt\":1}}".to_vec();
-    let queued = Queued { id, kind: 1, due: at(5), bytes, once: true, claimed_by: None };
+    let queued = Queued { id, kind: 1, due: at(5), bytes, once: true, claimed_by: None, to: None };
     let forged = Commit {
         now: at(1),
         record: Some(record),
