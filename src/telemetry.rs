@@ -467,7 +467,7 @@ pub fn observe(event: &Event<'_>) {
             counter!("octothorpe_low_conversion_total", "about" => about).increment(1);
         }
         Event::LeaseLapsed => {
-            tracing::error!(
+            tracing::warn!(
                 "the store was not reached in time: other nodes take over what this one held, and its \
                  calls are ended"
             );
