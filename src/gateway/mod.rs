@@ -608,7 +608,7 @@ impl Gateway {
         let queue = self.queued(now, next.id.as_str(), &duties)?;
         let commit = Commit {
             now,
-            record: Some(written(before, next)?),
+            record: Some(record::written(before, next)?),
             queue,
             done: self.finished(before, next),
             aliases: self.aliases(before, next),
@@ -656,7 +656,7 @@ impl Gateway {
             let now = self.now();
             let queue = self.queued(now, &id.record, &duties)?;
             // As it is: one that has moved meanwhile may want it no more.
-            let record = Some(written(Some(&found), &found)?);
+            let record = Some(record::written(Some(&found), &found)?);
             let commit = Commit { now, record, queue, ..Commit::default() };
             if self.0.store.commit(commit).await? == Committed::Yes {
                 self.hand_all_over(&id.record, duties);
@@ -846,19 +846,6 @@ impl Gateway {
         }
         Ok(())
     }
-}
-
-/// A verification as it is written, in the place of what it was.
-fn written(before: Option<&Verification>, next: &Verification) -> Result<RecordWrite, Fault> {
-    Ok(RecordWrite {
-        id: next.id.to_string(),
-        expected: before.map(|before| before.version),
-        version: next.version,
-        bytes: record::encode(next)?,
-        wake: next.deadline().map(|(at, _)| at),
-        group: next.tenant.clone(),
-        created: next.created_at,
-    })
 }
 
 /// Digits to be shown on the sign-in page. Never those that would report fraud.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RecordWrite;
 use crate::access::key::Keys;
 use crate::verify::Verification;
 use crate::verify::attempt::AttemptNo;
@@ -93,6 +94,25 @@ pub enum RecordError {
 /// When it cannot be written as JSON, which no verification has been seen to do.
 pub fn encode(verification: &Verification) -> Result<Vec<u8>, RecordError> {
     write(verification)
+}
+
+/// A verification as it is written, in the place of what it was.
+///
+/// # Errors
+/// As [`encode`].
+pub fn written(
+    before: Option<&Verification>,
+    next: &Verification,
+) -> Result<RecordWrite, RecordError> {
+    Ok(RecordWrite {
+        id: next.id.to_string(),
+        expected: before.map(|before| before.version),
+        version: next.version,
+        bytes: encode(next)?,
+        wake: next.deadline().map(|(at, _)| at),
+        group: next.tenant.clone(),
+        created: next.created_at,
+    })
 }
 
 /// Reads what [`encode`] wrote.
