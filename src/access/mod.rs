@@ -153,6 +153,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&scope).unwrap(), format!("\"{scope}\""));
         }
         assert_eq!(Scope::parse("Start"), None);
+        assert_eq!(Scope::ALL.iter().filter(|it| !Scope::usual().contains(it)).count(), 1);
         assert!(!Scope::usual().contains(&Scope::Admin));
     }
 }

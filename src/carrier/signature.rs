@@ -30,12 +30,6 @@ pub fn hmac(hash: Hash, key: &[u8], message: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(algorithm, key), message).as_ref().to_vec()
 }
 
-/// HMAC-SHA1 of a message, in base64.
-#[must_use]
-pub fn hmac_sha1_base64(key: &[u8], message: &[u8]) -> String {
-    BASE64.encode(hmac(Hash::Sha1, key, message))
-}
-
 /// SHA-256 of a message, in lower-case hexadecimal.
 #[must_use]
 pub fn sha256_hex(message: &[u8]) -> String {
@@ -313,6 +307,13 @@ mod tests {
         }
         assert!(!ed25519("", &at, body.as_bytes(), &signature));
         assert!(!ed25519("AAAA", &at, body.as_bytes(), ""));
+    }
+
+    #[test]
+    fn the_hash_of_a_message_is_written_in_lower_case() {
+        // FIPS 180-2, Appendix B.1.
+        let wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256_hex(b"abc"), wanted);
     }
 
     #[test]

@@ -207,6 +207,14 @@ fn packets_too_short_or_too_long_are_dropped_and_the_call_lives() {
 }
 
 #[test]
+fn the_longest_packet_that_is_read_is_heard() {
+    let mut call = Call::up();
+    assert_eq!(call.rtp(0, 9, &[0xff; LONGEST - 12]), []);
+    assert_eq!(call.session.first_heard(), Some(call.now));
+    assert_eq!(call.rtp(0, 9, &[0xff; LONGEST - 11]), odd(Anomaly::Oversized, FROM));
+}
+
+#[test]
 fn a_leap_of_the_sequence_is_counted_and_its_key_is_heard() {
     let mut call = Call::up();
     let _ = call.rtp(0, 9, &[0xff; 160]);

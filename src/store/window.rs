@@ -150,6 +150,8 @@ pub(super) fn expiry(buckets: &Buckets, window: u64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -225,5 +227,57 @@ mod tests {
         count(&mut buckets, 120_000_000, at(1_062), -9);
         assert_eq!(sum(&buckets, 120_000_000, at(1_062)), 0);
         assert!(buckets.is_empty());
+    }
+
+    #[test]
+    fn counting_nothing_leaves_nothing_behind() {
+        let mut buckets = Buckets::new();
+        count(&mut buckets, 1_200, Timestamp::from_secs(1), 0);
+        assert!(buckets.is_empty());
+    }
+
+    type Kept = HashMap<(String, u64), Buckets>;
+
+    fn counter(key: &str, window: u64, add: i64, most: Option<u64>) -> Counter {
+        Counter { key: key.to_owned(), window: Duration::from_micros(window), add, most }
+    }
+
+    /// Tallies at 1 s over what is kept, and keeps what must be written: how many rows.
+    fn tallied(kept: &mut Kept, counters: &[Counter]) -> (Tally, usize) {
+        let load = |key: &str, span| Ok::<_, ()>(kept.get(&(key.to_owned(), span)).cloned());
+        let load = |key: &str, span| load(key, span).map(Option::unwrap_or_default);
+        let (told, rows) = tally(Timestamp::from_secs(1), counters, load).unwrap();
+        let written = rows.len();
+        kept.extend(rows.into_iter().map(|row| ((row.key, row.span), row.buckets)));
+        (told, written)
+    }
+
+    fn counted(tally: &Tally) -> Vec<u64> {
+        tally.counts.iter().map(|count| count.counted).collect()
+    }
+
+    #[test]
+    fn a_tally_counts_each_key_in_each_window_and_writes_what_has_changed() {
+        let mut kept = Kept::new();
+        let (told, written) = tallied(
+            &mut kept,
+            &[
+                counter("a", 1_200, 1, Some(2)),
+                counter("a", 1_200, 1, Some(2)),
+                counter("a", 2_400, 2, None),
+                counter("b", 1_200, 0, None),
+            ],
+        );
+        assert!(told.granted);
+        assert_eq!((counted(&told), written), (vec![1, 2, 2, 0], 2));
+        // What is too much stands against all of it, and what there was is told.
+        let (told, written) =
+            tallied(&mut kept, &[counter("a", 1_200, 1, Some(2)), counter("b", 1_200, 1, Some(9))]);
+        assert!(!told.granted);
+        assert_eq!((counted(&told), written), (vec![2, 0], 0));
+        let room: Vec<_> = told.counts.iter().map(|count| count.room_at).collect();
+        assert_eq!(room, [1_001_300, 1_000_000].map(|at| Some(Timestamp::from_micros(at))));
+        let (told, written) = tallied(&mut kept, &[counter("a", 1_200, -1, None)]);
+        assert_eq!((told.granted, counted(&told), written), (true, vec![1], 1));
     }
 }

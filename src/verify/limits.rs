@@ -566,18 +566,45 @@ fn network(ip: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::request;
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(20_000 * 86_400 + 86_399);
+
+    fn who() -> Who {
+        Who {
+            tenant: "acme".into(),
+            number: "n".into(),
+            prefix: "p".into(),
+            country: "acme/US".into(),
+            subject: Some("s".into()),
+            client_ip: Some("i".into()),
+            safe: false,
+        }
+    }
+
+    /// Counters, as name and window.
+    fn names(counters: &[Counter]) -> Vec<String> {
+        counters.iter().map(|it| format!("{} {}", it.key, it.window.as_secs())).collect()
+    }
 
     #[test]
     fn rates_are_written_as_people_say_them() {
-        for (text, most, secs) in
-            [("5/10m", 5, 600), ("10/h", 10, 3_600), ("1000/d", 1_000, 86_400), ("3/2s", 3, 2)]
-        {
+        for (text, most, secs) in [
+            ("5/10m", 5, 600),
+            ("10/h", 10, 3_600),
+            ("1000/d", 1_000, 86_400),
+            ("3/2s", 3, 2),
+            ("7/30d", 7, 30 * 86_400),
+        ] {
             let rate: Rate = text.parse().unwrap();
             assert_eq!(rate, Rate::new(most, Duration::from_secs(secs)));
             assert_eq!(rate.to_string(), text);
         }
-        let wrong = ["", "5", "5/", "/h", "5/0s", "-1/h", "5/31d", "5/1w", "5 /h", "5/hour", "5/ä"];
+        let wrong = [
+            "", "5", "5/", "/h", "5/0s", "-1/h", "+5/h", "5/+1h", "5/31d", "5/1w", "5 /h",
+            "5/hour", "5/ä",
+        ];
         for text in wrong {
             assert_eq!(text.parse::<Rate>(), Err(NoRate), "{text:?}");
         }
@@ -635,15 +662,210 @@ mod tests {
         assert_eq!(allowed(day, &[0, 1_800, 900]), 540);
         assert_eq!(allowed(hour, &[0, 10, 10]), 3, "20 / 6");
         assert_eq!(allowed(hour, &[40, 40]), 8, "of 48, 40 are verified");
-        let who = Who {
-            tenant: "acme".into(),
-            number: "n".into(),
-            prefix: "p".into(),
-            country: "acme/US".into(),
-            subject: None,
-            client_ip: Some("i".into()),
-            safe: false,
+    }
+
+    #[test]
+    fn an_address_may_have_more_where_people_are_verified_and_not_all_at_once() {
+        let limits = Limits::standard();
+        let lately = Verified::read(&[200, 100, 50, 900]);
+        let allowed = |by, most, window| allowed(by, Rate::new(most, window), &limits, &lately);
+        assert_eq!(allowed(By::ClientIp, 10, DAY), 30, "a fifth of today's and yesterday's");
+        assert_eq!(allowed(By::ClientIp, 5, HOUR), 5);
+        assert_eq!(allowed(By::Prefix, 20, DAY), 20);
+    }
+
+    #[test]
+    fn the_hour_of_a_country_is_measured_by_its_own_day() {
+        let rates = vec![
+            (By::Number, Rate::new(300, DAY)),
+            (By::Country, Rate::new(3, HOUR)),
+            (By::Country, Rate::new(60, DAY)),
+        ];
+        let mut limits = Limits { rates, ..Limits::default() };
+        let hour = Rate::new(3, HOUR);
+        assert_eq!(allowed(By::Country, hour, &limits, &Verified::read(&[])), 10);
+        limits.rates.truncate(2);
+        assert_eq!(allowed(By::Country, hour, &limits, &Verified::read(&[0, 900])), 3);
+    }
+
+    #[test]
+    fn a_start_is_counted_once_under_each_name_and_window() {
+        let limits = Limits { record_only: vec![By::Subject, By::Country], ..Limits::standard() };
+        let needs = limits.needs(&who(), &[]);
+        let written = |needs: &[Need]| {
+            let asked = needs.iter().filter(|need| need.rate.most < u64::MAX);
+            asked.map(|need| format!("{} {}", need.counter.key, need.rate)).collect::<Vec<_>>()
         };
-        assert_eq!(limits.history(Timestamp::from_secs(0), &who).len(), 2 * HISTORY);
+        assert_eq!(
+            written(&needs),
+            [
+                "limit/number/n 5/10m",
+                "limit/number/n 10/h",
+                "limit/number/n 20/d",
+                "limit/subject/s 3/2h",
+                "limit/client_ip/i 5/h",
+                "limit/client_ip/i 10/d",
+                "limit/prefix/p 5/h",
+                "limit/prefix/p 20/d",
+                "limit/country/acme/US 3/h",
+                "limit/country/acme/US 20/d",
+                "limit/tenant/acme 10/s",
+                "limit/tenant/acme 1000/d",
+            ]
+        );
+        for need in &needs {
+            assert_eq!(need.counter.window, need.rate.window);
+            assert_eq!(need.enforced, ![By::Subject, By::Country].contains(&need.by), "{need:?}");
+        }
+        // What a further attempt counts, and what a number that is safe is counted for.
+        let sends = limits.of_sends();
+        assert!(sends.rates.iter().all(|(by, _)| [By::Number, By::Tenant].contains(by)));
+        assert_eq!((sends.rates.len(), &sends.record_only), (5, &limits.record_only));
+        let safe = limits.needs(&who().safely(true), &[]);
+        assert_eq!(written(&safe).len(), 6);
+        assert!(safe.iter().all(|it| [By::Number, By::Subject, By::Tenant].contains(&it.by)));
+    }
+
+    #[test]
+    fn what_was_verified_is_known_by_the_hour_and_by_the_day() {
+        let limits = Limits::standard();
+        let history = names(&limits.history(NOW, &who()));
+        assert_eq!(history.len(), 2 * HISTORY + 1);
+        assert_eq!(history[0], "verified/client_ip/i/hour 3600");
+        assert_eq!(history[1], "verified/client_ip/i/20000 1382400");
+        assert_eq!(history[14], "verified/client_ip/i/19987 1382400");
+        assert_eq!(history[15], "verified/country/acme/US/hour 3600");
+        assert_eq!(history[30], "limit/subject/s 7200");
+        let morning = Timestamp::from_secs(20_000 * 86_400);
+        assert_eq!(names(&limits.history(morning, &who())), history);
+        let tomorrow = names(&limits.history(NOW + Duration::from_secs(1), &who()));
+        assert_eq!(tomorrow[2..15], history[1..14]);
+        // Only what has a limit that adapts, and a name.
+        let rates = vec![(By::ClientIp, Rate::new(5, HOUR)), (By::Number, Rate::new(5, HOUR))];
+        let few = Limits { rates, ..Limits::default() };
+        assert_eq!(names(&few.history(NOW, &who())), history[..15]);
+        assert_eq!(few.history(NOW, &Who { client_ip: None, ..who() }), []);
+        // It is read in that order.
+        let mut counts = vec![0; 2 * HISTORY + 1];
+        (counts[1], counts[2], counts[30]) = (100, 50, 4);
+        let needs = limits.needs(&who(), &counts);
+        let most = |by, secs| {
+            let mut all = needs.iter().filter(|it| it.by == by && it.rate.window.as_secs() == secs);
+            all.next().unwrap().rate.most
+        };
+        assert_eq!((most(By::ClientIp, 3_600), most(By::ClientIp, 86_400)), (5, 30));
+        assert_eq!(most(By::Country, 86_400), 20);
+        assert_eq!((most(By::Subject, 300), most(By::Subject, 60)), (1, u64::MAX));
+    }
+
+    #[test]
+    fn an_approval_gives_back_what_counts_unverified_and_is_remembered() {
+        let (back, add) = Limits::standard().approval(NOW, &who());
+        assert_eq!(
+            names(&back),
+            [
+                "limit/subject/s 7200",
+                "limit/subject/s 60",
+                "limit/subject/s 300",
+                "limit/subject/s 3600",
+                "limit/client_ip/i 3600",
+                "limit/client_ip/i 86400",
+                "limit/prefix/p 3600",
+                "limit/prefix/p 86400",
+                "limit/country/acme/US 3600",
+                "limit/country/acme/US 86400",
+            ]
+        );
+        assert_eq!(
+            names(&add),
+            [
+                "verified/client_ip/i/hour 3600",
+                "verified/client_ip/i/20000 1382400",
+                "verified/country/acme/US/hour 3600",
+                "verified/country/acme/US/20000 1382400",
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_of_one_range_share_a_name_that_nobody_can_read() {
+        let vault = Vault::of("a key of tests");
+        let who = |tenant: &str, to: &str| Who::of(&vault, tenant, &request(to));
+        let (one, other) = (who("acme", "+14155550132"), who("acme", "+14155550199"));
+        assert_ne!(one.name(By::Number), other.name(By::Number));
+        assert_eq!(one.prefix(), other.prefix());
+        assert_eq!(one.prefix(), vault.counted("acme", "prefix", "+1415555"));
+        assert_eq!(one.name(By::Prefix), Some(one.prefix()));
+        assert_ne!(one.prefix(), who("other", "+14155550132").prefix());
+        assert_eq!((one.name(By::Country), one.name(By::Tenant)), (Some("acme/US"), Some("acme")));
+        assert_eq!((one.name(By::Subject), one.name(By::ClientIp)), (None, None));
+        let client_ip = Some("2001:db8:1:2::9".parse().unwrap());
+        let named = Who::of(&vault, "acme", &Request { client_ip, ..request("+14155550132") });
+        let ip = vault.counted("acme", "client_ip", "2001:db8:1:2::/64");
+        assert_eq!(named.name(By::ClientIp), Some(ip.as_str()));
+    }
+
+    fn need(by: By, most: u64, enforced: bool) -> Need {
+        let counter = Counter { key: String::new(), window: HOUR };
+        Need { by, rate: Rate::new(most, HOUR), enforced, counter, wait: None }
+    }
+
+    /// So many, and room for another after so many milliseconds.
+    fn count(counted: u64, room: Option<u64>) -> Count {
+        Count { counted, room_at: room.map(|millis| NOW + Duration::from_millis(millis)) }
+    }
+
+    #[test]
+    fn what_is_left_is_that_of_the_tightest_limit() {
+        let needs = [
+            need(By::Number, 5, true),
+            need(By::Tenant, 10, true),
+            need(By::Prefix, 4, true),
+            need(By::Country, 3, false),
+        ];
+        let counts = [2, 9, 3, 3].map(|counted| count(counted, Some(0)));
+        let judged = Limits::judge(NOW, &needs, true, &counts);
+        let left = Left { by: By::Tenant, rate: needs[1].rate, more: 1 };
+        assert_eq!(judged, Judged { outcome: Ok(Some(left)), recorded: vec![] });
+        // What only records is counted, and told once it is passed.
+        let counts = [2, 9, 3, 4].map(|counted| count(counted, Some(0)));
+        let judged = Limits::judge(NOW, &needs, true, &counts);
+        assert_eq!(judged.outcome, Ok(Some(left)));
+        let [only] = judged.recorded[..] else { panic!("{judged:?}") };
+        assert_eq!((only.by, only.counted), (By::Country, 4));
+        // Where nothing was counted, nothing was passed.
+        let judged = Limits::judge(NOW, &needs[3..], false, &counts[3..]);
+        assert_eq!(judged, Judged { outcome: Ok(None), recorded: vec![] });
+    }
+
+    #[test]
+    fn of_limits_that_refuse_the_last_to_give_way_is_told() {
+        let needs = [
+            need(By::Number, 5, true),
+            need(By::Tenant, 10, true),
+            need(By::Prefix, 4, true),
+            need(By::Country, 3, true),
+        ];
+        let refused = |rooms: [Option<u64>; 4]| {
+            let counts = rooms.map(|room| count(7, room));
+            let judged = Limits::judge(NOW, &needs, false, &counts);
+            judged.outcome.map_err(|it| (it.by, it.counted, it.wait))
+        };
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let [now, soon, later] = [Some(0), Some(1_000), Some(2_001)];
+        assert_eq!(refused([now, now, now, now]), Ok(None));
+        assert_eq!(refused([now, soon, later, later]), Err((By::Prefix, 7, secs(3))));
+        assert_eq!(refused([later, soon, now, now]), Err((By::Number, 7, secs(3))));
+        assert_eq!(refused([soon, None, later, None]), Err((By::Tenant, 7, None)));
+    }
+
+    #[test]
+    fn a_pause_is_waited_for_and_not_the_memory_of_it() {
+        let paused = Need { wait: Some(HOUR), ..need(By::Subject, 3, true) };
+        let secs = |secs| Some(Duration::from_secs(secs));
+        assert_eq!(paused.until(NOW, &count(3, Some(7_200_000))), secs(3_600));
+        assert_eq!(paused.until(NOW, &count(3, Some(60_000))), secs(60));
+        assert_eq!(paused.until(NOW, &count(3, None)), None);
+        assert_eq!(need(By::Subject, 3, true).until(NOW, &count(3, Some(59_001))), secs(60));
     }
 }

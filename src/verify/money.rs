@@ -467,6 +467,7 @@ mod tests {
         assert_eq!(price("+14155550132", Channel::Sms), Some(money("0.0079")));
         assert_eq!(price("+442079460018", Channel::Voice), Some(money("1")));
         assert_eq!(price("+442079460018", Channel::Sms), None);
+        assert_eq!(deck.currency(), "USD");
         let all = Deck::read("EUR", "prefix,channel,price\n+,sms,0.1").unwrap();
         assert_eq!(all.price(&"+442079460018".parse().unwrap(), Channel::Sms), Some(money("0.1")));
     }
@@ -491,16 +492,47 @@ mod tests {
     #[test]
     fn each_mistake_of_a_deck_is_told_with_its_place() {
         let text = "prefix,channel,price\n+1,voice\n1,voice,0.1\n+1,fax,0.1\n+44,sms,cheap\n\
-                    +1,voice,0.1\n+1,voice,0.2\n+1,sms,0.1,EUR\nü,sms,1";
+                    +1,voice,0.1\n+1,voice,0.2\n+1,sms,0.1,EUR\nü,sms,1\n+4a,sms,1\n\
+                    +1234567890123456,sms,1";
         let errors = Deck::read("USD", text).unwrap_err();
         let places: Vec<_> = errors.iter().map(|it| (it.line, it.column)).collect();
-        assert_eq!(places, [(2, 1), (3, 1), (4, 4), (5, 9), (7, 1), (8, 12), (9, 1)]);
+        let wanted = [(2, 1), (3, 1), (4, 4), (5, 9), (7, 1), (8, 12), (9, 1), (10, 1), (11, 1)];
+        assert_eq!(places, wanted);
         assert!(errors.iter().any(|it| it.why == "line 6 has a price of this prefix and channel"));
         for text in
             ["", "+1,voice,0.1", "channel,prefix,price\n+1,voice,0.1", "prefix,channel,price\n"]
         {
             assert_eq!(Deck::read("USD", text).unwrap_err().len(), 1, "{text:?}");
         }
+    }
+
+    #[test]
+    fn each_cap_has_its_word_and_its_own_sum() {
+        let [call, number, tenant, day] = ["1", "2", "3", "4"].map(|sum| Some(money(sum)));
+        let caps = Caps { call, number, tenant, day, record_only: false };
+        for (cap, word, sum) in [
+            (Cap::Call, "call", call),
+            (Cap::Number, "number", number),
+            (Cap::Tenant, "tenant", tenant),
+            (Cap::Day, "day", day),
+        ] {
+            assert_eq!((cap.as_str(), caps.of(cap)), (word, sum));
+            assert_eq!(Caps::default().of(cap), None);
+        }
+        let (most, spent, cost) = (money("3"), money("2.5"), money("0.51"));
+        let over = Overspent::Cap {
+            cap: Cap::Tenant,
+            most,
+            spent,
+            cost,
+            currency: "EUR".into(),
+            wait: None,
+        };
+        assert_eq!(
+            over.to_string(),
+            "it may cost 0.51 EUR, and the cap by tenant (3.00 EUR) leaves 0.50"
+        );
+        assert_eq!(spent.less(most), Money::ZERO);
     }
 
     #[test]

@@ -286,6 +286,11 @@ mod tests {
             ("+14155550132x204", NumberError::Extension),
             ("+14155550132 ext. 204", NumberError::Extension),
             ("+14155550132,,204", NumberError::Extension),
+            // Too short to have an extension; nothing behind the mark; no mark.
+            ("+1415x204", NumberError::NotE164),
+            ("+14155550132x", NumberError::NotE164),
+            ("+14155550132 204", NumberError::NotE164),
+            ("+14155550132*", NumberError::NotE164),
             ("+911", NumberError::Length),
             ("+1415555013212345", NumberError::Length),
             ("+112", NumberError::Length),
@@ -397,6 +402,16 @@ mod tests {
             let (before, after) = e164.split_at(at);
             let after = if instead { after.get(1..).unwrap_or_default() } else { after };
             must_be_one_phone(e164, &format!("{before}{put}{after}"));
+        }
+    }
+
+    #[test]
+    fn a_country_is_two_capital_letters_or_none_at_all() {
+        for good in ["US", "DE", "001"] {
+            assert_eq!(good.parse::<Country>().unwrap().as_str(), good);
+        }
+        for bad in ["", "us", "Us", "U", "USA", "U1", "00", "002", "ÄÖ"] {
+            assert!(bad.parse::<Country>().is_err(), "{bad}");
         }
     }
 

@@ -283,6 +283,7 @@ pub fn flags(to: &PhoneNumber) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::block::{About, Why};
     use super::super::request::{Mode, Way};
     use super::super::tests::request;
     use super::*;
@@ -318,6 +319,42 @@ mod tests {
             assert!(matches!(refusal, Refusal::Network { .. }), "{number}: {refusal}");
             assert!(!refusal.to_string().contains(&number[4..]));
         }
+        let inmarsat = reaches(&"+870301234567".parse().unwrap(), Channel::Voice, &rules);
+        assert_eq!(
+            inmarsat.unwrap_err().to_string(),
+            "numbers that begin with +870 (Inmarsat's satellites) are never reached"
+        );
+    }
+
+    #[test]
+    fn only_what_tells_of_the_person_may_be_hidden() {
+        let country: Country = "US".parse().unwrap();
+        let channel = Channel::Sms;
+        let blocked = Blocked { about: About::Number, why: Why::Operator, until: None };
+        for (refusal, code, personal) in [
+            (Refusal::Blocked(blocked), "blocked", true),
+            (Refusal::OptedOut, "opted_out", true),
+            (Refusal::Closed { country: country.clone(), channel }, "country_denied", false),
+            (Refusal::Country { country, channel }, "country_denied", false),
+            (Refusal::Network { prefix: "+870" }, "policy_denied", false),
+            (Refusal::Kind { kind: NumberKind::Pager }, "policy_denied", false),
+            (Refusal::FixedLine, "policy_denied", false),
+            (Refusal::NotReserved, "policy_denied", false),
+        ] {
+            assert_eq!((refusal.code(), refusal.is_personal()), (code, personal), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn each_rule_and_each_kind_has_a_word_of_its_own() {
+        let rules = Standing::ALL.map(Standing::as_str);
+        assert_eq!(rules, ["network", "kind", "line", "country"]);
+        let closed = Refusal::Closed { country: "US".parse().unwrap(), channel: Channel::Sms };
+        for line in ["sms_countries = [\"US\"]", "[[carriers]]", "channel = \"sms\""] {
+            assert!(closed.to_string().contains(line), "{closed}");
+        }
+        let premium = Refusal::Kind { kind: NumberKind::Premium };
+        assert_eq!(premium.to_string(), "numbers of this kind (premium rate) are never called");
     }
 
     #[test]

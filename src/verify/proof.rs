@@ -250,3 +250,6 @@ pub fn check(token: &str, keys: &Jwks) -> Result<Claims, Unproved> {
         .map_err(|_| Unproved::Signature)?;
     serde_json::from_slice(&decode(body)?).map_err(|_| Unproved::Form)
 }
+
+#[cfg(test)]
+mod tests;

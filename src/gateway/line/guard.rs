@@ -241,6 +241,7 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::settings::Target;
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
 
@@ -277,9 +278,20 @@ mod tests {
         assert_eq!(flood(&mut door, NOW, 0x0a00_0000), 1_000);
         assert_eq!(door.strangers.known.len(), MOST_SOURCES);
         // Once they are quiet, there is a place for others.
-        let later = NOW + Duration::from_secs(2);
+        let later = NOW + SWEEP;
         assert!(door.admits(later, ip("192.0.2.1"), false));
         assert_eq!(door.strangers.known.len(), 1);
+    }
+
+    #[test]
+    fn a_source_is_forgotten_once_nothing_is_held_against_it() {
+        let at = |seconds| NOW + Duration::from_secs(seconds);
+        let quiet = |full_at, told| {
+            Source { bucket: Bucket { full_at }, told, untold: 0 }.is_quiet(NOW + TOLD)
+        };
+        assert!(quiet(at(60), None) && quiet(at(60), Some(NOW)));
+        assert!(!quiet(at(61), None) && !quiet(at(61), Some(NOW)));
+        assert!(!quiet(at(60), Some(at(1))));
     }
 
     #[test]
@@ -292,6 +304,35 @@ mod tests {
         let lines = (0..1_000_u32)
             .filter(|bits| door.tells(at(61), IpAddr::from(bits.to_be_bytes())).is_some());
         assert_eq!(lines.count(), 10);
+    }
+
+    #[test]
+    fn the_guard_tells_trunks_from_strangers_by_their_plain_addresses() {
+        let known = Known::default();
+        known.learn("one", ip("192.0.2.7"));
+        let guard = Guard::new(Clock::manual(NOW), known);
+        let read = |from: &str| {
+            let from = from.parse().unwrap();
+            (0..60).filter(|_| guard.admits(from)).count()
+        };
+        assert_eq!((read("192.0.2.7:5060"), read("192.0.2.9:5060")), (60, 50));
+        assert_eq!(read("[::ffff:192.0.2.9]:1024"), 0);
+    }
+
+    #[test]
+    fn trunks_that_are_gone_are_strangers_and_those_that_stay_are_known_as_before() {
+        let trunk = |name: &str, host: &str| {
+            Trunk::new(name, Target { host: host.to_owned(), port: None, transport: None })
+        };
+        let proxied =
+            Trunk { proxy: Some(trunk("", "192.0.2.3").target), ..trunk("b", "b.example") };
+        let known = Known::default();
+        known.set(&[trunk("a", "192.0.2.1"), proxied.clone()]);
+        let are_known = |last: [u8; 4]| last.map(|last| known.has([192, 0, 2, last].into()));
+        assert_eq!(are_known([1, 2, 3, 4]), [true, false, true, false]);
+        known.learn("b", ip("192.0.2.4"));
+        known.set(&[trunk("c", "192.0.2.2"), proxied]);
+        assert_eq!(are_known([1, 2, 3, 4]), [false, true, true, true]);
     }
 
     #[test]

@@ -276,6 +276,9 @@ mod tests {
             ("https://user@idp.example.com/", Unfit::User),
             ("https://:secret@idp.example.com/", Unfit::User),
             ("https://@idp.example.com/", Unfit::User),
+            // A parser passes over slashes too many.
+            ("https:///user@idp.example.com/", Unfit::User),
+            ("https:///:secret@idp.example.com/", Unfit::User),
             ("https://idp.example.com\\@127.0.0.1/", Unfit::User),
             ("https://idp.example.com/#x", Unfit::Fragment),
             ("https://idp.example.com:25/", Unfit::Port(25)),

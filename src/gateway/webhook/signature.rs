@@ -137,6 +137,13 @@ mod tests {
     }
 
     #[test]
+    fn only_a_shared_secret_has_a_length_and_only_a_key_pair_a_public_half() {
+        let (secret, own) = (shared("AAAA"), WebhookSecret::ed25519(&[7; 32]).unwrap());
+        assert_eq!((secret.shared_bytes(), secret.public()), (Some(3), None));
+        assert_eq!(own.shared_bytes(), None);
+    }
+
+    #[test]
     fn a_private_key_is_a_seed_with_its_own_public_key_or_none() {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let whole = [&[7; 32], pair.public_key().as_ref()].concat();
