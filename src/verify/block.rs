@@ -396,7 +396,9 @@ mod tests {
         assert_eq!(Fraud::next(now, Some(&lifted)).unwrap().0, 1);
         let old = entry(About::Prefix, Some(now));
         assert_eq!(Fraud::next(now, Some(&old)).unwrap().0, 2);
-        assert_eq!(Fraud::next(now + MEMORY, Some(&old)).unwrap().0, 1);
+        let week = now + Duration::from_secs(604_800);
+        assert_eq!(Fraud::next(week - Duration::from_micros(1), Some(&old)).unwrap().0, 2);
+        assert_eq!(Fraud::next(week, Some(&old)).unwrap().0, 1);
         // An operator's block that has ended is none of the row.
         let operator = Entry { why: Why::Operator, level: 3, ..old };
         assert_eq!(Fraud::next(now, Some(&operator)).unwrap().0, 1);
@@ -421,6 +423,7 @@ mod tests {
         assert!(block.stands(at(49)) && !block.stands(at(50)));
         assert!(!Entry { lifted: Some(at(20)), ..block }.stands(at(30)));
         assert!(entry(About::Number, None).stands(Timestamp::MAX));
+        assert_eq!(HOURS_MOST, 2_160, "90 days");
         let told = Blocked::from(&entry(About::Number, Some(at(50)))).to_string();
         assert_eq!(told, "low_conversion: this number is blocked until 1970-01-01T00:00:50.000Z");
     }
