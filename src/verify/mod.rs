@@ -195,16 +195,16 @@ pub enum Timer {
     Attempt,
 }
 
+/// How often an attempt may be asked for, the start included.
+pub const SENDS: u8 = 5;
+
 /// How long to wait before the attempt after this many may be asked for.
-const GAPS: [Duration; 4] = [
+const GAPS: [Duration; SENDS as usize - 1] = [
     Duration::from_secs(60),
     Duration::from_secs(120),
     Duration::from_secs(300),
     Duration::from_secs(300),
 ];
-
-/// How often an attempt may be asked for, the start included.
-pub const SENDS: u8 = 5;
 
 /// What a verification is made of.
 #[derive(Debug)]
@@ -392,10 +392,8 @@ impl Verification {
     /// When the next attempt may be asked for; `None` when none may.
     #[must_use]
     pub fn next_send_at(&self) -> Option<Timestamp> {
-        let gap = usize::from(self.sends.checked_sub(1)?);
-        (self.verdict().is_none() && self.sends_left() > 0)
-            .then(|| GAPS.get(gap).map(|&gap| self.sent_at + gap))
-            .flatten()
+        let gap = GAPS.get(usize::from(self.sends.checked_sub(1)?))?;
+        self.verdict().is_none().then(|| self.sent_at + *gap)
     }
 
     /// The API's word for how it stands.

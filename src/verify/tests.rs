@@ -251,6 +251,7 @@ fn ids_sort_by_birth_and_cannot_be_confused() {
     let first = VerificationId::new(NOW, &mut entropy);
     let second = VerificationId::new(NOW + Duration::from_millis(1), &mut entropy);
     assert!(first < second);
+    assert_eq!(first.to_string(), first.as_str());
     assert_eq!(VerificationId::parse(first.as_str()), Some(first));
     for bad in [
         "",

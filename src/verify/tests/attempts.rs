@@ -159,6 +159,8 @@ fn a_call_has_a_deadline_of_its_own_and_a_text_has_the_questions() {
     let until = |it: Verification, expires_at| Verification { expires_at, ..it };
     let limit = NOW + ATTEMPT_LIMIT;
     assert_eq!(until(call.clone(), limit).deadline(), Some((limit, Timer::Expiry)));
+    // The longest that it may ring and last, and a minute; twice the ringing, and 90 s.
+    assert_eq!((ATTEMPT_LIMIT.as_secs(), EXTENSION_LIMIT.as_secs()), (480, 330));
     let long = limit + Duration::from_secs(9);
     let call = until(call, long);
     assert_eq!(call.deadline(), Some((limit, Timer::Attempt)));
