@@ -120,6 +120,7 @@ fn a_call_that_somebody_answered_is_not_placed_again() {
     assert_eq!(congested.running().unwrap().route, "b");
     // The last one's word is the verdict.
     let cause = Cause::because(Reason::CarrierError, "as it said");
+    assert_eq!(cause.detail.as_deref(), Some("as it said"));
     let last = moved(second().apply(NOW, Signal::Ended { attempt: SECOND, cause: cause.clone() }));
     assert_eq!(last.0.verdict(), Some(&Verdict::Failed(cause)));
 }
@@ -211,6 +212,21 @@ fn what_is_withheld_begins_nothing_and_hears_the_caller_alone() {
     let again = resend(&text, true);
     let (hidden, effects) = moved(text.apply(later, again));
     assert_eq!((effects.as_slice(), hidden.withheld), ([].as_slice(), true));
+}
+
+#[test]
+fn a_verdict_ends_what_runs_and_leaves_alone_what_has_ended() {
+    let heard = Signal::heard(FIRST, Said::Confirmed, press());
+    let approved = moved(begun(&["a"]).apply(NOW, heard)).0;
+    let told = |it: &Attempt| (it.state, it.reason, it.ended_at);
+    let confirmed = (AttemptState::Ended, Some(Reason::Confirmed), Some(NOW));
+    assert_eq!(told(&approved.attempts[0]), confirmed);
+    let lost = moved(texted(&[]).apply(NOW, Signal::Lost { attempt: FIRST })).0;
+    let end = lost.expires_at;
+    let expired = moved(lost.apply(end, Signal::Lapsed)).0;
+    assert_eq!((expired.status(), expired.settled_at()), (Status::Expired, Some(end)));
+    let lost = (AttemptState::Ended, Some(Reason::CarrierError), Some(NOW));
+    assert_eq!(told(&expired.attempts[0]), lost);
 }
 
 #[test]
