@@ -25,7 +25,7 @@ fn second() -> Verification {
 }
 
 fn placed(attempt: AttemptNo) -> Signal {
-    Signal::Placed { attempt, handle: "id".to_owned() }
+    Signal::Placed { attempt, handle: "id".to_owned(), node: None }
 }
 
 fn engaged() -> Signal {
