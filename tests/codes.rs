@@ -105,11 +105,11 @@ fn site_of(texting: Texting) -> Site {
 }
 
 fn site_with(texting: Texting, test: bool) -> Site {
-    site_for(Tenant { texting, test, ..Tenant::new("acme") })
+    site_for(Tenant { texting, test, ..Tenant::new("acme") }, Voice::Say)
 }
 
-/// A gateway with one tenant and a Twilio account, going by itself.
-fn site_for(tenant: Tenant) -> Site {
+/// A gateway with one tenant and a Twilio account whose calls this voice speaks on, going by itself.
+fn site_for(tenant: Tenant, voice: Voice) -> Site {
     let us = BTreeSet::from(["US".parse().unwrap()]);
     let tenant = Tenant {
         rules: Rules { voice_countries: us.clone(), sms_countries: us },
@@ -128,7 +128,7 @@ fn site_for(tenant: Tenant) -> Site {
         application: None,
         dialect: Dialect::Twilio,
         machine_detection: false,
-        voice: Voice::Say,
+        voice,
         signing_key: None,
     });
     let rule = |channel| Rule::every(channel, ["twilio"]);
@@ -647,7 +647,7 @@ async fn a_receipt_that_says_undelivered_fails_what_has_no_other_way() {
 async fn an_approval_gives_back_what_its_start_counted_and_no_more() {
     let rates = vec![(limits::By::Prefix, Rate::new(2, Duration::from_secs(3_600)))];
     let limits = Limits { rates, ..Limits::default() };
-    let site = site_for(Tenant { limits, ..Tenant::new("acme") });
+    let site = site_for(Tenant { limits, ..Tenant::new("acme") }, Voice::Say);
     let call = Way { channel: Channel::Voice, mode: Mode::Confirm };
     let begin =
         async |n: u32| site.try_begin_to(&format!("+1202555{n}"), call, &[], "", None).await;
@@ -705,11 +705,21 @@ async fn a_code_for_a_payment_approves_that_payment_alone() {
     let checked = site.gateway.check(&site.tenant, &id, "493817", other.as_ref(), answer()).await;
     let Ok(Some(Answered::Fresh { body, .. })) = checked else { panic!("{checked:?}") };
     assert!(String::from_utf8(body).unwrap().contains("\"matched\":false"));
-    // No recording says to whom a payment goes: not first, nor where the text fails, nor afterwards.
+    // A carrier whose own voice speaks says it, first and where the text fails; recordings say no payee.
     for (way, fallback) in [(CALL, vec![]), (SMS, vec![CALL])] {
-        let request = Request { way, fallback, ..request.clone() };
-        let begun = site.gateway.begin(&site.tenant, Asked::plainly(request), answer()).await;
-        let Err(BeginError::NoRoute(why)) = begun else { panic!("{begun:?}") };
-        assert!(why.to_string().contains("ask by text"), "{why}");
+        for says_all in [true, false] {
+            let plays = Voice::Play("https://idp.example.com/audio".to_owned());
+            let voice = if says_all { Voice::Say } else { plays };
+            let site = site_for(Tenant::new("acme"), voice);
+            let request = Request { way, fallback: fallback.clone(), ..request.clone() };
+            let begun = site.gateway.begin(&site.tenant, Asked::plainly(request), answer()).await;
+            match begun {
+                Ok(Answered::Fresh { .. }) => assert!(says_all),
+                Err(BeginError::NoRoute(why)) => {
+                    assert!(!says_all && why.to_string().contains("ask by text"), "{why}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -342,6 +342,7 @@ impl Carrier for Http {
             replies: self.0.inbound.is_some(),
             receipts: self.0.receipts.is_some(),
             calls_back: self.0.says(Field::Callback),
+            says_all: false,
         }
     }
 

@@ -34,6 +34,7 @@ use crate::ambient::Timestamp;
 use crate::verify::number::PhoneNumber;
 use crate::verify::request::{Brand, Channel};
 use crate::verify::signal::{Cause, Said};
+use crate::verify::transaction::Transaction;
 
 /// A provider, as configured.
 pub trait Carrier: fmt::Debug + Send + Sync {
@@ -90,6 +91,8 @@ pub struct Reach {
     pub receipts: bool,
     /// Must be able to call us back: it needs `server.public_url`.
     pub calls_back: bool,
+    /// Its own voice says any text on a call: also how much is paid to whom.
+    pub says_all: bool,
 }
 
 /// An attempt as a carrier needs it. It holds an address that is a secret, and shows its name only.
@@ -156,6 +159,8 @@ pub struct Ask<'a> {
     pub locale: &'a str,
     /// The name the person knows the caller by.
     pub brand: Option<&'a Brand>,
+    /// What is to be paid, where it is a payment.
+    pub payment: Option<&'a Transaction>,
 }
 
 /// What a text says: it holds a code, so it never shows itself, and is wiped when dropped.

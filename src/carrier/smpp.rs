@@ -34,8 +34,14 @@ use super::Reach;
 use crate::verify::signal::{Cause, Reason};
 
 /// What SMPP carries, and what it tells back.
-pub const REACH: Reach =
-    Reach { voice: false, sms: true, replies: true, receipts: true, calls_back: false };
+pub const REACH: Reach = Reach {
+    voice: false,
+    sms: true,
+    replies: true,
+    receipts: true,
+    calls_back: false,
+    says_all: false,
+};
 
 /// The registered port of SMPP (IANA `smpp`).
 pub const PORT: u16 = 2775;

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::verify::request::Brand;
+use super::Ask;
+use crate::verify::transaction::Transaction;
 
 /// The texts of all languages.
 #[derive(Clone, Debug)]
@@ -30,6 +31,18 @@ pub struct Page {
     denied: String,
     goodbye: String,
     over: String,
+    payment: Payment,
+}
+
+/// What is said of a payment, in place of what is said of a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payment {
+    greeting: String,
+    greeting_brand: String,
+    ask: String,
+    fraud: String,
+    denied: String,
 }
 
 /// Something that is said.
@@ -85,6 +98,9 @@ pub enum BookError {
     /// A greeting does not say where the brand goes.
     #[error("speech.toml: greeting_brand of {0} has no {{brand}}")]
     Brand(String),
+    /// A question does not say how much is paid to whom.
+    #[error("speech.toml: payment.ask of {0} has no {{amount}}, {{currency}} or {{payee}}")]
+    Payment(String),
 }
 
 #[derive(Deserialize)]
@@ -109,8 +125,18 @@ impl Book {
     pub fn parse(text: &str) -> Result<Self, BookError> {
         let file: File =
             toml::from_str(text).map_err(|fault| BookError::Form(fault.message().to_owned()))?;
-        if let Some(page) = file.page.iter().find(|page| !page.greeting_brand.contains("{brand}")) {
+        let greetings = |page: &Page| {
+            [&page.greeting_brand, &page.payment.greeting_brand]
+                .map(|text| text.contains("{brand}"))
+        };
+        if let Some(page) = file.page.iter().find(|page| greetings(page).contains(&false)) {
             return Err(BookError::Brand(page.tag.clone()));
+        }
+        let asks = |page: &Page| {
+            ["{amount}", "{currency}", "{payee}"].map(|name| page.payment.ask.contains(name))
+        };
+        if let Some(page) = file.page.iter().find(|page| asks(page).contains(&false)) {
+            return Err(BookError::Payment(page.tag.clone()));
         }
         let mut pages = file.page.into_iter();
         let first = pages.next().ok_or(BookError::Empty)?;
@@ -159,30 +185,68 @@ impl Page {
         self.voice.as_deref()
     }
 
-    /// What is said; the greeting names the brand, if there is one.
+    /// What is said: the greeting names the brand, if there is one, and the question of a payment how much is
+    /// paid to whom.
     #[must_use]
-    pub fn text(&self, phrase: Phrase, brand: Option<&Brand>) -> String {
-        let text = match (phrase, brand) {
-            (Phrase::Greeting, Some(brand)) => {
-                return self.greeting_brand.replace("{brand}", brand.as_str());
+    pub fn text(&self, phrase: Phrase, ask: Ask<'_>) -> String {
+        let pays = ask.payment.map(|payment| (payment, &self.payment));
+        let greeting = || match pays {
+            Some((_, page)) => (&page.greeting, &page.greeting_brand),
+            None => (&self.greeting, &self.greeting_brand),
+        };
+        let text = match phrase {
+            Phrase::Greeting => {
+                let (alone, branded) = greeting();
+                return ask.brand.map_or_else(
+                    || alone.clone(),
+                    |brand| branded.replace("{brand}", brand.as_str()),
+                );
             }
-            (Phrase::Greeting, None) => &self.greeting,
-            (Phrase::Ask, _) => &self.ask,
-            (Phrase::Again, _) => &self.again,
-            (Phrase::WrongKey, _) => &self.wrong_key,
-            (Phrase::Thanks, _) => &self.thanks,
-            (Phrase::Fraud, _) => &self.fraud,
-            (Phrase::Denied, _) => &self.denied,
-            (Phrase::Goodbye, _) => &self.goodbye,
-            (Phrase::Over, _) => &self.over,
+            Phrase::Ask => match pays {
+                Some((payment, page)) => return page.asked(payment, ask.locale),
+                None => &self.ask,
+            },
+            Phrase::Fraud => pays.map_or(&self.fraud, |(_, page)| &page.fraud),
+            Phrase::Denied => pays.map_or(&self.denied, |(_, page)| &page.denied),
+            Phrase::Again => &self.again,
+            Phrase::WrongKey => &self.wrong_key,
+            Phrase::Thanks => &self.thanks,
+            Phrase::Goodbye => &self.goodbye,
+            Phrase::Over => &self.over,
         };
         text.clone()
+    }
+}
+
+impl Payment {
+    /// The question, piece by piece: what stands in a payment is never read for names of its own.
+    fn asked(&self, payment: &Transaction, locale: &str) -> String {
+        let mut asked = String::with_capacity(self.ask.len() + 64);
+        let mut rest = self.ask.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            asked.push_str(before);
+            match name {
+                "amount" => asked.push_str(&payment.amount_in(locale)),
+                "currency" => asked.push_str(payment.currency()),
+                "payee" => asked.push_str(payment.payee()),
+                _ => {}
+            }
+            rest = after;
+        }
+        asked.push_str(rest);
+        asked
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::request::Brand;
+
+    fn plain() -> Ask<'static> {
+        Ask { locale: "en-US", brand: None, payment: None }
+    }
 
     const PHRASES: [Phrase; 9] = [
         Phrase::Greeting,
@@ -203,8 +267,11 @@ mod tests {
             let page = book.page(language);
             assert_eq!(primary(page.tag()), language);
             for phrase in PHRASES {
-                let text = page.text(phrase, None);
-                assert!(!text.trim().is_empty() && !text.contains(['{', '#']), "{text}");
+                let payment = Transaction::new("49.9", "EUR", "ACME").unwrap();
+                for ask in [plain(), Ask { payment: Some(&payment), ..plain() }] {
+                    let text = page.text(phrase, ask);
+                    assert!(!text.trim().is_empty() && !text.contains(['{', '#']), "{text}");
+                }
             }
         }
         let pages = || std::iter::once(&book.first).chain(&book.others);
@@ -237,8 +304,11 @@ mod tests {
             ("xx-YY", "pound"),
             ("", "pound"),
         ] {
-            let said = book.page(locale).text(Phrase::Ask, None);
-            assert!(said.contains(key), "{locale}: {said}");
+            let payment = Transaction::new("49.9", "EUR", "ACME").unwrap();
+            for ask in [plain(), Ask { locale, payment: Some(&payment), ..plain() }] {
+                let said = book.page(locale).text(Phrase::Ask, ask);
+                assert!(said.contains(key), "{locale}: {said}");
+            }
         }
     }
 
@@ -246,11 +316,41 @@ mod tests {
     fn the_greeting_names_the_brand() {
         let book = Book::compiled().unwrap();
         let brand = Brand::try_from("Söhne & Co".to_owned()).unwrap();
+        let ask = Ask { brand: Some(&brand), ..plain() };
         assert_eq!(
-            book.page("en-US").text(Phrase::Greeting, Some(&brand)),
+            book.page("en-US").text(Phrase::Greeting, ask),
             "This is Söhne & Co, calling to verify your sign-in."
         );
-        assert_eq!(book.page("en-US").text(Phrase::Thanks, Some(&brand)), "Thank you. Goodbye.");
+        assert_eq!(book.page("en-US").text(Phrase::Thanks, ask), "Thank you. Goodbye.");
+    }
+
+    #[test]
+    fn a_payment_is_said_with_all_that_it_is() {
+        let book = Book::compiled().unwrap();
+        let payment = Transaction::new("1299.9", "EUR", "Söhne & Co").unwrap();
+        let said = |locale, phrase| {
+            book.page(locale).text(phrase, Ask { locale, payment: Some(&payment), ..plain() })
+        };
+        assert_eq!(
+            said("en-US", Phrase::Ask),
+            "To pay 1299.90 EUR to Söhne & Co, press the pound key. If you did not ask for this payment, press \
+             zero, then pound."
+        );
+        assert!(said("de-DE", Phrase::Ask).starts_with("Um 1299,90 EUR an Söhne & Co zu zahlen"));
+        assert_eq!(said("en-US", Phrase::Greeting), "This is a call about a payment.");
+        assert_eq!(said("en-GB", Phrase::Denied), "The payment was not approved. Goodbye.");
+        let pages = || std::iter::once(&book.first).chain(&book.others);
+        for page in pages() {
+            for phrase in PHRASES {
+                let ask = Ask { locale: page.tag(), payment: Some(&payment), ..plain() };
+                let (paid, signed_in) = (page.text(phrase, ask), page.text(phrase, plain()));
+                let own = [Phrase::Greeting, Phrase::Ask, Phrase::Fraud, Phrase::Denied]
+                    .contains(&phrase);
+                assert_eq!(paid != signed_in, own, "{}: {paid}", page.tag());
+                let whole = ["Söhne & Co", "EUR", "1299"].iter().all(|part| paid.contains(part));
+                assert_eq!(whole, phrase == Phrase::Ask, "{}: {paid}", page.tag());
+            }
+        }
     }
 
     #[test]
@@ -260,5 +360,7 @@ mod tests {
         assert!(matches!(fault("[[page]]\ntag = \"en\""), BookError::Form(_)));
         let all = include_str!("../../prompts/speech.toml");
         assert_eq!(fault(&all.replacen("{brand}", "brand", 2)), BookError::Brand("en-US".into()));
+        let silent = all.replacen("{payee}", "somebody", 2);
+        assert_eq!(fault(&silent), BookError::Payment("en-US".into()));
     }
 }

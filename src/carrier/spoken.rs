@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
+use super::Ask;
 use super::keypad::Opening;
 use super::speech::{Book, Page, Phrase as Spoken};
-use crate::verify::request::Brand;
 use crate::verify::signal::Said;
 
 /// The book that is compiled in; a test reads it. Without it there would be nothing to say.
@@ -32,11 +32,11 @@ pub(super) fn language(locale: &str) -> &'static str {
     page(locale).map_or("en-US", Page::language)
 }
 
-/// The text of a phrase: plain, without markup, below 300 characters.
+/// The text of a phrase: plain, without markup, below 400 characters.
 #[must_use]
-pub(super) fn say(locale: &str, brand: Option<&Brand>, phrase: Phrase) -> String {
-    let Some(page) = page(locale) else { return String::new() };
-    let text = |phrase| page.text(phrase, brand);
+pub(super) fn say(ask: Ask<'_>, phrase: Phrase) -> String {
+    let Some(page) = page(ask.locale) else { return String::new() };
+    let text = |phrase| page.text(phrase, ask);
     match phrase {
         Phrase::Ask(opening) => {
             let opening = match opening {

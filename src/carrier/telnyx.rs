@@ -287,6 +287,7 @@ impl Carrier for Telnyx {
             replies: true,
             receipts: true,
             calls_back: true,
+            says_all: true,
         }
     }
 
@@ -426,7 +427,7 @@ fn received(payload: &Value) -> Option<Text> {
 fn spoken(ask: Ask<'_>, phrase: Phrase, stage: Stage) -> Map<String, Value> {
     let (language, voice) = words::voice(language(ask.locale));
     let mut body = Map::new();
-    let payload = say(ask.locale, ask.brand, phrase);
+    let payload = say(ask, phrase);
     body.insert("payload".into(), payload.into());
     body.insert("payload_type".into(), "text".into());
     body.insert("voice".into(), voice.into());

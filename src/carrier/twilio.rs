@@ -402,6 +402,7 @@ impl Carrier for Twilio {
             replies: texts && (number || self.settings.messaging_service.is_some()),
             receipts: texts,
             calls_back: true,
+            says_all: self.settings.voice == Voice::Say,
         }
     }
 

@@ -209,7 +209,14 @@ impl Vonage {
 
 impl Carrier for Vonage {
     fn reach(&self) -> Reach {
-        Reach { voice: true, sms: true, replies: true, receipts: true, calls_back: true }
+        Reach {
+            voice: true,
+            sms: true,
+            replies: true,
+            receipts: true,
+            calls_back: true,
+            says_all: true,
+        }
     }
 
     fn order(&self, order: &Order<'_>) -> Result<HttpRequest, Cause> {
@@ -371,7 +378,7 @@ fn question(hooks: &str, ask: Ask<'_>, opening: Opening, pad: Keypad) -> Vec<Val
 fn talk(ask: Ask<'_>, phrase: Phrase) -> Value {
     json!({
         "action": "talk",
-        "text": say(ask.locale, ask.brand, phrase),
+        "text": say(ask, phrase),
         "language": words::voice(language(ask.locale)),
     })
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{WRONG, wrong};
 use crate::ambient::Entropy;
+use crate::carrier::Ask;
 use crate::carrier::speech::{Book, Phrase as Said};
 use crate::config;
 use crate::media::g711::{Law, RATE};
@@ -351,7 +352,8 @@ fn wanted(args: &Build) -> anyhow::Result<(String, String)> {
     let brand =
         Brand::try_from(brand.clone()).map_err(|why| wrong(format!("--brand {brand}: {why}")))?;
     let book = Book::compiled()?;
-    let own = || book.page(&args.locale).text(Said::Greeting, Some(&brand));
+    let ask = Ask { locale: &args.locale, brand: Some(&brand), payment: None };
+    let own = || book.page(ask.locale).text(Said::Greeting, ask);
     Ok((name, args.text.clone().unwrap_or_else(own)))
 }
 

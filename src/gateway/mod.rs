@@ -377,8 +377,12 @@ impl Gateway {
 
     /// Whether a trunk or carrier can ask this. Every pack of prompts is whole, and can ask everything.
     fn able(orders: &Orders, via: &str, way: Way, request: &Request) -> Result<(), String> {
-        if way.channel == Channel::Voice && request.transaction.is_some() {
-            return Err(format!("{via} cannot say to whom a payment goes: ask by text"));
+        let says_all = || orders.carrier(via).is_some_and(|carrier| carrier.reach().says_all);
+        if way.channel == Channel::Voice && request.transaction.is_some() && !says_all() {
+            return Err(format!(
+                "{via} cannot say to whom a payment goes, which no recording does: ask by text, or by a carrier \
+                 whose own voice speaks"
+            ));
         }
         let dials_more = way.channel == Channel::Voice && request.extension.is_some();
         if dials_more && orders.carrier(via).is_some() {

@@ -262,5 +262,6 @@ fn name_after(name: &str) -> &str {
 
 fn ask(verification: &Verification) -> Ask<'_> {
     let request = &verification.request;
-    Ask { locale: &request.locale, brand: request.brand.as_ref() }
+    let (brand, payment) = (request.brand.as_ref(), request.transaction.as_ref());
+    Ask { locale: &request.locale, brand, payment }
 }

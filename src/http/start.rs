@@ -119,7 +119,8 @@ pub(super) struct Start {
     #[serde(default)]
     accessible: Field<bool>,
     /// What is approved, where it is a payment: it is named in the text, the code and the verdict are
-    /// bound to it, and a check must repeat it. By text only: no recording says to whom it goes.
+    /// bound to it, and a check must repeat it. On a call by a carrier whose own voice speaks it is said, and `#`
+    /// agrees to it; no recording says to whom it goes, so trunks do not ask for it.
     #[schema(value_type = Option<Payment>)]
     #[serde(default)]
     transaction: Field<Map<String, Value>>,

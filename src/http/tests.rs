@@ -353,6 +353,21 @@ async fn bad_bodies_are_refused_with_their_reason() {
 }
 
 #[tokio::test]
+async fn a_payment_by_a_voice_of_recordings_is_refused_with_what_to_do() {
+    let site = site().await;
+    let body = json!({
+        "to": "+14155550132", "channel": "voice",
+        "transaction": { "amount": "49.90", "currency": "EUR", "payee": "ACME" },
+    });
+    let reply = post(&site, "/v1/verifications", &[], body.to_string().as_bytes()).await;
+    assert_eq!(reply.code(), (422, "no_route".to_owned()));
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    for part in ["carrier-a cannot say to whom a payment goes", "ask by text", "own voice speaks"] {
+        assert!(detail.contains(part), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn who_has_no_route_is_told_which_one_refused_and_not_whom_it_is_for() {
     let site = site().await;
     let body = br#"{"to": "+4930123456"}"#;

@@ -267,7 +267,7 @@ impl Stage {
 /// Something that people do, and a phone of its own to do it with.
 struct Row(&'static str, fn(&Stage, &str));
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     Row("pound approves", pound_approves),
     Row("zero and pound report fraud", zero_and_pound_report_fraud),
     Row("one wrong key is forgiven", one_wrong_key_is_forgiven),
@@ -280,6 +280,7 @@ const ROWS: [Row; 12] = [
     Row("stop opts out", stop_opts_out),
     Row("what another signs changes nothing", what_another_signs_changes_nothing),
     Row("a text whose answer is lost is found", a_text_whose_answer_is_lost_is_found),
+    Row("a payment is said before it is approved", a_payment_is_said_before_it_is_approved),
 ];
 
 #[test]
@@ -306,6 +307,23 @@ fn pound_approves(stage: &Stage, phone: &str) {
         (&attempt["call_id"], &attempt["press"]["path"]),
         (&call.sid.into(), &json!(["carrier"]))
     );
+}
+
+fn a_payment_is_said_before_it_is_approved(stage: &Stage, phone: &str) {
+    let payment = json!({"amount": "49.9", "currency": "EUR", "payee": "O'Neil & Co"});
+    let (id, call) = stage.begin(phone, json!({"channel": "voice", "transaction": payment}));
+    for status in ["initiated", "ringing", "in-progress"] {
+        stage.twilio.tell(json!({"do": "status", "sid": call.sid, "status": status}));
+    }
+    stage.gateway.reaches(&id, "answered");
+    let asked = stage.twilio.tell(json!({"do": "answer", "sid": call.sid}));
+    let said = asked["body"].as_str().unwrap();
+    assert!(
+        said.contains("To pay 49.90 EUR to O&apos;Neil &amp; Co, press the pound key."),
+        "{said}"
+    );
+    stage.press(&call, &[Some('#')]);
+    stage.is(&id, "approved", "confirmed");
 }
 
 fn zero_and_pound_report_fraud(stage: &Stage, phone: &str) {

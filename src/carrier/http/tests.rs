@@ -215,7 +215,7 @@ fn hear(
         scene: of_attempt.then_some(Scene {
             hooks: HOOKS,
             channel: Channel::Sms,
-            ask: Ask { locale: "en-US", brand: None },
+            ask: Ask { locale: "en-US", brand: None, payment: None },
             over: false,
         }),
     })
@@ -282,7 +282,7 @@ fn a_text_cannot_break_out_of_a_header() {
 fn a_call_is_not_for_a_gateway_of_texts() {
     let to: PhoneNumber = PHONE.parse().unwrap();
     let what = What::Call {
-        ask: Ask { locale: "en-US", brand: None },
+        ask: Ask { locale: "en-US", brand: None, payment: None },
         extension: None,
         ring: Duration::from_secs(45),
         limit: Duration::from_secs(90),
@@ -541,7 +541,8 @@ fn a_fault_in_the_settings_names_its_key() {
 #[test]
 fn what_a_gateway_can_do_follows_from_its_settings() {
     let reach = |settings| Http::new(settings).unwrap().reach();
-    let full = Reach { voice: false, sms: true, replies: true, receipts: true, calls_back: true };
+    let full =
+        Reach { sms: true, replies: true, receipts: true, calls_back: true, ..Reach::default() };
     assert_eq!(reach(form_gateway()), full);
     assert_eq!(reach(get_gateway()), Reach { replies: false, ..full });
     let plain = Settings {
@@ -599,7 +600,7 @@ fn twenty_thousand_broken_requests_say_nothing_that_a_gateway_cannot_say() {
             let scene = Scene {
                 hooks: HOOKS,
                 channel: Channel::Sms,
-                ask: Ask { locale: "en-US", brand: None },
+                ask: Ask { locale: "en-US", brand: None, payment: None },
                 over: false,
             };
             let hook = Hook {

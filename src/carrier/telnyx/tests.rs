@@ -34,7 +34,7 @@ fn telnyx() -> Telnyx {
 }
 
 fn ask() -> Ask<'static> {
-    Ask { locale: "en-US", brand: None }
+    Ask { locale: "en-US", brand: None, payment: None }
 }
 
 fn call(extension: Option<&str>) -> What<'_> {

@@ -223,7 +223,7 @@ fn sound(twilio: &Twilio, scene: &Scene<'_>, phrase: Phrase) -> Sound {
         Voice::Say => Sound::Say {
             language: page.language().to_owned(),
             voice: page.voice().map(str::to_owned),
-            text: page.text(phrase, scene.ask.brand),
+            text: page.text(phrase, scene.ask),
         },
         Voice::Play(base) => Sound::Play(format!("{base}/{}/{}.wav", page.tag(), phrase.name())),
     }

@@ -55,7 +55,7 @@ fn call<T>(extension: Option<&str>, then: impl FnOnce(&Order<'_>) -> T) -> T {
         hooks: HOOKS,
         since: at(),
         what: What::Call {
-            ask: Ask { locale: "en-US", brand: Some(&brand) },
+            ask: Ask { locale: "en-US", brand: Some(&brand), payment: None },
             extension,
             ring: Duration::from_secs(45),
             limit: Duration::from_secs(90),
@@ -165,7 +165,14 @@ fn a_text_says_where_its_receipts_go_and_how_long_it_is_worth() {
     let twilio = Twilio::new(service).unwrap();
     let request = shown(&text(|order| twilio.order(order)).unwrap());
     assert!(request.contains("MessagingServiceSid = MG1\n") && !request.contains("From ="));
-    let reach = Reach { voice: false, sms: true, replies: true, receipts: true, calls_back: true };
+    let reach = Reach {
+        sms: true,
+        replies: true,
+        receipts: true,
+        calls_back: true,
+        says_all: true,
+        ..Reach::default()
+    };
     assert_eq!(twilio.reach(), reach);
     assert!(call(None, |order| twilio.order(order)).is_err());
 }
@@ -210,7 +217,7 @@ fn telnyx_is_asked_in_json_for_calls_alone() {
     "#);
     assert!(text(|order| telnyx.order(order)).is_err());
     assert!(call(Some("12"), |order| telnyx.order(order)).is_err());
-    let reach = Reach { voice: true, calls_back: true, ..Reach::default() };
+    let reach = Reach { voice: true, calls_back: true, says_all: true, ..Reach::default() };
     assert_eq!(telnyx.reach(), reach);
     let end = shown(&telnyx.end("v3:abc-DEF_1", Timestamp::from_secs(1)).unwrap());
     insta::assert_snapshot!(end, @"

@@ -38,7 +38,7 @@ fn vonage() -> Vonage {
 }
 
 fn ask() -> Ask<'static> {
-    Ask { locale: "en-GB", brand: None }
+    Ask { locale: "en-GB", brand: None, payment: None }
 }
 
 fn call(extension: Option<&str>) -> What<'_> {

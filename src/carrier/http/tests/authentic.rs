@@ -60,7 +60,7 @@ impl Signed {
             scene: of_attempt.then_some(Scene {
                 hooks: HOOKS,
                 channel: Channel::Sms,
-                ask: Ask { locale: "en-US", brand: None },
+                ask: Ask { locale: "en-US", brand: None, payment: None },
                 over: false,
             }),
         })

@@ -5,6 +5,7 @@ use crate::carrier::signature::{self, Hash};
 use crate::carrier::wire::HttpAnswer;
 use crate::carrier::{About, News, Scene};
 use crate::verify::signal::Said;
+use crate::verify::transaction::Transaction;
 
 /// A request of the provider, signed as it signs.
 pub(super) struct Request {
@@ -32,7 +33,7 @@ pub(super) fn scene(channel: Channel, locale: &str, brand: Option<&Brand>) -> Sc
     // Tests may forget what a brand and a language took.
     let brand = brand.map(|brand| &*Box::leak(Box::new(brand.clone())));
     let locale = Box::leak(locale.to_owned().into_boxed_str());
-    Scene { hooks: HOOKS, channel, ask: Ask { locale, brand }, over: false }
+    Scene { hooks: HOOKS, channel, ask: Ask { locale, brand, payment: None }, over: false }
 }
 
 pub(super) fn hear(
@@ -93,6 +94,24 @@ fn an_answered_call_is_greeted_and_asked() {
     </Response>
     "#);
     assert_eq!((heard.answer.status, heard.answer.content_type), (200, "text/xml; charset=utf-8"));
+}
+
+#[test]
+fn a_payment_is_said_with_how_much_goes_to_whom() {
+    let payment = Transaction::new("49.9", "EUR", "Ben & Söhne").unwrap();
+    let ask = Ask { payment: Some(&payment), ..voice().ask };
+    let request = signed("voice", &[("CallSid", CALL), ("CallStatus", "in-progress")]);
+    let heard = hear(&twilio(), &request, Some(Scene { ask, ..voice() })).unwrap();
+    let body = heard.answer.body;
+    assert!(body.contains(
+        "<Say language=\"en-US\">This is O&apos;Neil &amp; Co, calling about a payment.</Say>\
+         <Say language=\"en-US\">To pay 49.90 EUR to Ben &amp; Söhne, press the pound key. If you did not ask for \
+         this payment, press zero, then pound.</Say>"
+    ), "{body}");
+    // Who plays recordings cannot say it.
+    let plays =
+        Settings { voice: Voice::Play("https://gw.example/a".into()), ..settings(Dialect::Twilio) };
+    assert!(!Twilio::new(plays).unwrap().reach().says_all && twilio().reach().says_all);
 }
 
 #[test]
