@@ -55,12 +55,18 @@ pub(super) async fn replay(args: Replay) -> anyhow::Result<Report> {
     let body = json!({
         "from": args.since, "until": args.until, "tenant": args.tenant, "terms": terms,
     });
-    let mut report = Value::Null;
+    let (mut report, mut day) = (Value::Null, String::new());
     let mut take = lines(|line| {
         let line: Value = serde_json::from_slice(line)?;
         match line.get("report") {
             Some(found) => report = found.clone(),
-            None => eprintln!("… {}", text(&line, "until")),
+            None => {
+                let now = text(&line, "until").get(..10).unwrap_or_default();
+                if now != day {
+                    eprintln!("… {now}");
+                    now.clone_into(&mut day);
+                }
+            }
         }
         Ok(())
     });
