@@ -75,7 +75,7 @@ impl Hands for Trunks {
             Some((carrier, written, request))
         };
         let Some((carrier, written, request)) = find() else { return Receipt::Unclear };
-        match self.courier.ask(request).await {
+        match self.ask_of(request).await {
             Ok((status, body)) => {
                 carrier.found(&orders.order(verification, &written), status, &body)
             }
@@ -106,7 +106,7 @@ impl Hands for Trunks {
                 .filter(|_| !goodbye)
                 .and_then(|handle| carrier.end(handle, self.shared.clock.now()));
             if let Some(request) = request
-                && let Err(why) = self.courier.ask(request).await
+                && let Err(why) = self.ask_of(request).await
             {
                 report("end a call at its carrier", &why);
             }
@@ -121,7 +121,7 @@ impl Hands for Trunks {
     }
 
     async fn ask(&self, request: HttpRequest) {
-        if let Err(why) = self.courier.ask(request).await {
+        if let Err(why) = self.ask_of(request).await {
             report("ask a carrier", &why);
         }
     }
@@ -148,11 +148,18 @@ impl Hands for Trunks {
         let endpoint = endpoint
             .ok_or_else(|| Failure::Retry("the endpoint is no longer configured".to_owned()))?;
         let Delivery { url, event, body, .. } = delivery;
-        self.courier.deliver(endpoint, url, event, body, self.shared.clock.now()).await
+        let now = self.shared.clock.now();
+        Box::pin(self.courier.deliver(endpoint, url, event, body, now)).await
     }
 }
 
 impl Trunks {
+    /// Asks a carrier. The making of a request takes much room, which those that wait for their turn
+    /// should not have.
+    async fn ask_of(&self, request: HttpRequest) -> Result<(u16, Vec<u8>), Unanswered> {
+        Box::pin(self.courier.ask(request)).await
+    }
+
     /// Has a carrier carry an attempt out.
     async fn order(
         &self,
@@ -176,7 +183,7 @@ impl Trunks {
             Ok(request) => request,
             Err(cause) => return Receipt::Refused(cause),
         };
-        match self.courier.ask(request).await {
+        match self.ask_of(request).await {
             Ok((status, body)) => carrier.receipt(attempt.channel, status, &body),
             Err(Unanswered::Unsent(why)) => {
                 let why = format!("{name} cannot be reached: {why}");

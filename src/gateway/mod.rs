@@ -484,7 +484,8 @@ impl Gateway {
     /// # Errors
     /// When the store fails; the signal then counts as never learned.
     pub async fn signal(&self, id: &VerificationId, signal: Signal) -> Result<(), Fault> {
-        self.apply(id, |_| signal.clone(), None).await.map(|_| ())
+        // Boxed: whoever waits for a carrier and then for this should not have the room of both.
+        Box::pin(self.apply(id, |_| signal.clone(), None)).await.map(|_| ())
     }
 
     /// Whether this node is being stopped.

@@ -12,8 +12,9 @@ use super::problem::{Code, Problem};
 /// How many starts are under way at a time: the store commits those that wait for it together.
 const STARTS: usize = 256;
 
-/// How many more starts may wait for a place, and for how long: a refusal is told well within 50 ms.
-const QUEUE: usize = 1_024;
+/// How many more starts may wait for a place, and for how long: as many as may get one in that time, so that a
+/// refusal is told well within 50 ms.
+const QUEUE: usize = 128;
 const START_PATIENCE: Duration = Duration::from_millis(25);
 
 /// How many checks and cancellations are under way at a time, and for how long more may wait.
@@ -50,6 +51,13 @@ impl Load {
         let of = |places| Arc::new(Semaphore::new(places));
         let waiters = of(max_connections / 4 * 3);
         Self { starts: of(STARTS), queue: of(QUEUE), followers: of(FOLLOWERS), waiters }
+    }
+
+    /// Whether a start may come: what will be refused is refused before anything is read of it, or refusals would
+    /// take the time of those that are served.
+    pub(super) fn may_start(&self) -> Result<(), Problem> {
+        let full = self.starts.available_permits() == 0 && self.queue.available_permits() == 0;
+        if full { Err(refused()) } else { Ok(()) }
     }
 
     /// A place for what begins something new, and costs money.
@@ -101,6 +109,7 @@ mod tests {
         assert!(asked.elapsed() < 20 * START_PATIENCE, "{:?}", asked.elapsed());
         // Who follows is served, whatever is begun.
         assert!(load.follow().await.is_ok());
+        assert_eq!(load.may_start(), Ok(()), "there is a queue");
         // A place that is free in time is given.
         let free = async {
             tokio::time::sleep(START_PATIENCE / 2).await;
@@ -119,6 +128,7 @@ mod tests {
         }
         let _full = load.queue.acquire_many(u32::try_from(QUEUE).unwrap()).await.unwrap();
         let asked = tokio::time::Instant::now();
+        assert!(load.may_start().is_err());
         assert!(load.start().await.is_err());
         assert!(asked.elapsed() < START_PATIENCE);
     }

@@ -75,6 +75,7 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
     security(("key" = [])),
 )]
 pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    app.load.may_start()?;
     let (parts, body) = request.into_parts();
     let caller = auth::caller(&app, &parts.headers, &parts.extensions, Scope::Start).await?;
     let tenant = Arc::clone(&caller.tenant);

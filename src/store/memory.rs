@@ -3,7 +3,7 @@
 //! Written apart from the embedded store, not above a common layer, so that each is a check of
 //! the other (`tests/store.rs` compares them under random commits).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,8 +41,10 @@ struct State {
     hold_expiry: BTreeSet<(Timestamp, String)>,
     answers: BTreeMap<String, Answer>,
     answer_expiry: BTreeSet<(Timestamp, String)>,
-    counters: BTreeMap<(String, u64), Buckets>,
-    counter_expiry: BTreeSet<(Timestamp, String, u64)>,
+    /// By key, then the few windows of each. There are more of these than of anything else.
+    counters: HashMap<String, Vec<(u64, Buckets)>>,
+    /// When to look which windows of a key have expired: one row for each key.
+    counter_expiry: BTreeSet<(Timestamp, String)>,
     leases: Leases,
 }
 
@@ -178,8 +180,8 @@ impl Memory {
                 state.answer_expiry.remove(&(answer.expires, answer.key));
             }
         }
-        state.counters.retain(|(key, _), _| !forgotten.is_named(key));
-        state.counter_expiry.retain(|(_, key, _)| !forgotten.is_named(key));
+        state.counters.retain(|key, _| !forgotten.is_named(key));
+        state.counter_expiry.retain(|(_, key)| !forgotten.is_named(key));
         forgotten.records.len()
     }
 }
@@ -417,26 +419,48 @@ impl State {
             }
         }
         for _ in 0..PRUNE_MOST {
-            if let Some((expires, key, window)) = self.counter_expiry.pop_first() {
-                if expires > now {
-                    self.counter_expiry.insert((expires, key, window));
+            if let Some((look, key)) = self.counter_expiry.pop_first() {
+                if look > now {
+                    self.counter_expiry.insert((look, key));
                     break;
                 }
-                self.counters.remove(&(key, window));
+                self.prune_counter(now, key);
             }
+        }
+    }
+
+    /// Removes the windows of a key that have expired; the others are looked at again when one will have.
+    fn prune_counter(&mut self, now: Timestamp, key: String) {
+        let Some(windows) = self.counters.get_mut(&key) else { return };
+        windows.retain(|(span, buckets)| window::expiry(buckets, *span) > now);
+        match windows.iter().map(|(span, buckets)| window::expiry(buckets, *span)).min() {
+            Some(next) => drop(self.counter_expiry.insert((next, key))),
+            None => drop(self.counters.remove(&key)),
         }
     }
 
     fn tally(&mut self, now: Timestamp, counters: &[Counter]) -> Tally {
         let load = |key: &str, span| {
-            Ok(self.counters.get(&(key.to_owned(), span)).cloned().unwrap_or_default())
+            let windows = self.counters.get(key).into_iter().flatten();
+            let buckets = windows.filter(|(of, _)| *of == span).map(|(_, buckets)| buckets.clone());
+            Ok(buckets.into_iter().next().unwrap_or_default())
         };
         let Ok((tally, rows)): Result<_, Infallible> = window::tally(now, counters, load);
-        for window::Row { key, span, former, buckets, .. } in rows {
-            self.counter_expiry.remove(&(former, key.clone(), span));
-            self.counter_expiry.insert((window::expiry(&buckets, span), key.clone(), span));
-            self.counters.insert((key, span), buckets);
+        for window::Row { key, span, buckets, .. } in rows {
+            self.write_counter(key, span, buckets);
         }
         tally
+    }
+
+    fn write_counter(&mut self, key: String, span: u64, buckets: Buckets) {
+        let Some(windows) = self.counters.get_mut(&key) else {
+            self.counter_expiry.insert((window::expiry(&buckets, span), key.clone()));
+            self.counters.insert(key, vec![(span, buckets)]);
+            return;
+        };
+        match windows.iter_mut().find(|(of, _)| *of == span) {
+            Some((_, known)) => *known = buckets,
+            None => windows.push((span, buckets)),
+        }
     }
 }

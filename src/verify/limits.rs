@@ -28,10 +28,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// How many days back the best day is looked for.
-const DAYS: u64 = 14;
-
-/// How many counters of approvals there are for each that adapts.
-const HISTORY: usize = 15;
+const DAYS: usize = 14;
 
 /// How long a day's count of approvals is kept: until it is no longer one of [`DAYS`].
 const KEPT: Duration = Duration::from_secs(16 * 86_400);
@@ -283,12 +280,14 @@ impl Limits {
     /// [`history`](Self::history), in its order.
     #[must_use]
     pub fn needs(&self, who: &Who, history: &[u64]) -> Vec<Need> {
-        let mut verified = history.chunks(HISTORY);
+        let mut verified = history;
         let mut needs = Vec::with_capacity(self.rates.len());
         for by in By::ALL {
             let Some(name) = who.name(by) else { continue };
-            let verified = if self.adapts(by) { verified.next() } else { None };
-            let verified = Verified::read(verified.unwrap_or(&[]));
+            let known = if self.adapts(by) { remembered(by) } else { 0 };
+            let (of_this, others) = verified.split_at_checked(known).unwrap_or((&[], verified));
+            verified = others;
+            let verified = Verified::read(by, of_this);
             if let (By::Subject, Some(patience)) = (by, self.patience()) {
                 let unverified = history.last().copied().unwrap_or(0);
                 needs.extend(self.paused(name, patience, unverified));
@@ -314,7 +313,8 @@ impl Limits {
                 back.extend(windows.map(|window| Counter { key: counted(by, name), window }));
             }
             if self.adapts(by) {
-                add.extend(history(now, by, name).into_iter().take(2));
+                let lately = remembered(by) - older(by);
+                add.extend(history(now, by, name).into_iter().take(lately));
             }
         }
         (back, add)
@@ -333,9 +333,12 @@ struct Verified {
 
 impl Verified {
     /// From the counts of [`history`], in their order.
-    fn read(counts: &[u64]) -> Self {
-        let days = || counts.iter().skip(1).copied();
-        let hour = counts.first().copied().unwrap_or(0);
+    fn read(by: By, counts: &[u64]) -> Self {
+        let (hour, days) = match counts.split_first() {
+            Some((hour, days)) if by == By::Country => (*hour, days),
+            Some(_) | None => (0, counts),
+        };
+        let days = || days.iter().copied();
         Self { hour, lately: days().take(2).sum(), best: days().max().unwrap_or(0) }
     }
 }
@@ -361,13 +364,32 @@ fn allowed(by: By, rate: Rate, limits: &Limits, verified: &Verified) -> u64 {
     }
 }
 
-/// The counters of approvals: of the last hour, and of each of the last days, today's first.
+/// How many days before today it is remembered how many were approved.
+const fn older(by: By) -> usize {
+    match by {
+        By::Country => DAYS - 1,
+        By::Number | By::Subject | By::ClientIp | By::Prefix | By::Tenant => 1,
+    }
+}
+
+/// How many counters of approvals there are.
+const fn remembered(by: By) -> usize {
+    match by {
+        // With the last hour.
+        By::Country => older(by) + 2,
+        By::Number | By::Subject | By::ClientIp | By::Prefix | By::Tenant => older(by) + 1,
+    }
+}
+
+/// The counters of approvals: of a country in the last hour, and then of each of the days that count, today's
+/// first.
 fn history(now: Timestamp, by: By, name: &str) -> Vec<Counter> {
     let key = |of: &str| format!("verified/{}/{name}/{of}", by.as_str());
     let today = now.as_micros() / 86_400_000_000;
     let day = |back| Counter { key: key(&today.saturating_sub(back).to_string()), window: KEPT };
-    let hour = Counter { key: key("hour"), window: HOUR };
-    std::iter::once(hour).chain((0..DAYS).map(day)).collect()
+    let hour = (by == By::Country).then(|| Counter { key: key("hour"), window: HOUR });
+    let days = (0..).map(day).take(older(by) + 1);
+    hour.into_iter().chain(days).collect()
 }
 
 fn counted(by: By, name: &str) -> String {
@@ -652,8 +674,9 @@ mod tests {
     fn a_country_may_have_more_where_people_are_verified() {
         let limits = Limits::standard();
         let (hour, day) = (Rate::new(3, HOUR), Rate::new(20, DAY));
-        let allowed =
-            |rate, counts: &[u64]| allowed(By::Country, rate, &limits, &Verified::read(counts));
+        let allowed = |rate, counts: &[u64]| {
+            allowed(By::Country, rate, &limits, &Verified::read(By::Country, counts))
+        };
         assert_eq!((allowed(hour, &[]), allowed(day, &[])), (3, 20));
         // The best day had 900: a fifth of it in a day, and a sixth of that in an hour.
         let best = [0, 0, 0, 900];
@@ -696,6 +719,7 @@ mod tests {
             let asked = needs.iter().filter(|need| need.rate.most < u64::MAX);
             asked.map(|need| format!("{} {}", need.counter.key, need.rate)).collect::<Vec<_>>()
         };
+<<<<<<< HEAD
         assert_eq!(
             written(&needs),
             [
@@ -867,5 +891,13 @@ mod tests {
         assert_eq!(paused.until(NOW, &count(3, Some(60_000))), secs(60));
         assert_eq!(paused.until(NOW, &count(3, None)), None);
         assert_eq!(need(By::Subject, 3, true).until(NOW, &count(3, Some(59_001))), secs(60));
+=======
+        // An address: today and yesterday; a country: the hour and a fortnight.
+        assert_eq!(limits.history(Timestamp::from_secs(0), &who).len(), 2 + 15);
+        let (_, add) = limits.approval(Timestamp::from_secs(0), &who);
+        let keys: Vec<_> = add.iter().map(|it| it.key.as_str()).collect();
+        let today = ["verified/client_ip/i/0", "verified/country/acme/US/hour"];
+        assert_eq!(keys, [today[0], today[1], "verified/country/acme/US/0"]);
+>>>>>>> d115647 (Starts cost less: fewer counters are asked, what waits for a carrier is small, refusals read nothing)
     }
 }

@@ -39,8 +39,9 @@ mod upgrade;
 
 const FILE: &str = "octothorpe.redb";
 
-/// Pages that stay in memory. The working set (open records, indexes) is a few megabytes.
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// Pages that stay in memory, a tenth of it for those that a transaction writes: a group of commits touches a few
+/// thousand, and what does not fit is written, and read again, within the transaction.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many writes may wait before their callers do.
 const WAITING_MOST: usize = 1_024;
