@@ -250,11 +250,7 @@ impl<H: Hands> Dispatcher<H> {
         let id = work.id.clone();
         let outcome = match (&work.duty, VerificationId::parse(&id.record)) {
             // Events tell of other things, too.
-<<<<<<< HEAD
-            (Duty::Deliver(delivery), _) => self.deliver(id, delivery.clone()).await,
-=======
-            (Duty::Deliver(delivery), _) => Box::pin(self.deliver(id, delivery)).await,
->>>>>>> d115647 (Starts cost less: fewer counters are asked, what waits for a carrier is small, refusals read nothing)
+            (Duty::Deliver(delivery), _) => Box::pin(self.deliver(id, delivery.clone())).await,
             (Duty::Dial { attempt } | Duty::Send { attempt }, Some(verification)) => {
                 self.place_firmly(&verification, *attempt, &work).await
             }
@@ -344,15 +340,9 @@ impl<H: Hands> Dispatcher<H> {
         &self,
         verification: Box<Verification>,
         attempt: AttemptNo,
-<<<<<<< HEAD
         work: &Work,
-    ) -> Result<Option<Verification>, Fault> {
-        if work.orphaned {
-=======
-        orphaned: bool,
     ) -> Result<Option<Box<Verification>>, Fault> {
-        if orphaned {
->>>>>>> d115647 (Starts cost less: fewer counters are asked, what waits for a carrier is small, refusals read nothing)
+        if work.orphaned {
             return Ok(Some(verification));
         }
         let id = verification.id.clone();
