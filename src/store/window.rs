@@ -97,8 +97,6 @@ fn room_at(
 pub(super) struct Row {
     pub(super) key: String,
     pub(super) span: u64,
-    /// When what was there before would have expired.
-    pub(super) former: Timestamp,
     pub(super) buckets: Buckets,
     changed: bool,
 }
@@ -120,9 +118,8 @@ pub(super) fn tally<E>(
             Some(place) => place,
             None => {
                 let buckets = load(&counter.key, span)?;
-                let former = expiry(&buckets, span);
                 let key = counter.key.clone();
-                rows.push(Row { key, span, former, buckets, changed: false });
+                rows.push(Row { key, span, buckets, changed: false });
                 rows.len() - 1
             }
         };

@@ -8,7 +8,6 @@ use redb::{Error, ReadTransaction, ReadableTable as _, StorageError};
 use super::tables::{ANSWERS, LISTED, Outcome, Tables, after, effect_id};
 use crate::ambient::Timestamp;
 use crate::store::seal::led_to;
-use crate::store::window;
 use crate::store::{EffectId, Forgotten, Given};
 
 /// The groups of records, in their order.
@@ -119,16 +118,16 @@ impl Tables<'_> {
         }
         let mut counters = Vec::new();
         for row in self.counters.iter()? {
-            let (key, buckets) = row?;
+            let (key, _) = row?;
             let (key, span) = key.value();
             if forgotten.is_named(key) {
-                counters.push((key.to_owned(), span, window::expiry(&buckets.value(), span)));
+                counters.push((key.to_owned(), span));
             }
         }
-        for (key, span, expires) in counters {
+        for (key, span) in counters {
             self.counters.remove((key.as_str(), span))?;
-            self.counter_expiry.remove((expires.as_micros(), key.as_str(), span))?;
         }
+        self.counter_expiry.retain(|(_, key, _), ()| !forgotten.is_named(key))?;
         Ok(Outcome { answer: forgotten.records.len(), wrote: true })
     }
 

@@ -449,10 +449,21 @@ impl<'t> Tables<'t> {
                 break;
             };
             self.counter_expiry.remove((at, key.as_str(), span))?;
-            self.counters.remove((key.as_str(), span))?;
+            self.prune_counter(now, &key, span)?;
             pruned = true;
         }
         Ok(pruned)
+    }
+
+    /// Removes a counter that has expired; another is looked at again when it will have.
+    fn prune_counter(&mut self, now: u64, key: &str, span: u64) -> Result<(), Error> {
+        let expires = self.counters.get((key, span))?.map(|row| window::expiry(&row.value(), span));
+        if let Some(expires) = expires.filter(|expires| expires.as_micros() > now) {
+            self.counter_expiry.insert((expires.as_micros(), key, span), ())?;
+        } else {
+            self.counters.remove((key, span))?;
+        }
+        Ok(())
     }
 
     pub(super) fn tally(
@@ -467,11 +478,12 @@ impl<'t> Tables<'t> {
         };
         let (answer, rows) = window::tally(now, counters, load)?;
         let wrote = !rows.is_empty();
-        for window::Row { key, span, former, buckets, .. } in rows {
-            let expires = window::expiry(&buckets, span);
-            self.counters.insert((key.as_str(), span), &buckets)?;
-            self.counter_expiry.remove((former.as_micros(), key.as_str(), span))?;
-            self.counter_expiry.insert((expires.as_micros(), key.as_str(), span), ())?;
+        for window::Row { key, span, buckets, .. } in rows {
+            // When to look whether it has expired is written once.
+            if self.counters.insert((key.as_str(), span), &buckets)?.is_none() {
+                let look = window::expiry(&buckets, span).as_micros();
+                self.counter_expiry.insert((look, key.as_str(), span), ())?;
+            }
         }
         Ok(Outcome { answer, wrote })
     }
