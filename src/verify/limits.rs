@@ -690,7 +690,7 @@ mod tests {
     #[test]
     fn an_address_may_have_more_where_people_are_verified_and_not_all_at_once() {
         let limits = Limits::standard();
-        let lately = Verified::read(&[200, 100, 50, 900]);
+        let lately = Verified::read(By::ClientIp, &[100, 50]);
         let allowed = |by, most, window| allowed(by, Rate::new(most, window), &limits, &lately);
         assert_eq!(allowed(By::ClientIp, 10, DAY), 30, "a fifth of today's and yesterday's");
         assert_eq!(allowed(By::ClientIp, 5, HOUR), 5);
@@ -708,7 +708,7 @@ mod tests {
         let hour = Rate::new(3, HOUR);
         assert_eq!(allowed(By::Country, hour, &limits, &Verified::read(By::Country, &[])), 10);
         limits.rates.truncate(2);
-        assert_eq!(allowed(By::Country, hour, &limits, &Verified::read(&[0, 900])), 3);
+        assert_eq!(allowed(By::Country, hour, &limits, &Verified::read(By::Country, &[0, 900])), 3);
     }
 
     #[test]
