@@ -19,6 +19,7 @@ mod carriers;
 mod complaint;
 mod fraud;
 mod limits;
+mod made;
 mod money;
 mod network;
 mod pem;
@@ -201,8 +202,10 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
     let texts = texts::texts(reader, &written.texts);
     let mut prompts = prompts::prompts(reader, written);
     let fraud = fraud::fraud(reader, written, defaults);
-    let common = tenants::Common { calling: &call.calling, fraud: &fraud };
+    let certified = server.tls.as_ref().is_some_and(|tls| tls.client_roots.is_some());
+    let common = tenants::Common { calling: &call.calling, fraud: &fraud, certified };
     let (tenants, keys) = tenants::tenants(reader, written, &server.api_listen, common);
+    let form = made::Form::new(written, &server.api_listen, common);
     prompts::of_tenants(reader, &mut prompts, &written.tenants);
     prompts::unrecorded(reader, &prompts, &written.tenants);
     tenants::unreached(reader, &written.tenants, &tenants, &routes);
@@ -231,6 +234,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         prompts: Arc::new(prompts),
         routes: Table::new(routes.clone()),
         tenants,
+        form: Some(Arc::new(form)),
     };
     let http = http::Settings {
         api_listen: server.api_listen.value,

@@ -185,6 +185,15 @@ pub enum Event<'a> {
         /// Why.
         why: Refused,
     },
+    /// What is written of a tenant in the store is not taken by the configuration of today.
+    TenantUnfit {
+        /// Whose.
+        tenant: &'a str,
+        /// Which key of it.
+        key: &'a str,
+        /// What is wrong.
+        told: &'a str,
+    },
     /// The keys that check tokens cannot be had.
     IssuerSilent {
         /// Why.
@@ -353,6 +362,13 @@ pub fn observe(event: &Event<'_>) {
         Event::TokenRefused { why } => {
             tracing::debug!(%why, "a token was refused");
             counter!("octothorpe_tokens_refused_total", "why" => why.as_str()).increment(1);
+        }
+        Event::TenantUnfit { tenant, key, told } => {
+            tracing::error!(
+                tenant,
+                key,
+                "a tenant in the store is not taken by this configuration: {told}"
+            );
         }
         Event::IssuerSilent { why } => {
             tracing::warn!(why, "the keys of an issuer of tokens cannot be had");

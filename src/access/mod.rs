@@ -1,5 +1,6 @@
-//! Who may ask: by which key or token, for what, from where, and until when.
+//! Who may ask: by which key, token or certificate, for what, from where, and until when.
 
+pub mod certificate;
 pub mod key;
 pub mod token;
 

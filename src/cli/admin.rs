@@ -10,15 +10,17 @@ use super::check::environment;
 use super::wrong;
 use crate::config;
 
+/// What `--admin-key` is, wherever it stands.
+pub(super) const KEY_HELP: &str = "The key to present there, of scope admin: env:NAME or file:PATH \
+    keep it out of the process list. None is needed on the gateway's own machine";
+
 /// Which gateway.
 #[derive(Debug, clap::Args)]
 pub(super) struct At {
     /// Where the operators' listener of the running gateway is.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
     admin: String,
-    /// The key to present there, of scope admin: env:NAME or file:PATH keep it out of the process list.
-    /// None is needed on the gateway's own machine.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", help = KEY_HELP)]
     admin_key: Option<String>,
 }
 
@@ -58,12 +60,18 @@ impl At {
         done(self.api()?.post(path, body).await?)
     }
 
+    /// Changes something.
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        done(self.api()?.patch(path, body).await?)
+    }
+
     /// Takes something away.
     pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Value> {
         done(self.api()?.delete(path).await?)
     }
 
-    fn api(&self) -> anyhow::Result<Api> {
+    /// The listener itself.
+    pub(super) fn api(&self) -> anyhow::Result<Api> {
         let read = |text: &String| config::read_secret(text, Path::new("."), &environment);
         let key = self.admin_key.as_ref().map(read).transpose();
         let key = key.map_err(|why| wrong(format!("--admin-key: {why}")))?;

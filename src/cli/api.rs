@@ -5,6 +5,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::text;
+use crate::http::CLI;
 
 /// Where it is, and the key to present.
 pub(super) struct Api {
@@ -36,7 +37,7 @@ impl Api {
     /// The one at this URL.
     pub(super) fn at(url: &str, key: Option<Zeroizing<String>>) -> anyhow::Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "here the program is a customer")]
-        let client = reqwest::Client::builder().build()?;
+        let client = reqwest::Client::builder().user_agent(CLI).build()?;
         Ok(Self { client, base: url.trim_end_matches('/').to_owned(), key })
     }
 
@@ -51,8 +52,12 @@ impl Api {
     }
 
     fn posted(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
-        let request = self.client.post(format!("{}{path}", self.base));
-        request.header("content-type", "application/json").body(body.to_string())
+        json(self.client.post(format!("{}{path}", self.base)), body)
+    }
+
+    /// Changes something by JSON.
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.send(json(self.client.patch(format!("{}{path}", self.base)), body)).await
     }
 
     /// Takes something away.
@@ -116,4 +121,8 @@ async fn read(response: reqwest::Response) -> anyhow::Result<Answer> {
     }
     let body = serde_json::from_slice(&body).context("the answer is not JSON")?;
     Ok(Answer { status, body })
+}
+
+fn json(request: reqwest::RequestBuilder, body: &Value) -> reqwest::RequestBuilder {
+    request.header("content-type", "application/json").body(body.to_string())
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::store::{folder, settings};
-use super::{WRONG, wrong};
+use super::{WRONG, admin, wrong};
 use crate::ambient::Clock;
 use crate::config;
 use crate::gateway::audit::{Act, Log};
@@ -45,8 +45,7 @@ pub(super) struct Args {
     /// Where the operator's listener of a gateway that runs is; as the configuration says when left out.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
-    /// The key to present there, of scope admin: env:NAME or file:PATH keep it out of the process list.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", help = admin::KEY_HELP)]
     key: Option<String>,
     /// Forget, too, that its phone wants no texts.
     #[arg(long)]
@@ -74,7 +73,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(store) => {
             let log = Log::open(folder(&settings)?, &vault).context("the audit log")?;
             let about = json!({ "opt_outs": args.opt_outs });
-            let act = Act { who: "command line".to_owned(), what: "erase", about };
+            let act = Act { who: "cli".to_owned(), what: "erase", about };
             log.write(Clock::system().now(), &act).context("the audit log")?;
             let senders: Vec<&str> = senders(&settings);
             let erased = retention::erase(&store, &vault, &number, &senders, args.opt_outs).await?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::api::{Answer, Api};
 use super::check::{Report, environment};
-use super::{text, wrong};
+use super::{admin, text, wrong};
 use crate::access::key::Fresh;
 use crate::ambient;
 use crate::config::{self, KeyOrigin, SecretSource};
@@ -147,9 +147,7 @@ struct At {
     /// The operator's listener of a gateway that runs, as http://127.0.0.1:8081.
     #[arg(long, value_name = "URL", requires = "tenant")]
     admin: Option<String>,
-    /// The key to present there, of scope admin: env:NAME or file:PATH keep it out of the process list.
-    /// None is needed on the gateway's own machine.
-    #[arg(long, value_name = "KEY", requires = "admin")]
+    #[arg(long, value_name = "KEY", requires = "admin", help = admin::KEY_HELP)]
     admin_key: Option<String>,
 }
 
@@ -157,10 +155,7 @@ impl At {
     /// The gateway, and the path of the tenant's keys there; `None`: it is not asked.
     fn keys(&self, tenant: Option<&str>) -> anyhow::Result<Option<(Api, String)>> {
         let (Some(url), Some(tenant)) = (&self.admin, tenant) else { return Ok(None) };
-        let read = |text: &String| config::read_secret(text, Path::new("."), &environment);
-        let key = self.admin_key.as_ref().map(read).transpose();
-        let key = key.map_err(|why| wrong(format!("--admin-key: {why}")))?;
-        let api = Api::at(url, key.map(|(key, _)| key))?;
+        let api = admin::At::of(url, self.admin_key.as_deref()).api()?;
         Ok(Some((api, format!("/admin/v1/tenants/{tenant}/keys"))))
     }
 }

@@ -26,6 +26,7 @@ mod prompts;
 mod serve;
 mod sms;
 mod store;
+mod tenant;
 mod trunk;
 mod typed;
 mod verdict;
@@ -90,6 +91,8 @@ enum Command {
     Prompts(prompts::Args),
     /// Check signed verdicts.
     Verdict(verdict::Args),
+    /// Make, list, show, change and remove tenants, by a gateway that runs.
+    Tenant(tenant::Args),
     /// Make, list and revoke API keys.
     Key(key::Args),
     /// Seal a store that was kept in the clear.
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Prompts(args) => prompts::run(args),
         Command::Verdict(args) => verdict::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Tenant(args) => in_runtime(tenant::run(args)),
         Command::Key(args) => in_runtime(key::run(args)),
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Phone(args) => in_runtime(phone::run(args)),

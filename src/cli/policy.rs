@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::admin::At;
+use super::admin::{self, At};
 use super::check::{Report, environment};
 use super::{text, wrong};
 use crate::ambient::Timestamp;
@@ -58,9 +58,7 @@ struct Explain {
     /// Ask the gateway that runs, at its operators' listener.
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     admin: Option<String>,
-    /// The key to present there, of scope admin: env:NAME or file:PATH keep it out of the process list.
-    /// None is needed on the gateway's own machine.
-    #[arg(long, value_name = "KEY", requires = "admin")]
+    #[arg(long, value_name = "KEY", requires = "admin", help = admin::KEY_HELP)]
     admin_key: Option<String>,
     /// How the person would be reached: voice or sms.
     #[arg(long, value_name = "CHANNEL", default_value = "voice", value_parser = ["voice", "sms"])]

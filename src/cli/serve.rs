@@ -66,8 +66,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let summary = summary(&settings);
     let started = Gateway::start(settings, Clock::system(), Entropy::system(), None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
-    let taken_up = gateway.take_up_keys().await;
-    taken_up.map_err(|error| wrong(format!("the keys in the store: {error}")))?;
+    let taken_up = gateway.take_up().await;
+    taken_up.map_err(|error| wrong(format!("the tenants and keys in the store: {error}")))?;
     let listening = Listening::new(loaded.config.http).map_err(|error| wrong(error.to_string()))?;
     let reload = reload(path.clone(), gateway.clone(), listening.clone(), loaded.config.log);
     let operator = Operator { metrics, reload: Some(Arc::clone(&reload)) };

@@ -1,10 +1,9 @@
-//! `[[tenants]]`: who may ask, by which keys.
+//! `[[tenants]]`: who may ask, by which keys, tokens and certificates.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use ipnet::IpNet;
 use toml::Spanned;
@@ -16,10 +15,11 @@ use super::reader::{At, Place, Reader};
 use super::routing::warn_of_literal;
 use super::secret::{read, shown};
 use super::{KeyOrigin, LAB_KEY, SecretSource};
+use crate::access::certificate::Name;
 use crate::access::token::{KeySet, Rules};
 use crate::access::{Scope, Terms, network};
 use crate::ambient::Timestamp;
-use crate::gateway::settings::{ApiKey, ConfiguredKey, Pinned, Tokens};
+use crate::gateway::settings::{ApiKey, Client, ConfiguredKey, Pinned, Tokens};
 
 /// The shortest API key, in characters.
 const SHORTEST_KEY: usize = 32;
@@ -36,7 +36,8 @@ pub(super) fn keys(
     let list = tenant.get_ref().api_keys.as_ref();
     let place = list.map_or(reader.place(tenant), |list| reader.place(list));
     let entries = list.map(|list| list.get_ref().as_slice()).unwrap_or_default();
-    if entries.is_empty() && tenant.get_ref().jwt.is_none() {
+    let raw::Tenant { jwt, client_names, .. } = tenant.get_ref();
+    if entries.is_empty() && jwt.is_none() && client_names.is_empty() && !reader.remote {
         let message = "the tenant has no key to present: write api_keys = [\"env:NAME\"] \
                        (`octothorpe key new` makes a key)";
         reader.complain(place, &format!("tenants[{i}].api_keys"), None, message);
@@ -108,9 +109,7 @@ fn usable(text: &str, api_listen: &At<SocketAddr>) -> Result<(), String> {
 
 /// What a key opens, until when, and from where.
 fn terms(reader: &mut Reader<'_>, path: &str, place: Place, key: &raw::Key) -> Terms {
-    let scopes = key.scopes.as_ref().map_or_else(Scope::usual, |written| {
-        scopes(reader, &format!("{path}.scopes"), place, written)
-    });
+    let scopes = scopes_of(reader, path, place, key.scopes.as_deref());
     let expires = key.expires.as_ref().and_then(|text| {
         let end = Timestamp::until(text);
         let (path, shown) = (format!("{path}.expires"), Some(quoted(text)));
@@ -128,22 +127,89 @@ fn terms(reader: &mut Reader<'_>, path: &str, place: Place, key: &raw::Key) -> T
         }
         end
     });
-    let allow = key.allow.iter().flatten().enumerate();
-    let allow: Vec<IpNet> = allow
-        .filter_map(|(k, text)| match network(text) {
-            Ok(net) => Some(net),
-            Err(why) => {
-                reader.complain(place, &format!("{path}.allow[{k}]"), Some(quoted(text)), why);
-                None
-            }
-        })
-        .collect();
-    if key.allow.as_ref().is_some_and(Vec::is_empty) {
-        let message = "no address is written, so the key would open nothing: write networks, as \
+    Terms { scopes, expires, allow: allowed(reader, path, place, key.allow.as_deref()) }
+}
+
+/// From where.
+fn allowed(
+    reader: &mut Reader<'_>,
+    path: &str,
+    place: Place,
+    written: Option<&[String]>,
+) -> Vec<IpNet> {
+    if written.is_some_and(<[_]>::is_empty) {
+        let message = "no address is written, so nothing would be opened: write networks, as \
                        [\"10.0.0.0/8\"], or leave it out";
         reader.complain(place, &format!("{path}.allow"), None, message);
     }
-    Terms { scopes, expires, allow }
+    let mut networks = Vec::new();
+    for (k, text) in written.into_iter().flatten().enumerate() {
+        match network(text) {
+            Ok(net) => networks.push(net),
+            Err(why) => {
+                reader.complain(place, &format!("{path}.allow[{k}]"), Some(quoted(text)), why);
+            }
+        }
+    }
+    networks
+}
+
+/// A name of a certificate that was read, and where.
+pub(super) struct NameOrigin {
+    name: Name,
+    path: String,
+    line: usize,
+}
+
+/// Whose certificates a tenant takes. `asked_for`: whether the listener asks for any.
+pub(super) fn clients(
+    reader: &mut Reader<'_>,
+    i: usize,
+    tenant: &raw::Tenant,
+    asked_for: bool,
+    origins: &mut Vec<NameOrigin>,
+) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for (j, entry) in tenant.client_names.iter().enumerate() {
+        let path = format!("tenants[{i}].client_names[{j}]");
+        let (place, line) = (reader.place(entry), reader.line(entry));
+        let (written, terms) = match entry.get_ref() {
+            Either::Plain(text) => (Some(text), Terms::default()),
+            Either::Table(table) => {
+                let scopes = scopes_of(reader, &path, place, table.scopes.as_deref());
+                let allow = allowed(reader, &path, place, table.allow.as_deref());
+                (table.name.as_ref(), Terms { scopes, allow, ..Terms::default() })
+            }
+        };
+        let Some(written) = written else {
+            let message = "the name is missing: write name = \"login.acme.example\"";
+            reader.complain(place, &format!("{path}.name"), None, message);
+            continue;
+        };
+        let name = match Name::parse(written) {
+            Ok(name) => name,
+            Err(why) => {
+                reader.complain(place, &path, Some(quoted(written)), why);
+                continue;
+            }
+        };
+        if let Some(first) = origins.iter().find(|other| other.name == name) {
+            let message = format!(
+                "{} on line {} is the same name: a certificate speaks for one tenant",
+                first.path, first.line
+            );
+            reader.complain(place, &path, Some(quoted(written)), message);
+        }
+        origins.push(NameOrigin { name: name.clone(), path, line });
+        clients.push(Client { name, terms });
+    }
+    if let Some(first) = tenant.client_names.first().filter(|_| !asked_for) {
+        let message = "no client is asked for a certificate: write client_roots = \"FILE\" in \
+                       [server], beside tls_certificate and tls_key";
+        let path = format!("tenants[{i}].client_names");
+        reader.complain(reader.place(first), &path, None, message);
+    }
+    clients
 }
 
 /// The longest file of keys that is read, in bytes.
@@ -162,9 +228,7 @@ pub(super) fn tokens(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) ->
     };
     let issuer = needed("issuer", &jwt.issuer, "write the iss of the tokens, to the letter");
     let audience = needed("audience", &jwt.audience, "write the aud by which tokens name us");
-    let scopes = jwt.scopes.as_ref().map_or_else(Scope::usual, |written| {
-        scopes(reader, &format!("{at}.scopes"), place, written)
-    });
+    let scopes = scopes_of(reader, &at, place, jwt.scopes.as_deref());
     let keys = match &jwt.jwks {
         None => {
             let message = "it is missing: write where the issuer's keys are, \"file:PATH\" or \
@@ -172,7 +236,7 @@ pub(super) fn tokens(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) ->
             reader.complain(place, &format!("{at}.jwks"), None, message);
             None
         }
-        Some(written) => match pinned(written.get_ref(), reader.dir) {
+        Some(written) => match pinned(written.get_ref(), reader) {
             Ok(keys) => Some(keys),
             Err(why) => {
                 let shown = Some(quoted(written.get_ref())).filter(|it| !it.contains("://"));
@@ -187,7 +251,7 @@ pub(super) fn tokens(reader: &mut Reader<'_>, i: usize, tenant: &raw::Tenant) ->
 }
 
 /// Where keys are: a file is read at once. By http they come from this machine alone, for tests.
-fn pinned(text: &str, dir: &Path) -> Result<Pinned, String> {
+fn pinned(text: &str, reader: &Reader<'_>) -> Result<Pinned, String> {
     let Some(path) = text.strip_prefix("file:") else {
         let web = web(text)?;
         return if web.encrypted || is_loopback(&web.host) {
@@ -196,7 +260,14 @@ fn pinned(text: &str, dir: &Path) -> Result<Pinned, String> {
             Err("keys come by https://, or nobody knows whose they are".to_owned())
         };
     };
-    let path = dir.join(path);
+    if reader.remote {
+        return Err(
+            "files are those of the gateway's machine, for its configuration alone: write \
+                    https://…"
+                .to_owned(),
+        );
+    }
+    let path = reader.dir.join(path);
     let shown = path.display();
     let unreadable = |error| format!("the file {shown} cannot be read: {error}");
     let mut json = Vec::new();
@@ -205,14 +276,15 @@ fn pinned(text: &str, dir: &Path) -> Result<Pinned, String> {
     KeySet::read(&json).map(Pinned::File).map_err(|why| format!("{shown}: {why}"))
 }
 
-/// Some scopes, at least one.
-pub(super) fn scopes(
+/// For what: some scopes, at least one, or the usual ones.
+fn scopes_of(
     reader: &mut Reader<'_>,
     path: &str,
     place: Place,
-    written: &[String],
+    written: Option<&[String]>,
 ) -> BTreeSet<Scope> {
-    let all = Scope::ALL.map(Scope::as_str);
+    let Some(written) = written else { return Scope::usual() };
+    let (path, all) = (format!("{path}.scopes"), Scope::ALL.map(Scope::as_str));
     let mut scopes = BTreeSet::new();
     for (k, word) in written.iter().enumerate() {
         if let Some(scope) = Scope::parse(word) {
@@ -225,7 +297,7 @@ pub(super) fn scopes(
     }
     if written.is_empty() {
         let message = format!("no scope is written: write some of {}", all.join(", "));
-        reader.complain(place, path, None, message);
+        reader.complain(place, &path, None, message);
     }
     scopes
 }

@@ -37,7 +37,7 @@ pub(super) struct Raw {
 }
 
 /// Each a list of rates, as `["5/10m", "10/h"]`; an empty list is no limit.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct Limits {
     pub(super) number: Option<Vec<Spanned<String>>>,
@@ -66,7 +66,7 @@ pub(super) struct Safe {
     pub(super) until: Option<Spanned<String>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct Prices {
     pub(super) file: Option<Spanned<String>>,
@@ -74,7 +74,7 @@ pub(super) struct Prices {
 }
 
 /// Each an amount in the currency of the prices, as `"2.50"`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct Budget {
     pub(super) call: Option<Spanned<String>>,
@@ -353,6 +353,7 @@ pub(super) struct Tenant {
     pub(super) name: Option<Spanned<String>>,
     pub(super) api_keys: Option<Spanned<Vec<ApiKey>>>,
     pub(super) jwt: Option<Spanned<Jwt>>,
+    pub(super) client_names: Vec<Spanned<Either<String, ClientName>>>,
     pub(super) voice_countries: Vec<Spanned<String>>,
     pub(super) sms_countries: Vec<Spanned<String>>,
     pub(super) webhooks: Vec<Spanned<Webhook>>,
@@ -407,6 +408,15 @@ pub(super) struct Key {
     pub(super) allow: Option<Vec<String>>,
 }
 
+/// The name of a certificate with what it opens.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ClientName {
+    pub(super) name: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) allow: Option<Vec<String>>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table { url = \"…\", secret = \"…\" }")]
 pub(super) struct Webhook {
@@ -458,6 +468,11 @@ impl Fitting for Register {
 
 impl Fitting for Key {
     const FITTING: &'static str = "\"env:NAME\", or { key = \"env:NAME\", scopes = [\"check\"] }";
+}
+
+impl Fitting for ClientName {
+    const FITTING: &'static str =
+        "the name of a certificate, in quotes, or { name = \"…\", scopes = [\"check\"] }";
 }
 
 impl Fitting for NumberFormat {

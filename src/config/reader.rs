@@ -45,6 +45,8 @@ pub(super) struct Reader<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     /// By which certificates are judged.
     pub(super) now: Timestamp,
+    /// What is written comes from afar: it names no file and no variable of this machine.
+    pub(super) remote: bool,
     complaints: Vec<Complaint>,
     warnings: Vec<Complaint>,
 }
@@ -57,7 +59,13 @@ impl<'a> Reader<'a> {
         env: &'a dyn Fn(&str) -> Option<String>,
     ) -> Self {
         let now = Clock::system().now();
-        Self { file, text, dir, env, now, complaints: Vec::new(), warnings: Vec::new() }
+        let (complaints, warnings) = (Vec::new(), Vec::new());
+        Self { file, text, dir, env, now, remote: false, complaints, warnings }
+    }
+
+    /// For what a request says.
+    pub(super) fn of_request(text: &'a str) -> Self {
+        Self { remote: true, ..Self::new("", text, Path::new(""), &|_| None) }
     }
 
     /// Where this stands in the file.
@@ -180,15 +188,16 @@ impl<'a> Reader<'a> {
     }
 
     /// The configuration with its warnings, or everything that is wrong with it.
-    pub(super) fn finish(mut self, loaded: Loaded) -> Result<Loaded, Complaints> {
+    pub(super) fn finish(self, loaded: Loaded) -> Result<Loaded, Complaints> {
+        self.done().map(|warnings| Loaded { warnings, ..loaded }).map_err(Complaints)
+    }
+
+    /// What should be looked at, or everything that is wrong.
+    pub(super) fn done(mut self) -> Result<Vec<Complaint>, Vec<Complaint>> {
         let order = |it: &Complaint| (it.line.is_none(), it.line, it.variable.clone());
         self.complaints.sort_by_key(order);
         self.warnings.sort_by_key(order);
-        if self.complaints.is_empty() {
-            Ok(Loaded { warnings: self.warnings, ..loaded })
-        } else {
-            Err(Complaints(self.complaints))
-        }
+        if self.complaints.is_empty() { Ok(self.warnings) } else { Err(self.complaints) }
     }
 }
 

@@ -62,9 +62,15 @@ pub(super) fn secret_by(
     written: &str,
     read: super::secret::Read,
 ) -> Option<Zeroizing<String>> {
+    if reader.remote && ["env:", "file:"].iter().any(|place| written.starts_with(place)) {
+        let message = "variables and files are those of the gateway's machine, for its configuration \
+                       alone: write the secret itself, which is kept sealed";
+        reader.complain(place, key, super::secret::shown(written), message);
+        return None;
+    }
     match read(written, reader.dir, reader.env) {
         Ok((text, source)) => {
-            if source == SecretSource::Literal {
+            if source == SecretSource::Literal && !reader.remote {
                 warn_of_literal(reader, place, key);
             }
             Some(text)

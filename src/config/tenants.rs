@@ -55,6 +55,8 @@ static COUNTRIES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
 pub(super) struct Common<'a> {
     pub(super) calling: &'a Calling,
     pub(super) fraud: &'a Fraud,
+    /// Whether clients are asked for certificates.
+    pub(super) certified: bool,
 }
 
 pub(super) fn tenants(
@@ -70,7 +72,7 @@ pub(super) fn tenants(
         reader.complain_of_file("tenants", message);
     }
     names(reader, "tenants", written.iter().map(|it| (table_of(it), it.get_ref().name.as_ref())));
-    let mut origins = Vec::new();
+    let (mut origins, mut certified) = (Vec::new(), Vec::new());
     let tenants = written
         .iter()
         .enumerate()
@@ -80,8 +82,10 @@ pub(super) fn tenants(
             let limits = limits(reader, &file.limits, Some((&key, &tenant.get_ref().limits)));
             let key = format!("tenants[{i}].budget");
             let caps = caps(reader, &file.budget, Some((&key, &tenant.get_ref().budget)));
-            let calling = calls(reader, i, tenant.get_ref(), common.calling);
-            Tenant { limits, caps, calling, fraud: common.fraud.clone(), ..own }
+            let raw = tenant.get_ref();
+            let calling = calls(reader, i, raw, common.calling);
+            let clients = access::clients(reader, i, raw, common.certified, &mut certified);
+            Tenant { limits, caps, calling, clients, fraud: common.fraud.clone(), ..own }
         })
         .collect();
     (tenants, origins)
@@ -150,6 +154,7 @@ fn one_tenant(
         name,
         keys,
         tokens: access::tokens(reader, i, tenant),
+        clients: Vec::new(),
         rules: Rules { voice_countries, sms_countries },
         limits: Limits::default(),
         caps: Caps::default(),
@@ -164,6 +169,7 @@ fn one_tenant(
         texting: texting(reader, i, tenant),
         calling: Calling::default(),
         test: tenant.test,
+        leaving: false,
     }
 }
 

@@ -1,12 +1,15 @@
-//! Who asks: keys that the configuration names, and keys that are made while the gateway runs.
+//! Who asks: keys that the configuration names, keys that are made while the gateway runs, tokens and
+//! certificates.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use super::settings::{ApiKey, Pinned, Tenant};
 use super::{Change, Fault, Gateway};
+use crate::access::certificate::Name;
 use crate::access::key::{Fresh, Full, Kept, Keys, Ring, USE_NOTED};
 use crate::access::token::{Admitted, Cache, KeySet, Need, Refused, Token};
 use crate::access::{Scope, Terms};
@@ -26,12 +29,35 @@ pub(super) fn is_kept(record: &str) -> bool {
     record.starts_with(PLACE)
 }
 
+/// By what somebody who asks is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A key of ours.
+    Key,
+    /// A token (JWT) that somebody else has signed.
+    Token,
+    /// A certificate that the connection was made by.
+    Certificate,
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Token => "token",
+            Self::Certificate => "certificate",
+        })
+    }
+}
+
 /// Somebody who may ask.
 #[derive(Debug)]
 pub struct Caller {
     /// For whom.
     pub tenant: Arc<Tenant>,
-    /// What the key is called.
+    /// By what they are known.
+    pub by: Credential,
+    /// What that is called: a key's id or fingerprint, the subject of a token, the name of a certificate.
     pub id: String,
     /// What it opens, when and from where.
     pub terms: Terms,
@@ -46,6 +72,18 @@ impl Caller {
     #[must_use]
     pub fn may(&self, scope: Scope) -> bool {
         self.terms.scopes.contains(&scope)
+    }
+
+    /// What the audit log calls them: `key acme/1a2b3c4d`.
+    #[must_use]
+    pub fn who(&self) -> String {
+        format!("{} {}/{}", self.by, self.tenant.name, self.id)
+    }
+
+    /// Somebody who is known by what is not kept here.
+    fn of(tenant: &Arc<Tenant>, by: Credential, id: String, terms: Terms) -> Arc<Self> {
+        let (tenant, used) = (Arc::clone(tenant), AtomicU64::default());
+        Arc::new(Self { tenant, by, id, terms, used, kept: None })
     }
 
     fn used(&self) -> Option<Timestamp> {
@@ -197,7 +235,7 @@ impl Gateway {
     async fn admit_token(&self, text: &str) -> Result<Arc<Caller>, Refused> {
         let token = Token::read(text)?;
         let orders = self.orders();
-        let mut takers = orders.tenants.iter().filter_map(|tenant| {
+        let mut takers = orders.live().filter_map(|tenant| {
             let tokens = tenant.tokens.as_ref()?;
             token.is_for(&tokens.rules).then_some((tenant, tokens))
         });
@@ -211,13 +249,28 @@ impl Gateway {
         };
         let Admitted { subject, scopes, expires } =
             token.admit(&tokens.rules, &keys, self.now())?;
-        Ok(Arc::new(Caller {
-            tenant: Arc::clone(tenant),
-            id: subject,
-            terms: Terms { scopes, expires: Some(expires), allow: Vec::new() },
-            used: AtomicU64::default(),
-            kept: None,
-        }))
+        let terms = Terms { scopes, expires: Some(expires), allow: Vec::new() };
+        Ok(Caller::of(tenant, Credential::Token, subject, terms))
+    }
+
+    /// Who shows a certificate of these names from this address: the one tenant that knows one of them.
+    #[must_use]
+    pub fn caller_by_certificate(
+        &self,
+        names: &[Name],
+        from: Option<IpAddr>,
+    ) -> Option<Arc<Caller>> {
+        let (orders, now) = (self.orders(), self.now());
+        let mut clients = orders.live().flat_map(|tenant| {
+            let known = tenant.clients.iter().filter(|client| names.contains(&client.name));
+            known.map(move |client| (tenant, client))
+        });
+        let (tenant, client) = clients.next()?;
+        // A certificate that two tenants know says of neither that it asks.
+        let is_clear = clients.all(|(other, _)| other.name == tenant.name);
+        let may_ask = is_clear && client.terms.hold(now, from);
+        let (id, terms) = (client.name.to_string(), client.terms.clone());
+        may_ask.then(|| Caller::of(tenant, Credential::Certificate, id, terms))
     }
 
     /// The keys that an issuer publishes, for a token that names this one of them.
@@ -274,11 +327,8 @@ impl Gateway {
         });
     }
 
-    /// Reads the keys that the store keeps: before anybody asks, and when another node has changed them.
-    ///
-    /// # Errors
-    /// When the store fails, or a record cannot be read.
-    pub async fn take_up_keys(&self) -> Result<(), Fault> {
+    /// Reads the keys that the store keeps.
+    pub(super) async fn take_up_keys(&self) -> Result<(), Fault> {
         let _changing = self.0.callers.changing.lock().await;
         let mut found = BTreeMap::new();
         let mut query =
@@ -306,7 +356,7 @@ impl Gateway {
         let stored = callers.stored.lock().unwrap_or_else(PoisonError::into_inner);
         let (orders, before) = (self.orders(), callers.ring());
         let mut places = Vec::new();
-        for tenant in &orders.tenants {
+        for tenant in orders.live() {
             let configured = tenant.keys.iter().map(|it| {
                 let hash = self.0.vault.api_key(it.key.as_bytes());
                 (hash, it.key.fingerprint(), &it.terms, None)
@@ -319,6 +369,7 @@ impl Gateway {
                 let used = used.max(kept.and_then(|it| it.last_used)).unwrap_or_default();
                 let caller = Caller {
                     tenant: Arc::clone(tenant),
+                    by: Credential::Key,
                     id,
                     terms: terms.clone(),
                     used: AtomicU64::new(used.as_micros()),
@@ -333,7 +384,7 @@ impl Gateway {
     /// The keys of a tenant, the oldest first; `None`: there is no such tenant.
     #[must_use]
     pub fn keys_of(&self, tenant: &str) -> Option<Vec<KeyView>> {
-        self.tenant(tenant)?;
+        self.live_tenant(tenant)?;
         let ring = self.0.callers.ring();
         let theirs = ring.iter().map(|(_, caller)| caller).filter(|it| it.tenant.name == tenant);
         let mut views: Vec<KeyView> = theirs
@@ -359,7 +410,7 @@ impl Gateway {
         tenant: &str,
         wanted: Wanted,
     ) -> Result<Option<(Fresh, KeyView)>, MakeError> {
-        if self.tenant(tenant).is_none() {
+        if self.live_tenant(tenant).is_none() {
             return Ok(None);
         }
         let fresh = Fresh::draw(|| ambient::secret::<1>()[0]);
@@ -386,6 +437,16 @@ impl Gateway {
             Ok(true) => Ok(Revoked::Yes),
             // A list that only loses keys is never too full.
             Ok(false) | Err(MakeError::Full(_)) => Ok(Revoked::Unknown),
+            Err(MakeError::Fault(fault)) => Err(fault),
+        }
+    }
+
+    /// Takes all keys away that the store keeps for a tenant.
+    pub(super) async fn revoke_all(&self, tenant: &str) -> Result<(), Fault> {
+        let taken = |keys: &mut Keys| Ok(!std::mem::take(&mut keys.keys).is_empty());
+        match self.change_keys(tenant, taken).await {
+            // A list that only loses keys is never too full.
+            Ok(_) | Err(MakeError::Full(_)) => Ok(()),
             Err(MakeError::Fault(fault)) => Err(fault),
         }
     }
@@ -463,7 +524,7 @@ mod tests {
         let (settings, vault) = (settings(&["acme", "globex"]), Vault::of(vault));
         let (gateway, turns) =
             Gateway::assemble(store.clone(), &settings, vault, clock.clone(), entropy, Nobody);
-        gateway.take_up_keys().await.unwrap();
+        gateway.take_up().await.unwrap();
         (gateway, turns)
     }
 

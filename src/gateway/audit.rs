@@ -33,7 +33,8 @@ pub const ITSELF: &str = "octothorpe";
 /// What somebody does.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// Who: a key's name, or where they were.
+    /// Who: `key TENANT/ID`, `token TENANT/SUBJECT` or `certificate TENANT/NAME`; whoever needs none of these, by
+    /// where they were: `operator@loopback`, `cli@loopback`, `cli`, `SIGHUP`; or [`ITSELF`].
     pub who: String,
     /// What, as `block.add`.
     pub what: &'static str,
@@ -197,7 +198,7 @@ mod tests {
     }
 
     fn act(n: u64) -> Act {
-        Act { who: "key 1a2b3c4d".into(), what: "block.add", about: json!({ "n": n }) }
+        Act { who: "key acme/1a2b3c4d".into(), what: "block.add", about: json!({ "n": n }) }
     }
 
     fn kinds(dir: &Path, vault: &Vault) -> Vec<Kind> {

@@ -207,7 +207,7 @@ impl Gateway {
     /// Whether there is a tenant of this name.
     #[must_use]
     pub fn knows_tenant(&self, name: &str) -> bool {
-        self.orders().tenant(name).is_some()
+        self.live_tenant(name).is_some()
     }
 
     /// What entries of these are called; that of the newest key first.

@@ -97,7 +97,7 @@ impl Gateway {
     /// When the store fails.
     pub async fn endpoints(&self) -> Result<Vec<EndpointView>, Fault> {
         let mut views = Vec::new();
-        for tenant in &self.orders().tenants {
+        for tenant in self.orders().live() {
             for endpoint in &tenant.webhooks {
                 let health = self.health(&tenant.name, endpoint).await?;
                 views.push(view(&tenant.name, endpoint, health));
@@ -125,7 +125,7 @@ impl Gateway {
     /// When the store fails.
     pub async fn switch_on(&self, id: &str) -> Result<Option<EndpointView>, Fault> {
         let orders = self.orders();
-        let found = orders.tenants.iter().find_map(|tenant| {
+        let found = orders.live().find_map(|tenant| {
             let endpoint =
                 tenant.webhooks.iter().find(|endpoint| endpoint.id(&tenant.name) == id)?;
             Some((tenant, endpoint))

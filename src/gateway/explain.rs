@@ -18,7 +18,7 @@ impl Gateway {
         tenant: &str,
         request: &Request,
     ) -> Result<Option<Vec<Word>>, Fault> {
-        let Some(tenant) = self.tenant(tenant) else { return Ok(None) };
+        let Some(tenant) = self.live_tenant(tenant) else { return Ok(None) };
         let orders = self.orders();
         let (rules, routes) = super::rules_for(&orders, &tenant);
         if tenant.test {

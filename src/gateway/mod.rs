@@ -41,6 +41,7 @@ mod resolver;
 pub mod retention;
 mod risk;
 mod start;
+mod tenancy;
 mod told;
 pub mod trial;
 pub(crate) mod vitals;
@@ -55,7 +56,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use self::access::Callers;
-pub use self::access::{Caller, KeyView, MakeError, Revoked, Wanted};
+pub use self::access::{Caller, Credential, KeyView, MakeError, Revoked, Wanted};
 pub use self::answers::{CheckError, ResendError};
 pub use self::asked::{AnswerOf, Answered, Asked, Idempotency};
 use self::asked::{replay, stored_answer};
@@ -74,6 +75,8 @@ pub use self::notices::shown as shown_entry;
 use self::orders::{Orders, Present};
 use self::settings::{Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
+use self::tenancy::Tenancy;
+pub use self::tenancy::{TenantError, TenantView};
 pub use self::told::{Replayed, Which};
 use self::watch::Watch;
 pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
@@ -139,6 +142,8 @@ struct Inner {
     vault: Vault,
     /// Everybody who may ask.
     callers: Callers,
+    /// For whom.
+    tenancy: Tenancy,
     /// Signs verdicts.
     signer: Option<Signer>,
     /// What is done to the gateway is written there; a store in memory has none.

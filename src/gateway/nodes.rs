@@ -199,8 +199,8 @@ impl Gateway {
                 Ok(heard) => self.hear_of(heard),
                 Err(_) => self.0.store.is_shared(),
             };
-            if stale && let Err(fault) = self.take_up_keys().await {
-                report("read the keys in the store", &fault);
+            if stale && let Err(fault) = self.take_up().await {
+                report("read the tenants and keys in the store", &fault);
             }
         }
     }
@@ -216,7 +216,7 @@ impl Gateway {
                 if let Some(id) = VerificationId::parse(&record) {
                     self.0.hub.announce(&id);
                 }
-                super::access::is_kept(&record)
+                super::access::is_kept(&record) || super::tenancy::is_kept(&record)
             }
             Heard::Hint(Hinted { hint: Hint::Work(to), .. }) => {
                 let for_us = to.map_or(!self.is_draining(), |to| to == self.0.owner);

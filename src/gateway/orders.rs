@@ -45,7 +45,7 @@ impl Present {
 }
 
 /// Everything that attempts are carried out by, and that may change while the gateway runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Orders {
     /// SIP peers.
     pub(super) trunks: Vec<Trunk>,
@@ -122,6 +122,11 @@ impl Orders {
     /// The carrier of this name.
     pub(super) fn carrier(&self, name: &str) -> Option<&Provider> {
         self.carriers.iter().find(|carrier| carrier.name == name)
+    }
+
+    /// The tenants that anybody may ask for.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.tenants.iter().filter(|tenant| !tenant.leaving)
     }
 
     /// The tenant of this name.

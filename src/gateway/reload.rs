@@ -30,7 +30,7 @@ impl Gateway {
         }
         let orders = Orders::new(settings, self.0.vault.clone(), smscs);
         // The watch tells the trunks of this address, too, and was told it at the start.
-        self.0.present.set(Orders { advertise: self.0.started.advertise, ..orders });
+        self.order(Orders { advertise: self.0.started.advertise, ..orders }, settings);
         self.seat();
         self.left(settings)
     }

@@ -1,5 +1,6 @@
 //! What the gateway is told at start: trunks, routes, tenants, ports. Filled by `config`.
 
+pub mod tenancy;
 mod trunk;
 
 use std::fmt;
@@ -20,7 +21,7 @@ pub use trunk::{
 pub use super::webhook::WebhookSecret;
 pub use super::webhook::address::{self, Bounds};
 pub use super::webhook::event::{self, Filter};
-use crate::access::{Terms, token};
+use crate::access::{Terms, certificate, token};
 use crate::ambient::Timestamp;
 use crate::carrier::{Carrier, Reach, smpp};
 use crate::media::prompt::Prompts;
@@ -83,6 +84,8 @@ pub struct Settings {
     pub routes: Table,
     /// Who may ask.
     pub tenants: Vec<Tenant>,
+    /// How those are read that are made while the gateway runs; `None`: none are made.
+    pub form: Option<Arc<dyn tenancy::Form>>,
 }
 
 /// How long what is stored is kept.
@@ -128,6 +131,7 @@ impl Settings {
             prompts: Prompts::compiled().unwrap_or_default(),
             routes: Table::default(),
             tenants: Vec::new(),
+            form: None,
         }
     }
 }
@@ -192,6 +196,8 @@ pub struct Tenant {
     pub keys: Vec<ConfiguredKey>,
     /// Whose tokens it takes in place of keys, where it takes any.
     pub tokens: Option<Tokens>,
+    /// Whose certificates it takes in place of keys.
+    pub clients: Vec<Client>,
     /// What it may do.
     pub rules: Rules,
     /// How often it may start verifications.
@@ -222,6 +228,8 @@ pub struct Tenant {
     pub calling: Calling,
     /// Nothing is ever sent for it: numbers that are reserved for tests say how it goes.
     pub test: bool,
+    /// It was removed: what was begun for it is finished, and nobody asks for it any more.
+    pub leaving: bool,
 }
 
 /// How a tenant texts.
@@ -298,6 +306,7 @@ impl Tenant {
             name: name.to_owned(),
             keys: Vec::new(),
             tokens: None,
+            clients: Vec::new(),
             rules: Rules::default(),
             limits: Limits::default(),
             caps: Caps::default(),
@@ -312,6 +321,7 @@ impl Tenant {
             texting: Texting::default(),
             calling: Calling::default(),
             test: false,
+            leaving: false,
         }
     }
 
@@ -408,6 +418,15 @@ impl From<ApiKey> for ConfiguredKey {
     fn from(key: ApiKey) -> Self {
         Self { key, terms: Terms::default() }
     }
+}
+
+/// Somebody who shows a certificate in place of a key. That it comes from one of the roots, the listener sees to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The name that the certificate must have.
+    pub name: certificate::Name,
+    /// What it opens, when and from where.
+    pub terms: Terms,
 }
 
 /// An API key as the configuration keeps it: its SHA-256. Keys carry at least 128 bits of chance, so a slow hash

@@ -22,6 +22,7 @@ use super::resolver::Resolver;
 use super::settings::{Settings, StoreSettings};
 use super::smsc::Events;
 use super::tap::Tap;
+use super::tenancy::Tenancy;
 use super::watch::{Heard, Links, Watch};
 use super::webhook::Courier;
 
@@ -250,6 +251,7 @@ impl Gateway {
         let signer = Signer::new(issuer, &fixed.vault, fixed.settings.verdict_key);
         let gateway = Self(Arc::new(Inner {
             callers: Callers::default(),
+            tenancy: Tenancy::new(&fixed.settings),
             signer,
             watch: fixed.watch,
             courier: fixed.courier,

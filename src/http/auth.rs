@@ -4,16 +4,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 
+use serde_json::Value;
+
 use super::App;
-use super::peer::Client;
+use super::peer::{Certified, Client};
 use super::problem::{Code, Problem};
 use crate::access::Scope;
 use crate::access::token::{self, Token};
 use crate::gateway::Caller;
+use crate::gateway::audit::Act;
 use crate::gateway::settings::ApiKey;
 
 /// Longer keys and tokens are not looked at.
@@ -23,8 +26,9 @@ const MAX_KEY: usize = token::LONGEST;
 const PASSED_ON: [HeaderName; 2] =
     [HeaderName::from_static("forwarded"), HeaderName::from_static("x-forwarded-for")];
 
-/// Who presents a key that opens this. A missing, malformed, unknown, expired, revoked or repeated key,
-/// and one from an address that it is not for, gets one and the same answer.
+/// Who presents a key or token that opens this, or has shown a certificate where neither is presented. A
+/// missing, malformed, unknown, expired, revoked or repeated key, and one from an address that it is not for,
+/// gets one and the same answer.
 pub(super) async fn caller(
     app: &App,
     headers: &HeaderMap,
@@ -33,29 +37,55 @@ pub(super) async fn caller(
 ) -> Result<Arc<Caller>, Problem> {
     let from = extensions.get::<Client>().map(|client| client.0);
     let unauthorized = || Problem::new(Code::Unauthorized);
-    let text = presented(headers).ok_or_else(unauthorized)?;
-    let caller = match app.gateway.caller_of(&ApiKey::of(text), from) {
-        None if Token::is_like(text) => app.gateway.caller_by_token(text).await,
-        found => found,
+    let caller = match extensions.get::<Certified>() {
+        Some(Certified(names)) if !headers.contains_key(AUTHORIZATION) => {
+            app.gateway.caller_by_certificate(names, from)
+        }
+        Some(_) | None => {
+            let text = presented(headers).ok_or_else(unauthorized)?;
+            match app.gateway.caller_of(&ApiKey::of(text), from) {
+                None if Token::is_like(text) => app.gateway.caller_by_token(text).await,
+                found => found,
+            }
+        }
     };
     let caller = caller.ok_or_else(unauthorized)?;
     if caller.may(scope) {
         return Ok(caller);
     }
-    Err(Problem::new(Code::Forbidden).because(format!("this key lacks the scope \"{scope}\"")))
+    let lacks = format!("this {} lacks the scope \"{scope}\"", caller.by);
+    Err(Problem::new(Code::Forbidden).because(lacks))
 }
 
-/// An operator: whoever asks from this machine, or presents a key of scope `admin`.
-pub(super) struct Operator;
+/// What commands of ours call themselves (`User-Agent`).
+pub const CLI: &str = concat!("octothorpe/", env!("CARGO_PKG_VERSION"));
+
+/// An operator: whoever asks from this machine, or presents what has the scope `admin`.
+pub(super) struct Operator {
+    who: String,
+}
+
+impl Operator {
+    /// What they do, for the audit log.
+    pub(super) fn act(&self, what: &'static str, about: Value) -> Act {
+        Act { who: self.who.clone(), what, about }
+    }
+}
 
 impl FromRequestParts<App> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        if is_at_hand(&parts.headers, &parts.extensions) {
-            return Ok(Self);
-        }
-        caller(app, &parts.headers, &parts.extensions, Scope::Admin).await.map(|_| Self)
+        let who = match caller(app, &parts.headers, &parts.extensions, Scope::Admin).await {
+            Ok(caller) => caller.who(),
+            // Anybody there can call themselves as they like, and may do everything anyway.
+            Err(_) if is_at_hand(&parts.headers, &parts.extensions) => {
+                let is_cli = parts.headers.get(USER_AGENT).is_some_and(|agent| agent == CLI);
+                if is_cli { "cli@loopback" } else { "operator@loopback" }.to_owned()
+            }
+            Err(problem) => return Err(problem),
+        };
+        Ok(Self { who })
     }
 }
 

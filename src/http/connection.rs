@@ -31,6 +31,7 @@ use super::problem::{Code, Problem};
 use super::streams::Streams;
 use super::timed::{Stage, State, Timed};
 use super::{Settings, closes, report, respond};
+use crate::access::certificate;
 
 /// How long to wait after the system refused to accept: most likely it is out of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -162,7 +163,9 @@ impl Connection {
             };
             let session = stream.get_ref().1;
             let is_http2 = session.alpn_protocol() == Some(HTTP2);
-            let peer = Peer::new(from, Arc::clone(&present));
+            let shown = session.peer_certificates().and_then(<[_]>::first);
+            let names = shown.map(certificate::names).unwrap_or_default();
+            let peer = Peer::new(from, Arc::clone(&present)).certified(names);
             match is_http2 {
                 true => self.http2(stream, peer).await,
                 false => self.http1(stream, peer).await,
@@ -180,8 +183,7 @@ impl Connection {
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             let has_body = !request.body().is_end_stream();
             state.set(if has_body { Stage::Body } else { Stage::Serving });
-            let client = peer.client(request.headers());
-            request.extensions_mut().insert(client);
+            peer.introduce(&mut request);
             let (router, state) = (router.clone(), Arc::clone(&state));
             Box::pin(async move {
                 let request = request.map(|body| match has_body {
@@ -232,8 +234,7 @@ impl Connection {
         let streams = Arc::new(Streams::new(Arc::clone(&state)));
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             let working = Streams::begin(&streams);
-            let client = peer.client(request.headers());
-            request.extensions_mut().insert(client);
+            peer.introduce(&mut request);
             let (router, settings) = (router.clone(), Arc::clone(&settings));
             async move {
                 let response = match fits(&request, &settings) {

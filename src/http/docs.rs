@@ -310,6 +310,9 @@ mod tests {
                     | Code::HookRefused
                     | Code::InvalidConfiguration
                     | Code::TooManyKeys
+                    | Code::TenantConfigured
+                    | Code::TenantTaken
+                    | Code::TooManyTenants
             );
             if !is_elsewhere {
                 assert!(text.contains(&format!("`{}`", code.as_str())), "{code:?}");

@@ -3,17 +3,33 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use axum::extract::Request;
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
 use super::problem::{Code, FieldCode, FieldError, Problem, name};
+use super::{App, body, query};
 
 /// How deep lists and objects may stand in one another.
 const MAX_DEPTH: usize = 16;
 
 /// How many errors one answer names.
 const MAX_ERRORS: usize = 32;
+
+/// The fields that are posted, with no query behind the path.
+pub(super) async fn posted<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Problem> {
+    let (parts, body) = request.into_parts();
+    query::none(parts.uri.query())?;
+    body::must_be_json(&parts.headers)?;
+    fields(&body::read(&app.settings, &parts.headers, body).await?)
+}
+
+/// The fields of a body. What is wrong with one of them, it says itself: see [`Field`].
+pub(super) fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let object = Value::Object(object(body)?);
+    serde_json::from_value(object).map_err(|_| Problem::new(Code::InvalidJson))
+}
 
 /// The object that a body is.
 pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {

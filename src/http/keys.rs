@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 
 use super::auth::Operator;
 use super::json::{self, Checks, Fault, Field};
-use super::ops::{act, json as answer};
 use super::problem::{Code, FieldCode, Problem};
 use super::verify::{carried_out, fault};
-use super::{App, body, query};
+use super::{App, query, shown};
 use crate::access::key::LIFE_MOST;
 use crate::access::{Scope, Terms, network};
 use crate::gateway::{KeyView, MakeError, Revoked, Wanted};
@@ -77,7 +76,7 @@ pub(super) async fn list(
     let tenant = known(tenant)?;
     let views = app.gateway.keys_of(&tenant).ok_or_else(no_tenant)?;
     let keys = views.iter().map(|view| Told::of(&tenant, view)).collect();
-    Ok(answer(StatusCode::OK, &List { keys }))
+    Ok(shown(StatusCode::OK, &List { keys }))
 }
 
 /// What a key is to be. All of it may be left out.
@@ -100,23 +99,19 @@ struct Make {
 
 /// Makes a key. This answer alone holds its text.
 pub(super) async fn make(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     tenant: Named<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    query::none(parts.uri.query())?;
-    body::must_be_json(&parts.headers)?;
-    let body = body::read(&app.settings, &parts.headers, body).await?;
     let tenant = known(tenant)?;
-    let (mut wanted, life) = read(&body)?;
+    let (mut wanted, life) = read(json::posted(&app, request).await?)?;
     wanted.terms.expires = Some(app.gateway.now() + life);
     let (gateway, name) = (app.gateway, tenant.clone());
     let work = async move {
         let scopes: Vec<_> = wanted.terms.scopes.iter().map(|scope| scope.as_str()).collect();
         let about = json!({ "tenant": name, "name": wanted.name, "scopes": scopes });
-        gateway.audit(act("key.new", about)).await.map_err(MakeError::Fault)?;
+        gateway.audit(operator.act("key.new", about)).await.map_err(MakeError::Fault)?;
         gateway.make_key(&name, wanted).await
     };
     let made = carried_out(work).await;
@@ -126,12 +121,12 @@ pub(super) async fn make(
     })?;
     let (fresh, view) = made.ok_or_else(no_tenant)?;
     let told = Told { key: Some(&fresh.text), ..Told::of(&tenant, &view) };
-    Ok(answer(StatusCode::CREATED, &told))
+    Ok(shown(StatusCode::CREATED, &told))
 }
 
 /// Takes a key away. It opens nothing from the next request on.
 pub(super) async fn revoke(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     names: Named<(String, String)>,
     request: Request,
@@ -141,7 +136,7 @@ pub(super) async fn revoke(
     let gateway = app.gateway;
     let work = async move {
         let about = json!({ "tenant": tenant, "key": id });
-        gateway.audit(act("key.revoke", about)).await?;
+        gateway.audit(operator.act("key.revoke", about)).await?;
         gateway.revoke_key(&tenant, &id).await
     };
     let revoked = carried_out(work).await;
@@ -154,10 +149,7 @@ pub(super) async fn revoke(
 }
 
 /// What a key is to be, and how long it lasts.
-fn read(body: &[u8]) -> Result<(Wanted, Duration), Problem> {
-    let object = json::object(body)?;
-    let make: Make = serde_json::from_value(Value::Object(object))
-        .map_err(|_| Problem::new(Code::InvalidJson))?;
+fn read(make: Make) -> Result<(Wanted, Duration), Problem> {
     let mut checks = Checks::default();
     let name = checks.optional("name", make.name, |name: String| {
         let fits = (1..=64).contains(&name.len())

@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 
 use super::auth::Operator;
 use super::json::{self, Checks, Fault, Field};
-use super::ops::act;
 use super::problem::{Code, FieldCode, Problem, name};
 use super::verify::{carried_out, fault};
-use super::{App, body, start, written};
+use super::{App, shown, start};
 use crate::ambient::Timestamp;
 use crate::gateway::{Listing, shown_entry};
 use crate::verify::block::{List, Prefix, Target, Why};
@@ -72,44 +71,44 @@ pub(super) async fn safe(
 
 /// Blocks a number, a range or a country.
 pub(super) async fn block(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
-    enlist(app, List::Blocks, request).await
+    enlist(operator, app, List::Blocks, request).await
 }
 
 /// Makes a number safe.
 pub(super) async fn make_safe(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
-    enlist(app, List::Safe, request).await
+    enlist(operator, app, List::Safe, request).await
 }
 
 /// Takes off a list what is said of a number, a range or a country.
 pub(super) async fn lift(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
     let wanted = read(&app, List::Blocks, request).await?;
     let names = app.gateway.names_of(wanted.list, wanted.tenant.as_deref(), &wanted.target);
-    lift_named(app, names).await
+    lift_named(operator, app, names).await
 }
 
 /// Takes an entry off its list.
 pub(super) async fn lift_one(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    lift_named(app, vec![id]).await
+    lift_named(operator, app, vec![id]).await
 }
 
 /// Lifts the first of these that holds.
-async fn lift_named(app: App, names: Vec<String>) -> Result<Response, Problem> {
+async fn lift_named(operator: Operator, app: App, names: Vec<String>) -> Result<Response, Problem> {
     let gateway = app.gateway;
     let work = async move {
         for name in names {
@@ -120,7 +119,7 @@ async fn lift_named(app: App, names: Vec<String>) -> Result<Response, Problem> {
                 };
                 // Not by its name, which would outlast the number's erasure.
                 let about = json!({ "tenant": lifted.tenant, "target": lifted.shown });
-                gateway.audit(act(what, about)).await?;
+                gateway.audit(operator.act(what, about)).await?;
                 return Ok(Some(lifted));
             }
         }
@@ -142,7 +141,12 @@ async fn list(app: App, list: List, tenant: Option<&str>) -> Result<Response, Pr
     Ok(shown(StatusCode::OK, &body))
 }
 
-async fn enlist(app: App, list: List, request: Request) -> Result<Response, Problem> {
+async fn enlist(
+    operator: Operator,
+    app: App,
+    list: List,
+    request: Request,
+) -> Result<Response, Problem> {
     let wanted = read(&app, list, request).await?;
     let gateway = app.gateway;
     let what = match list {
@@ -151,7 +155,7 @@ async fn enlist(app: App, list: List, request: Request) -> Result<Response, Prob
     };
     let work = async move {
         let about = json!({ "tenant": wanted.tenant, "target": wanted.target.shown() });
-        gateway.audit(act(what, about)).await?;
+        gateway.audit(operator.act(what, about)).await?;
         gateway.enlist(&wanted).await
     };
     let entry = carried_out(work).await.map_err(fault)?;
@@ -159,17 +163,12 @@ async fn enlist(app: App, list: List, request: Request) -> Result<Response, Prob
 }
 
 async fn read(app: &App, list: List, request: Request) -> Result<Listing, Problem> {
-    let (parts, body) = request.into_parts();
-    body::must_be_json(&parts.headers)?;
-    let body = body::read(&app.settings, &parts.headers, body).await?;
-    wanted(list, &body, |tenant| app.gateway.knows_tenant(tenant))
+    let posted = json::posted(app, request).await?;
+    wanted(list, posted, |tenant| app.gateway.knows_tenant(tenant))
 }
 
 /// What is wanted, or every bad field.
-fn wanted(list: List, body: &[u8], knows: impl Fn(&str) -> bool) -> Result<Listing, Problem> {
-    let object = json::object(body)?;
-    let wanted: Wanted = serde_json::from_value(Value::Object(object))
-        .map_err(|_| Problem::new(Code::InvalidJson))?;
+fn wanted(list: List, wanted: Wanted, knows: impl Fn(&str) -> bool) -> Result<Listing, Problem> {
     let mut checks = Checks::default();
     let given = [&wanted.number, &wanted.prefix, &wanted.country];
     let count = given.into_iter().filter(|field| !matches!(field, Field::Absent)).count();
@@ -283,16 +282,13 @@ fn invalid(detail: &'static str) -> Fault {
     (FieldCode::InvalidValue, detail.into())
 }
 
-fn shown(status: StatusCode, body: &Value) -> Response {
-    written(status, "application/json", serde_json::to_vec(body).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(list: List, body: &str) -> Result<Listing, Vec<String>> {
-        wanted(list, body.as_bytes(), |tenant| tenant == "acme").map_err(|problem| {
+        let posted = json::fields(body.as_bytes()).unwrap();
+        wanted(list, posted, |tenant| tenant == "acme").map_err(|problem| {
             let shown = serde_json::to_value(problem.shown()).unwrap();
             let errors = shown["errors"].as_array().unwrap().iter();
             errors.map(|it| it["field"].as_str().unwrap().to_owned()).collect()

@@ -23,6 +23,7 @@ mod report;
 mod start;
 mod stream;
 mod streams;
+mod tenants;
 mod timed;
 mod trial;
 mod verify;
@@ -40,20 +41,24 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use ipnet::IpNet;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::Service as _;
 use tower::util::MapResponseLayer;
 
+pub use self::auth::CLI;
 pub use self::listening::{Listening, Tls, TlsError};
 use self::load::Load;
 use self::peer::Client;
 use self::problem::{Code, Problem};
 use crate::gateway::Gateway;
+pub use crate::gateway::settings::tenancy::Mistake;
 
 /// Where to listen, and how much to take from a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,15 +120,6 @@ pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Reads the configuration again: which keys only a restart can change, or every mistake in it.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, Vec<Mistake>> + Send + Sync>;
-
-/// What is wrong with a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// The key: `trunks[1].target`.
-    pub key: String,
-    /// Its place, what was written, and what would be right.
-    pub told: String,
-}
 
 /// What the operator's pages are made of, besides the gateway.
 #[derive(Clone)]
@@ -346,6 +342,12 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/admin/v1/webhooks", get(webhooks::list)),
         ("post", "/admin/v1/webhooks/{id}/enable", post(webhooks::enable)),
         ("post", "/admin/v1/webhooks/replay", post(webhooks::replay)),
+        ("get", "/admin/v1/tenants", get(tenants::list).post(tenants::make)),
+        (
+            "get",
+            "/admin/v1/tenants/{tenant}",
+            get(tenants::show).patch(tenants::change).delete(tenants::remove),
+        ),
         ("get", "/admin/v1/tenants/{tenant}/keys", get(keys::list)),
         ("post", "/admin/v1/tenants/{tenant}/keys", post(keys::make)),
         ("delete", "/admin/v1/tenants/{tenant}/keys/{id}", delete(keys::revoke)),
@@ -417,12 +419,13 @@ async fn closes(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closes| *closes).await;
 }
 
+/// A response of this, as JSON.
+fn shown(status: StatusCode, body: &impl Serialize) -> Response {
+    written(status, "application/json", serde_json::to_vec(body).unwrap_or_default())
+}
+
 /// A response of these bytes.
-fn written(
-    status: axum::http::StatusCode,
-    content_type: &'static str,
-    body: impl Into<Body>,
-) -> Response {
+fn written(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
     let content_type = HeaderValue::from_static(content_type);
     let mut response = (status, body.into()).into_response();
     response.headers_mut().insert(axum::http::header::CONTENT_TYPE, content_type);

@@ -10,11 +10,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::auth::Operator;
-use super::json::{Checks, Field};
+use super::json::{self, Checks, Field};
 use super::problem::{Code, FieldCode, FieldError, Problem};
-use super::{App, Mistake, body, verify, written};
+use super::{App, Mistake, shown, verify, written};
 use crate::gateway::TrunkView;
-use crate::gateway::audit::Act;
 use crate::telemetry;
 use crate::verify::number::PhoneNumber;
 
@@ -47,7 +46,7 @@ pub(super) struct Ready {
     responses((status = 200, description = "It lives.", body = Health, content_type = "application/json")),
 )]
 pub(super) async fn healthz() -> Response {
-    json(StatusCode::OK, &Health { status: "ok" })
+    shown(StatusCode::OK, &Health { status: "ok" })
 }
 
 /// Is it ready?
@@ -67,13 +66,13 @@ pub(super) async fn healthz() -> Response {
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let readiness = app.gateway.ready();
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &Ready { ready: readiness.ready, reasons: readiness.reasons })
+    shown(status, &Ready { ready: readiness.ready, reasons: readiness.reasons })
 }
 
 /// How every trunk is: where, whether it can be used and why not, how much it carries.
 pub(super) async fn trunks(_: Operator, State(app): State<App>) -> Response {
     let node = app.gateway.node().to_owned();
-    json(StatusCode::OK, &Trunks { node, trunks: app.gateway.trunks() })
+    shown(StatusCode::OK, &Trunks { node, trunks: app.gateway.trunks() })
 }
 
 #[derive(Serialize)]
@@ -98,16 +97,16 @@ struct Reloaded {
 }
 
 /// Reads the configuration again.
-pub(super) async fn reload(_: Operator, State(app): State<App>) -> Response {
+pub(super) async fn reload(operator: Operator, State(app): State<App>) -> Response {
     let Some(reload) = app.operator.reload else {
         return Problem::new(Code::NotFound).into_response();
     };
-    if let Err(fault) = app.gateway.audit(act("reload", Value::Null)).await {
+    if let Err(fault) = app.gateway.audit(operator.act("reload", Value::Null)).await {
         return verify::fault(fault).into_response();
     }
     let read = tokio::task::spawn_blocking(move || reload()).await;
     match read {
-        Ok(Ok(needs_restart)) => json(StatusCode::OK, &Reloaded { needs_restart }),
+        Ok(Ok(needs_restart)) => shown(StatusCode::OK, &Reloaded { needs_restart }),
         Ok(Err(mistakes)) => {
             let blamed =
                 |Mistake { key, told }| FieldError::new(key, FieldCode::InvalidValue, told);
@@ -133,29 +132,23 @@ struct Erase {
 
 /// Forgets a number: everything that is stored of it.
 pub(super) async fn erase(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    body::must_be_json(&parts.headers)?;
-    let body = body::read(&app.settings, &parts.headers, body).await?;
-    let (number, opt_outs) = whom(&body)?;
+    let (number, opt_outs) = whom(json::posted(&app, request).await?)?;
     let gateway = app.gateway;
     // Whoever asked may hang up; what was begun is finished.
     let work = async move {
         // Not whose number it was: nothing is to be left of it.
-        gateway.audit(act("erase", json!({ "opt_outs": opt_outs }))).await?;
+        gateway.audit(operator.act("erase", json!({ "opt_outs": opt_outs }))).await?;
         gateway.erase(&number, opt_outs).await
     };
     let erased = verify::carried_out(work).await.map_err(verify::fault)?;
-    Ok(json(StatusCode::OK, &erased))
+    Ok(shown(StatusCode::OK, &erased))
 }
 
-fn whom(body: &[u8]) -> Result<(PhoneNumber, bool), Problem> {
-    let object = super::json::object(body)?;
-    let erase: Erase = serde_json::from_value(Value::Object(object))
-        .map_err(|_| Problem::new(Code::InvalidJson))?;
+fn whom(erase: Erase) -> Result<(PhoneNumber, bool), Problem> {
     let mut checks = Checks::default();
     let number = checks.required("number", erase.number, |text| {
         let wrong = "must be a phone number in E.164, as +12025550123";
@@ -165,13 +158,4 @@ fn whom(body: &[u8]) -> Result<(PhoneNumber, bool), Problem> {
     checks.unknown(erase.unknown.keys());
     checks.done()?;
     Ok((number.ok_or_else(|| Problem::new(Code::InvalidRequest))?, opt_outs))
-}
-
-/// What an operator does.
-pub(super) fn act(what: &'static str, about: Value) -> Act {
-    Act { who: "operator".to_owned(), what, about }
-}
-
-pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    written(status, "application/json", serde_json::to_vec(body).unwrap_or_default())
 }

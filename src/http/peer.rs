@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, Request};
 
 use super::listening::Present;
+use crate::access::certificate::Name;
 
 /// What proxies write. `Forwarded` (RFC 7239) is not read: a proxy that writes one of the two passes on what its
 /// client wrote in the other.
@@ -15,10 +16,16 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Client(pub(super) IpAddr);
 
+/// The names of the certificate that the client has shown, which comes from one of our roots. A request has it
+/// among its extensions where there is one.
+#[derive(Clone, Debug)]
+pub(super) struct Certified(pub(super) Arc<[Name]>);
+
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     address: IpAddr,
+    names: Arc<[Name]>,
     present: Arc<Present>,
 }
 
@@ -26,16 +33,33 @@ impl Peer {
     /// Whoever connected from this address.
     pub(super) fn new(address: IpAddr, present: Arc<Present>) -> Self {
         // An IPv4 address that came in by an IPv6 socket is that IPv4 address.
-        Self { address: address.to_canonical(), present }
+        Self { address: address.to_canonical(), names: Arc::default(), present }
+    }
+
+    /// The same, who has shown a certificate of these names.
+    pub(super) fn certified(self, names: Vec<Name>) -> Self {
+        Self { names: names.into(), ..self }
+    }
+
+    /// Writes down at a request who sends it. The certificate of a proxy is not its client's.
+    pub(super) fn introduce<B>(&self, request: &mut Request<B>) {
+        let client = self.client(request.headers());
+        request.extensions_mut().insert(client);
+        if !self.names.is_empty() && !self.is_trusted(self.address) {
+            request.extensions_mut().insert(Certified(Arc::clone(&self.names)));
+        }
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.present.trusted.iter().any(|net| net.contains(&address))
     }
 
     /// Where a request with these headers comes from: the address of the connection, or, where a trusted proxy is
     /// there, the last address of `X-Forwarded-For` that is no trusted proxy's. What stands before it is its
     /// sender's word.
-    pub(super) fn client(&self, headers: &HeaderMap) -> Client {
-        let is_trusted = |address| self.present.trusted.iter().any(|net| net.contains(&address));
+    fn client(&self, headers: &HeaderMap) -> Client {
         let mut client = self.address;
-        if !is_trusted(client) {
+        if !self.is_trusted(client) {
             return Client(client);
         }
         let lines: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
@@ -43,7 +67,7 @@ impl Peer {
             // What is not text names nobody.
             line.to_str().unwrap_or("?").rsplit(',').map(str::trim)
         });
-        while is_trusted(client) {
+        while self.is_trusted(client) {
             let Some(named) = entries.next().and_then(address) else { break };
             client = named;
         }
@@ -78,6 +102,21 @@ mod tests {
         assert_eq!(client("203.0.113.9", &[], &["198.51.100.7"]), "203.0.113.9");
         assert_eq!(client("203.0.113.9", &["10.0.0.0/8"], &["198.51.100.7"]), "203.0.113.9");
         assert_eq!(client("::ffff:203.0.113.9", &[], &[]), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_certificate_is_its_holder_s_and_no_proxy_s_client_s() {
+        let is_known = |trusted: &[&str]| {
+            let trusted = trusted.iter().map(|net| net.parse().unwrap()).collect();
+            let present = Arc::new(Present { tls: None, trusted });
+            let names = vec![Name::parse("login.acme.example").unwrap()];
+            let mut request = Request::new(());
+            let peer = Peer::new("10.0.0.1".parse().unwrap(), present).certified(names);
+            peer.introduce(&mut request);
+            request.extensions().get::<Certified>().is_some()
+        };
+        assert!(is_known(&[]));
+        assert!(!is_known(&["10.0.0.0/8"]));
     }
 
     #[test]

@@ -89,6 +89,12 @@ codes! {
         "there were as many attempts as there may be; start another verification";
     TooManyKeys = "too_many_keys" CONFLICT "There are as many keys as there may be"
         "revoke one of them, or take another name";
+    TenantConfigured = "tenant_configured" CONFLICT "The tenant stands in the configuration"
+        "change it there, and reload";
+    TenantTaken = "tenant_taken" CONFLICT "There is a tenant of this name"
+        "change it, or take another name";
+    TooManyTenants = "too_many_tenants" CONFLICT "There are as many tenants as there may be"
+        "remove those that nobody needs";
     BodyTooLarge = "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
         "a body may have 64 KiB";
     UnsupportedMediaType = "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body is not declared as JSON"

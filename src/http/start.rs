@@ -164,9 +164,7 @@ pub(super) struct Payment {
 
 /// Reads the body of a start for this tenant.
 pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
-    let object = json::object(body)?;
-    let start: Start = serde_json::from_value(Value::Object(object))
-        .map_err(|_| Problem::new(super::Code::InvalidJson))?;
+    let start: Start = json::fields(body)?;
     let mut checks = Checks::default();
     let to = checks.required("to", start.to, number);
     let extension = checks.optional("extension", start.extension, extension);

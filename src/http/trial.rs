@@ -7,14 +7,14 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::auth::Operator;
 use super::cdr::range;
 use super::json::{self, Checks, Field};
 use super::problem::{Code, FieldCode, Problem};
 use super::stream::{Gone, Writer, streamed};
-use super::{App, body, written};
+use super::{App, written};
 use crate::gateway::Gateway;
 use crate::gateway::trial::{Terms, Trial};
 use crate::telemetry::{self, Event};
@@ -50,11 +50,9 @@ pub(super) async fn replay(
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    body::must_be_json(&parts.headers)?;
-    let body = body::read(&app.settings, &parts.headers, body).await?;
+    let wanted = json::posted(&app, request).await?;
     let gateway = app.gateway;
-    let trial = asked(&gateway, &body)?;
+    let trial = asked(&gateway, wanted)?;
     let (writer, body) = streamed();
     tokio::spawn(async move {
         // Whoever hangs up wants no more of it.
@@ -88,10 +86,7 @@ fn line(value: &Value) -> String {
 }
 
 /// What is to be tried, or every bad field.
-fn asked(gateway: &Gateway, body: &[u8]) -> Result<Trial, Problem> {
-    let object: Map<String, Value> = json::object(body)?;
-    let asked: Asked = serde_json::from_value(Value::Object(object))
-        .map_err(|_| Problem::new(Code::InvalidJson))?;
+fn asked(gateway: &Gateway, asked: Asked) -> Result<Trial, Problem> {
     let mut checks = Checks::default();
     let mut range = range(&mut checks, gateway, asked.from, asked.until, asked.tenant);
     range.until = range.until.min(gateway.now());

@@ -246,9 +246,7 @@ const BETWEEN_DIGITS: [char; 3] = [' ', '\u{a0}', '-'];
 /// cannot be a code or a payment is not compared, and costs nothing.
 fn typed(asked: &Asked) -> Result<(Zeroizing<String>, Option<Transaction>), Problem> {
     body::must_be_json(&asked.parts.headers)?;
-    let object = json::object(&asked.body)?;
-    let check: Check = serde_json::from_value(Value::Object(object))
-        .map_err(|_| Problem::new(Code::InvalidJson))?;
+    let check: Check = json::fields(&asked.body)?;
     let mut checks = json::Checks::default();
     let code = checks.required("code", check.code, |text| {
         let digits: String = text.chars().filter(|c| !BETWEEN_DIGITS.contains(c)).collect();
@@ -333,9 +331,7 @@ fn again_by(asked: &Asked) -> Result<Option<Channel>, Problem> {
         return Ok(None);
     }
     body::must_be_json(&asked.parts.headers)?;
-    let object = json::object(&asked.body)?;
-    let resend: Resend = serde_json::from_value(Value::Object(object))
-        .map_err(|_| Problem::new(Code::InvalidJson))?;
+    let resend: Resend = json::fields(&asked.body)?;
     let mut checks = json::Checks::default();
     let channel = checks.optional("channel", resend.channel, start::channel);
     checks.unknown(resend.unknown.keys());

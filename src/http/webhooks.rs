@@ -12,7 +12,7 @@ use super::auth::Operator;
 use super::json::{Checks, Fault, Field};
 use super::problem::{Code, FieldCode, Problem};
 use super::verify::{carried_out, fault};
-use super::{App, body, json, ops, written};
+use super::{App, json, shown};
 use crate::ambient::Timestamp;
 use crate::gateway::{EndpointView, Replayed, Which};
 use crate::verify::VerificationId;
@@ -20,7 +20,7 @@ use crate::verify::VerificationId;
 /// How every endpoint is: whether anything is sent there, and why not.
 pub(super) async fn list(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
     let webhooks = app.gateway.endpoints().await.map_err(fault)?;
-    Ok(shown(&Endpoints { webhooks }))
+    Ok(shown(StatusCode::OK, &Endpoints { webhooks }))
 }
 
 #[derive(Serialize)]
@@ -31,14 +31,14 @@ struct Endpoints {
 /// Switches an endpoint on again. What was withheld meanwhile is [sent once more](replay) when it is
 /// asked for.
 pub(super) async fn enable(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let act = ops::act("webhook.enable", json!({ "endpoint": id }));
+    let act = operator.act("webhook.enable", json!({ "endpoint": id }));
     app.gateway.audit(act).await.map_err(fault)?;
     let found = app.gateway.switch_on(&id).await.map_err(fault)?;
-    Ok(shown(&found.ok_or_else(|| Problem::new(Code::NotFound))?))
+    Ok(shown(StatusCode::OK, &found.ok_or_else(|| Problem::new(Code::NotFound))?))
 }
 
 /// What is to be sent once more.
@@ -78,32 +78,26 @@ struct Queued {
 
 /// Sends events once more, under the ids that they were sent under before.
 pub(super) async fn replay(
-    _: Operator,
+    operator: Operator,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    body::must_be_json(&parts.headers)?;
-    let body = body::read(&app.settings, &parts.headers, body).await?;
-    let (tenant, which, endpoint) = asked(&body)?;
+    let (tenant, which, endpoint) = asked(json::posted(&app, request).await?)?;
     let gateway = app.gateway;
     // Whoever asked may hang up; what was begun is finished.
     let work = async move {
         let about = json!({ "tenant": tenant, "endpoint": endpoint });
-        gateway.audit(ops::act("webhook.replay", about)).await?;
+        gateway.audit(operator.act("webhook.replay", about)).await?;
         gateway.replay(&tenant, which, endpoint.as_deref()).await
     };
     let replayed = carried_out(work).await.map_err(fault)?.ok_or_else(|| {
         Problem::new(Code::NotFound).because("there is no such tenant, endpoint or event")
     })?;
     let rest_until = replayed.rest_until.map(Timestamp::to_rfc3339);
-    Ok(shown(&Queued { replayed, rest_until }))
+    Ok(shown(StatusCode::OK, &Queued { replayed, rest_until }))
 }
 
-fn asked(body: &[u8]) -> Result<(String, Which, Option<String>), Problem> {
-    let object = json::object(body)?;
-    let replay: Replay = serde_json::from_value(Value::Object(object))
-        .map_err(|_| Problem::new(Code::InvalidJson))?;
+fn asked(replay: Replay) -> Result<(String, Which, Option<String>), Problem> {
     let mut checks = Checks::default();
     let by_time = !matches!(replay.from, Field::Absent);
     let by_id = !matches!(replay.verification, Field::Absent);
@@ -144,14 +138,13 @@ fn invalid(detail: &'static str) -> Fault {
     (FieldCode::InvalidValue, detail.into())
 }
 
-fn shown(body: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    written(StatusCode::OK, "application/json", body)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn asked(body: &[u8]) -> Result<(String, Which, Option<String>), Problem> {
+        super::asked(json::fields(body)?)
+    }
 
     #[test]
     fn a_replay_is_by_id_or_by_time() {

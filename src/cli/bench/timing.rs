@@ -9,9 +9,11 @@
 //! | `key` | a key that opens | one that does not: half of them have a right name |
 //!
 //! The first two are whole requests, from the head to the answer; the last is the look-up of the key
-//! alone, because its answers differ.
+//! alone, because its answers differ. Both kinds of a pair are made alike in everything but what is asked: as
+//! many of each, in the same places of memory, found by the same steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ use crate::verify::signal::{Cause, Farewell, Reason};
 const LIMIT: f64 = 4.5;
 
 /// How many times are thrown away at first.
-const WARMING: usize = 200;
+const WARMING: usize = 2_000;
 
 /// How many checks a verification takes before it would end, without the last.
 const CHECKS: usize = 4;
@@ -55,8 +57,20 @@ const CHECKS: usize = 4;
 /// How many verifications one gateway is given, so that its store stays small.
 const VERIFICATIONS: usize = 1_000;
 
-/// Of how many things of each kind a pair is drawn.
-const VARIETY: u64 = 64;
+/// How many verifications and names of none are asked for.
+const NAMES: usize = 2_048;
+
+/// How many keys there are.
+const KEYS_MADE: usize = 64;
+
+/// How many keys that open nothing are drawn, to find one beside each that does.
+const DRAWS: usize = 20_000;
+
+/// The room for a key that is presented.
+const LONGEST: usize = 64;
+
+/// How long the uses of all keys may take to be noted.
+const NOTED: Duration = Duration::from_secs(1);
 
 /// The code; one that begins as it does; one that does not.
 const CODES: [&str; 3] = ["493817", "493810", "160524"];
@@ -308,23 +322,22 @@ async fn codes(samples: usize) -> anyhow::Result<Times> {
     Ok(times)
 }
 
-/// Verifications of another tenant, and names of none.
+/// Verifications of another tenant, and names of none. There are many of each: how a name is spelt costs time,
+/// too, and a few of them would not be alike in that.
 async fn ids(samples: usize) -> anyhow::Result<Times> {
     let [_, key] = KEYS;
     let (mut times, mut chance) = (Times::default(), Entropy::system());
     let site = Site::open()?;
-    let (mut theirs, mut nobodys) = (Vec::new(), Vec::new());
-    for index in 0..usize::try_from(VARIETY)? {
-        theirs.push(site.begin(index).await?);
+    let mut paths = Vec::new();
+    for index in 0..NAMES {
+        let theirs = site.begin(index).await?;
         // Between them: names are in the order of time.
-        nobodys.push(VerificationId::new(site.gateway.now(), &mut chance).to_string());
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        let nobodys = VerificationId::new(site.gateway.now(), &mut chance).to_string();
+        paths.push([theirs, nobodys].map(|id| format!("/v1/verifications/{id}")));
     }
     for left in (0..samples + WARMING).rev() {
-        let is_nobodys = chance.below(2) == 1;
-        let from = if is_nobodys { &nobodys } else { &theirs };
-        let id = from.get(usize::try_from(chance.below(VARIETY))?).context("one is drawn")?;
-        let asked = request("GET", &format!("/v1/verifications/{id}"), key, None)?;
+        let (is_nobodys, path) = drawn(&mut chance, &paths)?;
+        let asked = request("GET", path, key, None)?;
         let began = Instant::now();
         let response = site.api.answer(asked).await;
         let ended = Instant::now();
@@ -340,27 +353,20 @@ async fn ids(samples: usize) -> anyhow::Result<Times> {
 async fn keys(samples: usize) -> anyhow::Result<Times> {
     let (mut times, mut chance) = (Times::default(), Entropy::system());
     let site = Site::open()?;
-    let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for index in 0..VARIETY {
-        let terms = Terms { expires: Some(Timestamp::MAX), ..Terms::default() };
-        let wanted = Wanted { name: index.to_string(), terms };
-        let made = site.gateway.make_key("one", wanted).await?;
-        let (fresh, _) = made.context("the tenant is there")?;
-        // One in two is right but for its last character; the others are of another gateway.
-        bad.push(if index % 2 == 0 {
-            let last = if fresh.text.ends_with('x') { "y" } else { "x" };
-            format!("{}{last}", fresh.text.get(..fresh.text.len() - 1).unwrap_or_default())
-        } else {
-            Fresh::draw(|| ambient::secret::<1>()[0]).text.to_string()
-        });
-        good.push(fresh.text.to_string());
+    let pairs = pairs(&site, &mut chance).await?;
+    // The first use of a key is noted, which takes time, and is told to nobody but the operator.
+    for [good, _] in &pairs {
+        anyhow::ensure!(look_up(&site, good), "a key does not open");
     }
+    tokio::time::sleep(NOTED).await;
+    let mut presented = String::with_capacity(LONGEST);
     for left in (0..samples + WARMING).rev() {
-        let is_bad = chance.below(2) == 1;
-        let from = if is_bad { &bad } else { &good };
-        let key = from.get(usize::try_from(chance.below(VARIETY))?).context("one is drawn")?;
+        let (is_bad, key) = drawn(&mut chance, &pairs)?;
+        // Where a text lies costs time, too: each is presented from the same place.
+        presented.clear();
+        presented.push_str(key);
         let began = Instant::now();
-        let found = site.gateway.nearest(&ApiKey::of(key), None);
+        let found = black_box(site.gateway.nearest(&ApiKey::of(black_box(&presented)), None));
         let ended = Instant::now();
         let opens = found.is_some_and(|(may_ask, _)| may_ask);
         anyhow::ensure!(opens != is_bad, "a key was taken for another");
@@ -369,6 +375,45 @@ async fn keys(samples: usize) -> anyhow::Result<Times> {
         }
     }
     Ok(times)
+}
+
+/// One of two kinds, and one of that.
+fn drawn<'a>(chance: &mut Entropy, pairs: &'a [[String; 2]]) -> anyhow::Result<(bool, &'a str)> {
+    let pair = pairs.get(usize::try_from(chance.below(u64::try_from(pairs.len())?))?);
+    let is_other = chance.below(2) == 1;
+    let drawn = pair.and_then(|pair| pair.get(usize::from(is_other)));
+    Ok((is_other, drawn.context("there is something to draw from")?))
+}
+
+fn look_up(site: &Site, key: &str) -> bool {
+    site.gateway.caller_of(&ApiKey::of(key), None).is_some()
+}
+
+/// Keys that open, each with one that does not and is compared with that same key: which one is nearest
+/// hangs on the gateway's secret alone, and what lies in a cache is no sign of a key. One in two of the others
+/// has the name of a key that there is; the rest are of another gateway.
+async fn pairs(site: &Site, chance: &mut Entropy) -> anyhow::Result<Vec<[String; 2]>> {
+    let mut keys = BTreeMap::new();
+    for index in 0..KEYS_MADE {
+        let terms = Terms { expires: Some(Timestamp::MAX), ..Terms::default() };
+        let made = site.gateway.make_key("one", Wanted { name: index.to_string(), terms }).await?;
+        let (fresh, _) = made.context("the tenant is there")?;
+        keys.insert(fresh.id, fresh.text.to_string());
+    }
+    let named: Vec<String> = keys.values().cloned().collect();
+    let mut pairs = Vec::new();
+    for draw in 0..DRAWS {
+        let mut bad = Fresh::draw(|| chance.bytes::<1>()[0]).text.to_string();
+        if let Some(good) = named.get(draw % (2 * named.len())) {
+            let (name, _) = good.split_at(good.len() / 2);
+            bad.replace_range(..name.len(), name);
+        }
+        let nearest = site.gateway.nearest(&ApiKey::of(&bad), None);
+        let id = nearest.map(|(_, caller)| caller.id.clone()).unwrap_or_default();
+        pairs.extend(keys.remove(&id).map(|good| [good, bad]));
+    }
+    anyhow::ensure!(2 * pairs.len() > named.len(), "too few keys have a neighbour");
+    Ok(pairs)
 }
 
 #[cfg(test)]

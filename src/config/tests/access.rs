@@ -1,7 +1,7 @@
 //! Keys with terms, and what can be wrong with them.
 
 use super::*;
-use crate::access::Scope;
+use crate::access::{Scope, Terms};
 use crate::ambient::Timestamp;
 
 const OTHER: &str = "canary_other_0123456789012345678901234";
@@ -108,4 +108,44 @@ fn tokens_stand_in_for_keys_and_mistakes_in_them_are_told() {
         let spoken = read(&jwt).map(|_| ()).unwrap_err().to_string();
         assert!(spoken.contains(told) && spoken.contains("o.toml:3: "), "{jwt}: {spoken}");
     }
+}
+
+#[test]
+fn certificates_stand_in_for_keys_and_mistakes_in_their_names_are_told() {
+    let folder = trunks::folder();
+    let read = |server: &str, names: &str| {
+        let text = format!(
+            "[server]\n{server}[[tenants]]\nname = 'acme'\nvoice_countries = ['US']\nclient_names = {names}\n"
+        );
+        parse(&text, "o.toml", folder.path(), |_| None)
+    };
+    const MTLS: &str = "tls_certificate = 'octothorpe.pem'\ntls_key = 'octothorpe.key'\n\
+                        client_roots = 'client-roots.pem'\n";
+    let names = "['Login.acme.example', { name = 'spiffe://acme/batch', scopes = ['read'], \
+                 allow = ['10.0.0.0/8'] }]";
+    let loaded = read(MTLS, names).unwrap();
+    let clients = &loaded.config.gateway.tenants[0].clients;
+    assert_eq!(clients[0].name.as_str(), "login.acme.example");
+    assert_eq!(clients[0].terms, Terms::default());
+    assert_eq!(clients[1].terms.scopes, [Scope::Read].into());
+    assert_eq!(clients[1].terms.allow.len(), 1);
+    for (names, told) in [
+        (
+            "['*.acme.example']",
+            "client_names[0] = \"*.acme.example\": a certificate is known by a whole name",
+        ),
+        ("['10.0.0.1']", "client_names[0] = \"10.0.0.1\": write a name as the certificate has it"),
+        ("['a.example', 'A.example']", "tenants[0].client_names[0] on line 8 is the same name"),
+        ("[{ scopes = ['read'] }]", "client_names[0].name: the name is missing"),
+        ("[{ name = 'a', scopes = ['raed'] }]", "did you mean \"read\"?"),
+        ("[{ name = 'a', expires = 'soon' }]", "no such key (known here: name, scopes, allow)"),
+        ("[7]", "write the name of a certificate, in quotes, or { name = "),
+    ] {
+        let spoken = read(MTLS, names).map(|_| ()).unwrap_err().to_string();
+        assert!(spoken.contains(told) && spoken.starts_with("o.toml:8: "), "{names}: {spoken}");
+    }
+    let spoken = read("", "['a.example']").map(|_| ()).unwrap_err().to_string();
+    let told = "o.toml:5: tenants[0].client_names: no client is asked for a certificate: write \
+                client_roots = \"FILE\" in [server]";
+    assert!(spoken.starts_with(told), "{spoken}");
 }

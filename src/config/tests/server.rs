@@ -97,3 +97,58 @@ fn what_is_written_of_a_listener_reaches_its_settings() {
     assert!(roots.is_some_and(|roots| roots.starts_with(b"-----BEGIN")));
     assert!(http::Listening::new(http).is_ok());
 }
+
+/// Appended to [`good`], which has 7 lines: the first line here is line 8.
+const MISTAKES: &[Row] = &[
+    (
+        "[server]\napi_listen = 'localhost:80'",
+        &["o.toml:9: server.api_listen = \"localhost:80\": write an IP address and a port"],
+    ),
+    (
+        "[server]\nadmin_listen = '::1:80'",
+        &["o.toml:9: server.admin_listen = \"::1:80\": ", "[::1]:8080", "or \"off\""],
+    ),
+    (
+        "[server]\napi_listen = '127.0.0.1:9'\nadmin_listen = '0.0.0.0:9'",
+        &[
+            "o.toml:10: server.admin_listen = \"0.0.0.0:9\": api_listen (127.0.0.1:9) takes this port already",
+        ],
+    ),
+    (
+        "[server]\napi_listen = '127.0.0.1:8081'",
+        &["o.toml:9: server.admin_listen = \"127.0.0.1:8081\": api_listen"],
+    ),
+    (
+        "[server]\npublic_url = 'verify.example.com'",
+        &["o.toml:9: server.public_url = \"…\": write an address that begins with https://"],
+    ),
+    (
+        "[server]\npublic_url = 'https://v.example/?a=b'",
+        &["o.toml:9: server.public_url = \"https://v.example/…\": leave out \"?\""],
+    ),
+    (
+        "[server]\napi_lisen = 'x'",
+        &[
+            "o.toml:9: server.api_lisen: no such key; did you mean \"api_listen\"? (known here: api_listen, admin_listen, tls_certificate, tls_key, client_roots, insecure_http, trusted_proxies, max_connections, public_url, verdict_key)",
+        ],
+    ),
+    ("[sever]\nx = 1", &["o.toml:8: sever: no such key; did you mean \"server\"?"]),
+    (
+        "[server]\napi_listen = 8080",
+        &["o.toml:9: server.api_listen = 8080: this is of type integer: write a string, in quotes"],
+    ),
+    ("[server]\napi_listen = 127", &["o.toml:9: server.api_listen = 127: "]),
+    (
+        "[server]\napi_listen = a",
+        &["o.toml:9: api_listen: this is not TOML: string values must be quoted"],
+    ),
+    (
+        "[server]\napi_listen = 'a'\napi_listen = 'b'",
+        &["o.toml:10: api_listen: this is not TOML: duplicate key"],
+    ),
+];
+
+#[test]
+fn each_mistake_in_the_server_s_table_is_named() {
+    each_is_told(MISTAKES);
+}

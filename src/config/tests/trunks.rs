@@ -251,6 +251,7 @@ pub(super) fn folder() -> TempDir {
     write("roots.pem", &certificate);
     write("key.pem", &key);
     write("carrier-a-roots.pem", &certificate);
+    write("client-roots.pem", &certificate);
     write("octothorpe.pem", &certificate);
     write("octothorpe.key", &key);
     write("open.pem", &key);
@@ -417,4 +418,77 @@ fn tls_listeners_have_a_certificate_and_its_key() {
         let told = with(keys).unwrap_err().to_string();
         assert!(told.contains(said) && !told.contains("canary"), "{keys}: {told}");
     }
+}
+
+/// Appended to [`good`], which has 7 lines: the first line here is line 8.
+const WITHOUT_IT: &[Row] = &[
+    (
+        "[[trunks]]",
+        &[
+            "o.toml:8: trunks[1].name: the name is missing",
+            "o.toml:8: trunks[1].target: the target is missing: write target = \"sip:HOST",
+        ],
+    ),
+    (
+        "[[trunks]]\nname = 'one'\ntarget = 'sip:h'",
+        &["o.toml:9: trunks[1].name = \"one\": line 2 has this name already"],
+    ),
+    (
+        "[[trunks]]\nname = 'a b'\ntarget = 'sip:h'",
+        &["o.toml:9: trunks[1].name = \"a b\": a name is 1 to 64"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'host:5060'",
+        &["o.toml:10: trunks[1].target = \"host:5060\": write sip:HOST:PORT;transport=udp"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h;transport=sctp'",
+        &["o.toml:10: trunks[1].target = \"sip:h;transport=sctp\": SIP over sctp is not supported"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:u:canary@h'",
+        &["o.toml:10: trunks[1].target = \"sip:…@h\": the target has no user part"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\ncaller_id = '<x>'",
+        &["o.toml:11: trunks[1].caller_id = \"<x>\": write the number that is shown"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'",
+        &["o.toml:11: trunks[1].password: the password is missing"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\npassword = 'canary'",
+        &["o.toml:11: trunks[1].username: the username is missing"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'\npassword = 'env:NO_SUCH'",
+        &[
+            "o.toml:12: trunks[1].password = \"env:NO_SUCH\": the environment variable NO_SUCH is not set",
+        ],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'\npassword = 'env:canary phrase'",
+        &["o.toml:12: trunks[1].password: write env: and the name of an environment variable"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'\npassword = 'file:no.such'",
+        &[
+            "o.toml:12: trunks[1].password = \"file:no.such\": the file /nowhere/no.such cannot be read",
+        ],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\nusername = 'u'\npassword = 'change-me'",
+        &["o.toml:12: trunks[1].password: this is the example's secret"],
+    ),
+    (
+        "[[trunks]]\nname = 'two'\ntarget = 'sip:h'\npassword = 12345",
+        &["o.toml:11: trunks[1].password: this is of type integer: write a string, in quotes"],
+    ),
+    ("[trunks.x]\nname = 'x'", &["o.toml:8: trunks[0].x: no such key (known here: name, target"]),
+];
+
+#[test]
+fn each_mistake_of_a_trunk_s_own_keys_is_named() {
+    each_is_told(WITHOUT_IT);
 }
