@@ -26,6 +26,7 @@ mod pem;
 mod prompts;
 mod raw;
 mod reader;
+mod redis;
 mod routing;
 mod secret;
 mod server;

@@ -285,6 +285,18 @@ pub enum Event<'a> {
     },
     /// This node could not renew its lease, and takes itself for lost.
     LeaseLapsed,
+    /// The store's server was found, or found again.
+    StoreReached {
+        /// Which one.
+        at: &'a str,
+        /// How many replicas must have what is told.
+        replicas: u32,
+    },
+    /// There is no server of the store, as far as is known.
+    StoreLost {
+        /// Why.
+        why: &'a str,
+    },
     /// Somebody did something to the gateway, and it was written down.
     Audited {
         /// The number of the entry; 0 where there is no file.
@@ -434,6 +446,15 @@ pub fn observe(event: &Event<'_>) {
         Event::Tampered { table, id, why } => {
             tracing::error!(table, id, why, "ALARM: what is stored is not what was put there");
             counter!("octothorpe_store_tampered_total", "table" => *table).increment(1);
+        }
+        Event::StoreReached { at, replicas } => {
+            tracing::info!(at, replicas, "the store is reached");
+            gauge!("octothorpe_store_reached").set(1.0);
+        }
+        Event::StoreLost { why } => {
+            tracing::error!(why, "the store cannot be used");
+            counter!("octothorpe_store_lost_total").increment(1);
+            gauge!("octothorpe_store_reached").set(0.0);
         }
         Event::Weighed { tenant, outcome, unknown } => {
             if unknown.is_some() {
@@ -670,6 +691,7 @@ fn describe() {
         ("octothorpe_audited_total", "Administrative acts that were written down."),
         ("octothorpe_audit_broken_total", "Places where the audit log was changed."),
         ("octothorpe_store_tampered_total", "Stored rows that somebody else has changed."),
+        ("octothorpe_store_lost_total", "How often the store's server was lost."),
         ("octothorpe_http_requests_total", "HTTP requests answered."),
         ("octothorpe_http_panics_total", "HTTP handlers that panicked."),
         ("octothorpe_http_accept_errors_total", "HTTP connections that could not be accepted."),
@@ -689,6 +711,7 @@ fn describe() {
         "octothorpe_webhook_endpoint_off",
         "Whether an endpoint is switched off, since it was switched last."
     );
+    describe_gauge!("octothorpe_store_reached", "Whether the store's server can be used.");
     describe_gauge!("octothorpe_trunk_up", "Whether a trunk can be used, as far as is known.");
     describe_gauge!("octothorpe_trunk_registered", "Whether a trunk knows where we are.");
     describe_gauge!("octothorpe_legs", "Calls that are up or ringing on this node.");

@@ -7,6 +7,9 @@ mod store {
     use std::path::Path;
     use std::time::Duration;
 
+    mod failing;
+    mod servers;
+
     use octothorpe::ambient::Timestamp;
     use octothorpe::store::{
         Alias, Answer, Claimed, Commit, Committed, Counter, EffectId, FIND_MOST, Forgotten, Hold,
@@ -112,6 +115,27 @@ mod store {
                 async fn $promise() {
                     let dir = tempfile::tempdir().unwrap();
                     super::$promise(open(dir.path())).await;
+                })*
+            }
+            mod redis {
+                use super::*;
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    super::$promise(servers::alone()).await;
+                })*
+            }
+            mod sentinel {
+                use super::*;
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    super::$promise(servers::watched()).await;
+                })*
+            }
+            mod cluster {
+                use super::*;
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    super::$promise(servers::cluster()).await;
                 })*
             }
         };
@@ -939,26 +963,27 @@ mod store {
         ]
     }
 
-    async fn both(memory: &Store, disk: &Store, now: Timestamp, verb: Verb) {
-        match verb {
-            Verb::Commit(commit) => {
-                let commit = Commit { now, ..*commit };
-                assert_eq!(memory.commit(commit.clone()).await, disk.commit(commit).await);
-            }
-            Verb::Claim(n, limit) => {
-                let owner = owner(&n.to_string());
-                let expected = memory.claim(now, &owner, limit).await;
-                assert_eq!(expected, disk.claim(now, &owner, limit).await);
-            }
-            Verb::Tally(counters) => {
-                assert_eq!(memory.tally(now, &counters).await, disk.tally(now, &counters).await);
-            }
-            Verb::Find(alias) => assert_eq!(memory.find(&alias).await, disk.find(&alias).await),
-            Verb::Holder(name) => {
-                assert_eq!(memory.holder(now, &name).await, disk.holder(now, &name).await);
-            }
-            Verb::List(query) => assert_eq!(memory.list(&query).await, disk.list(&query).await),
-            Verb::Load(id) => assert_eq!(memory.load(&id).await, disk.load(&id).await),
+    /// What every backend answers to this; all say the same.
+    async fn all(stores: &[Store], now: Timestamp, verb: &Verb) {
+        let mut answers = Vec::new();
+        for store in stores {
+            answers.push(match verb {
+                Verb::Commit(commit) => {
+                    let commit = Commit { now, ..(**commit).clone() };
+                    format!("{:?}", store.commit(commit).await)
+                }
+                Verb::Claim(n, limit) => {
+                    format!("{:?}", store.claim(now, &owner(&n.to_string()), *limit).await)
+                }
+                Verb::Tally(counters) => format!("{:?}", store.tally(now, counters).await),
+                Verb::Find(alias) => format!("{:?}", store.find(alias).await),
+                Verb::Holder(name) => format!("{:?}", store.holder(now, name).await),
+                Verb::List(query) => format!("{:?}", store.list(query).await),
+                Verb::Load(id) => format!("{:?}", store.load(id).await),
+            });
+        }
+        for answer in &answers {
+            assert_eq!(*answer, answers[0], "{verb:?} at {now:?}");
         }
     }
 
@@ -969,18 +994,18 @@ mod store {
         fn every_backend_gives_the_same_answers(
             verbs in prop::collection::vec((0..6_u64, some_verb()), 1..60),
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let dir = tempfile::tempdir().unwrap();
-            let (memory, disk) = (Store::memory(), open(dir.path()));
             runtime.block_on(async {
+                let stores = [Store::memory(), open(dir.path()), servers::alone()];
                 let mut secs = 0;
                 for (step, verb) in verbs {
                     secs += step;
-                    both(&memory, &disk, at(secs), verb).await;
+                    all(&stores, at(secs), &verb).await;
                 }
                 for n in 0..5 {
                     secs += 7;
-                    both(&memory, &disk, at(secs), Verb::Claim(n % 3, 100)).await;
+                    all(&stores, at(secs), &Verb::Claim(n % 3, 100)).await;
                 }
             });
         }

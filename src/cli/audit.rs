@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::store::{folder, settings};
+use super::store::settings;
 use super::{WRONG, wrong};
 use crate::gateway::audit::{self, FILE};
 use crate::gateway::keys;
@@ -51,9 +51,11 @@ Exit codes: 0 it is whole, 1 it was changed, 2 it cannot be read.")]
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Command::Verify { config, head, json } = args.command;
     let Some(settings) = settings(&config) else { return Ok(ExitCode::from(WRONG)) };
-    let path = folder(&settings)?.join(FILE);
+    let folder = settings.store.folder();
+    let folder = folder.ok_or_else(|| wrong("store.url is memory: nothing is written down"))?;
+    let path = folder.join(FILE);
     let vault = keys::vault(&settings).map_err(|error| wrong(error.to_string()))?;
-    let looked = audit::verify(folder(&settings)?, &vault)
+    let looked = audit::verify(folder, &vault)
         .map_err(|error| wrong(format!("{} cannot be read: {error}", path.display())))?;
     let Some(looked) = looked else {
         return Err(wrong(format!("there is no {}: nothing was done yet", path.display())));

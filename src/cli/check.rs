@@ -372,6 +372,7 @@ fn store(store: &StoreSettings) -> String {
     match store {
         StoreSettings::Memory => "memory:".to_owned(),
         StoreSettings::Directory(path) => format!("file:{}", path.display()),
+        StoreSettings::Redis(redis) => redis.told(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{WRONG, admin, wrong};
 use crate::ambient::Clock;
 use crate::config;
 use crate::gateway::audit::{Act, Log};
-use crate::gateway::settings::Settings;
+use crate::gateway::settings::{Settings, StoreSettings};
 use crate::gateway::{keys, retention};
 use crate::store::{OpenError, Store};
 use crate::verify::number::PhoneNumber;
@@ -69,8 +69,15 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         written.trim().parse().map_err(|error| wrong(format!("the number: {error}")))?;
     let Some(settings) = settings(&args.config) else { return Ok(ExitCode::from(WRONG)) };
     let vault = keys::vault(&settings).map_err(|error| wrong(error.to_string()))?;
-    let erased = match Store::open(folder(&settings)?, &vault) {
-        Ok(store) => {
+    let opened = match &settings.store {
+        // Any gateway that shares it can do it.
+        StoreSettings::Redis(_) => None,
+        StoreSettings::Directory(_) | StoreSettings::Memory => {
+            Some(Store::open(folder(&settings)?, &vault))
+        }
+    };
+    let erased = match opened {
+        Some(Ok(store)) => {
             let log = Log::open(folder(&settings)?, &vault).context("the audit log")?;
             let about = json!({ "opt_outs": args.opt_outs });
             let act = Act { who: "cli".to_owned(), what: "erase", about };
@@ -79,8 +86,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let erased = retention::erase(&store, &vault, &number, &senders, args.opt_outs).await?;
             serde_json::to_value(erased)?
         }
-        Err(OpenError::Locked { .. }) => ask(&args, &number).await?,
-        Err(error) => return Err(wrong(error.to_string())),
+        None | Some(Err(OpenError::Locked { .. })) => ask(&args, &number).await?,
+        Some(Err(error)) => return Err(wrong(error.to_string())),
     };
     if args.json {
         println!("{erased}");
@@ -96,7 +103,7 @@ fn senders(settings: &Settings) -> Vec<&str> {
     settings.carriers.iter().map(|carrier| carrier.sender.as_str()).collect()
 }
 
-/// Asks the gateway that has the store open.
+/// Asks a gateway that has the store open.
 async fn ask(args: &Args, number: &PhoneNumber) -> anyhow::Result<Value> {
     let configured = || {
         let loaded = config::load(&args.config, |name| std::env::var(name).ok());

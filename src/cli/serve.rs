@@ -166,6 +166,7 @@ fn summary(settings: &Settings) -> String {
     let store = match &settings.store {
         StoreSettings::Memory => "memory".to_owned(),
         StoreSettings::Directory(dir) => dir.display().to_string(),
+        StoreSettings::Redis(redis) => redis.told(),
     };
     let trunks: Vec<&str> = settings.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
     let tenants = settings.tenants.len();

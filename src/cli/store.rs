@@ -72,10 +72,13 @@ pub(super) fn settings(path: &Path) -> Option<Settings> {
 /// The folder of the store.
 ///
 /// # Errors
-/// When it is kept in memory.
+/// When it is kept elsewhere.
 pub(super) fn folder(settings: &Settings) -> anyhow::Result<&Path> {
     match &settings.store {
         StoreSettings::Directory(dir) => Ok(dir),
+        StoreSettings::Redis(redis) => {
+            Err(wrong(format!("store.url is {redis}: there is no file")))
+        }
         StoreSettings::Memory => {
             Err(wrong("store.url is memory: there is nothing of it outside of a gateway that runs"))
         }

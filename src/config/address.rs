@@ -193,6 +193,12 @@ pub(super) fn is_loopback(host: &Host) -> bool {
     }
 }
 
+/// Whether a server is, by its own text, on this machine.
+pub(super) fn is_loopback_name(text: &str) -> bool {
+    let ip = text.parse().map(Host::Ip);
+    is_loopback(&ip.unwrap_or_else(|_| Host::Name(text.to_owned())))
+}
+
 /// Reads where a server listens: `host:port`, with this port when none is written.
 pub(super) fn peer(text: &str, port: u16) -> Result<Target, String> {
     let (host, written) = host_and_port(text)?;

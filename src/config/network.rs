@@ -44,7 +44,13 @@ pub(super) fn store(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> S
     let Some(At { value: url, place }) = url else {
         return StoreSettings::Memory;
     };
-    let fitting = "write memory: or file:FOLDER, as file:./data";
+    let fitting = "write memory:, file:FOLDER, as file:./data, or redis://HOST:PORT";
+    if url.starts_with("redis") {
+        let url = At { value: url, place };
+        let settings = super::redis::redis(reader, written, defaults, &url);
+        return settings.map_or(StoreSettings::Memory, |it| StoreSettings::Redis(Box::new(it)));
+    }
+    super::redis::none(reader, written);
     let (scheme, path) = url.split_once(':').unwrap_or((&url, ""));
     match (scheme, path) {
         ("memory", "") if url.ends_with(':') => return StoreSettings::Memory,
@@ -55,12 +61,6 @@ pub(super) fn store(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> S
                 return StoreSettings::Directory(PathBuf::from(path));
             }
             reader.complain(place, key, Some(quoted(&url)), fitting);
-        }
-        (scheme, _) if scheme.starts_with("redis") => {
-            // A Redis address may hold a password.
-            let value = quoted(&format!("{scheme}:…"));
-            let message = format!("redis is not supported by this version yet: {fitting}");
-            reader.complain(place, key, Some(value), message);
         }
         _ => reader.complain(place, key, Some(shown(&url)), fitting),
     }

@@ -105,6 +105,10 @@ pub(super) struct Store {
     pub(super) url: Option<Spanned<String>>,
     pub(super) secret: Option<Spanned<Hidden>>,
     pub(super) older_secrets: Vec<Spanned<Hidden>>,
+    pub(super) password: Option<Spanned<Hidden>>,
+    pub(super) prefix: Option<Spanned<String>>,
+    pub(super) min_replicas: Option<Spanned<i64>>,
+    pub(super) folder: Option<Spanned<String>>,
     pub(super) keep_days: Option<Spanned<i64>>,
     pub(super) keep_audit_days: Option<Spanned<i64>>,
 }

@@ -219,6 +219,12 @@ impl Fault {
     pub const fn is_tampering(&self) -> bool {
         matches!(self, Self::Store(StoreError::Tampered(_)))
     }
+
+    /// Whether the store cannot say that what was asked for is kept.
+    #[must_use]
+    pub const fn is_unsafe(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unsafe(_)))
+    }
 }
 
 /// Whether this node takes new verifications.

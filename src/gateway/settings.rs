@@ -5,7 +5,7 @@ mod trunk;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::carrier::{Carrier, Reach, smpp};
 use crate::media::prompt::Prompts;
 use crate::media::script::FraudKeys;
 use crate::sip::Hop;
+pub use crate::store::{RedisPlace, RedisServer, RedisSettings};
 use crate::verify::block::Fraud;
 use crate::verify::code;
 use crate::verify::limits::Limits;
@@ -143,6 +144,20 @@ pub enum StoreSettings {
     Memory,
     /// On disk, in this folder.
     Directory(PathBuf),
+    /// In Redis, which several nodes may share.
+    Redis(Box<RedisSettings>),
+}
+
+impl StoreSettings {
+    /// The folder for what is this node's own. `None`: nothing outlives the process.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Memory => None,
+            Self::Directory(folder) => Some(folder),
+            Self::Redis(redis) => Some(&redis.folder),
+        }
+    }
 }
 
 /// A provider with an API of its own.

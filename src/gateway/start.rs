@@ -33,7 +33,7 @@ use crate::carrier::{About, News};
 use crate::media::prompt::PackError;
 use crate::media::script::{Kind, Lines};
 use crate::sip::Hop;
-use crate::store::{Hints, OpenError, Owner, Store};
+use crate::store::{self, Hints, OpenError, Owner, Store};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::code::Vault;
@@ -165,6 +165,7 @@ impl Gateway {
         let store = match &settings.store {
             StoreSettings::Memory => Store::memory(),
             StoreSettings::Directory(dir) => Store::open(dir, &vault)?,
+            StoreSettings::Redis(redis) => Store::redis((**redis).clone(), &vault)?,
         };
         let audit = open_audit(&settings, &vault)?;
         Lines::of(&*settings.prompts.first()?, None, Kind::Confirm)?;
@@ -283,8 +284,9 @@ impl Gateway {
 
 /// The audit log beside the store.
 fn open_audit(settings: &Settings, vault: &Vault) -> Result<Option<Arc<audit::Log>>, StartError> {
-    let StoreSettings::Directory(dir) = &settings.store else { return Ok(None) };
-    let failed = |source| StartError::Audit { path: dir.clone(), source };
+    let Some(dir) = settings.store.folder() else { return Ok(None) };
+    store::make_folder(dir)?;
+    let failed = |source| StartError::Audit { path: dir.to_owned(), source };
     Ok(Some(Arc::new(audit::Log::open(dir, vault).map_err(failed)?)))
 }
 

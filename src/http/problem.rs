@@ -117,8 +117,10 @@ codes! {
         "request line and headers may have 16 KiB, and there may be 100 headers";
     Internal = "internal" INTERNAL_SERVER_ERROR "Our fault"
         "something of ours went wrong; send the request again with the same Idempotency-Key";
-    StoreUnsafe = "store_unsafe" INTERNAL_SERVER_ERROR "What is stored is not believed"
+    StoreTampered = "store_tampered" INTERNAL_SERVER_ERROR "What is stored is not believed"
         "somebody else has changed what is stored of this: it is never approved; start another verification";
+    StoreUnsafe = "store_unsafe" SERVICE_UNAVAILABLE "It is not known to be kept"
+        "it may have been done or not; send the request again with the same Idempotency-Key";
     NotReady = "not_ready" SERVICE_UNAVAILABLE "Not taking verifications now"
         "send the request again in a few seconds";
     Overloaded = "overloaded" SERVICE_UNAVAILABLE "More is asked than can be done"
@@ -216,7 +218,7 @@ impl Problem {
     pub(super) const fn new(code: Code) -> Self {
         let retry_after = if matches!(code, Code::NotReady) {
             Some(5)
-        } else if matches!(code, Code::Overloaded | Code::TimedOut) {
+        } else if matches!(code, Code::Overloaded | Code::TimedOut | Code::StoreUnsafe) {
             Some(1)
         } else {
             None

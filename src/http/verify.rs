@@ -567,7 +567,13 @@ impl From<ResendError> for Problem {
 #[expect(clippy::needless_pass_by_value, reason = "it ends here, and `map_err` hands it over")]
 pub(super) fn fault(fault: Fault) -> Problem {
     report::fault(&fault);
-    Problem::new(if fault.is_tampering() { Code::StoreUnsafe } else { Code::Internal })
+    Problem::new(if fault.is_tampering() {
+        Code::StoreTampered
+    } else if fault.is_unsafe() {
+        Code::StoreUnsafe
+    } else {
+        Code::Internal
+    })
 }
 
 #[cfg(test)]

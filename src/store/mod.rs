@@ -47,9 +47,12 @@ mod hint;
 mod leases;
 mod memory;
 pub mod record;
+mod redis;
 mod seal;
 mod window;
 
+use self::redis::Redis;
+pub use self::redis::{RedisPlace, RedisServer, RedisSettings};
 use embedded::Embedded;
 pub use embedded::make_folder;
 pub use hint::{Heard, Hint, Hinted, Hints, NoHint};
@@ -94,6 +97,7 @@ pub struct Store {
 enum Backend {
     Memory(Memory),
     Embedded(Embedded),
+    Redis(Redis),
 }
 
 impl Store {
@@ -129,6 +133,10 @@ impl Store {
 
     /// Tells the others that share the store, if there are any: at once, or never.
     pub fn hint(&self, from: &Owner, hint: impl FnOnce() -> Hint) {
+        if let Backend::Redis(redis) = &self.backend {
+            redis.publish(&Hinted { from: from.clone(), hint: hint() });
+            return;
+        }
         // One of those who hear is whoever tells.
         if let Some(hints) = self.hints.as_ref().filter(|hints| hints.receiver_count() > 1) {
             let _unheard = hints.send(Hinted { from: from.clone(), hint: hint() });
@@ -150,6 +158,20 @@ impl Store {
         Embedded::upgrade(dir, &Self::seal_of(vault)?)
     }
 
+    /// The store in Redis, sealed by the newest key of `vault`, which all nodes that share it must have.
+    /// The server is looked for from now on: a verb that is asked for before it was reached waits for 5 s,
+    /// any later one for 500 ms.
+    ///
+    /// # Errors
+    /// Outside of an asynchronous runtime.
+    pub fn redis(settings: RedisSettings, vault: &Vault) -> Result<Self, OpenError> {
+        let seal = Arc::new(Self::seal_of(vault)?);
+        let (hints, _) = broadcast::channel(hint::WAITING);
+        let redis = Redis::open(settings, Arc::clone(&seal), hints.clone());
+        let backend = Backend::Redis(redis.ok_or(OpenError::NoRuntime)?);
+        Ok(Self { backend, seal: Some(seal), hints: Some(hints) })
+    }
+
     fn seal_of(vault: &Vault) -> Result<Seal, OpenError> {
         Seal::new(vault).ok_or(OpenError::NoKey)
     }
@@ -159,7 +181,7 @@ impl Store {
     /// # Errors
     /// When the backend fails, or what is there was not put there by us.
     pub async fn load(&self, id: &str) -> Result<Option<Stored>, StoreError> {
-        self.loaded(id, None)
+        self.loaded(id, None).await
     }
 
     /// The record `id`, if it is of this group; how long it takes does not tell whether it is of
@@ -168,13 +190,14 @@ impl Store {
     /// # Errors
     /// As [`load`](Self::load).
     pub async fn load_in(&self, group: &str, id: &str) -> Result<Option<Stored>, StoreError> {
-        self.loaded(id, Some(group))
+        self.loaded(id, Some(group)).await
     }
 
-    fn loaded(&self, id: &str, group: Option<&str>) -> Result<Option<Stored>, StoreError> {
+    async fn loaded(&self, id: &str, group: Option<&str>) -> Result<Option<Stored>, StoreError> {
         let loaded = match &self.backend {
             Backend::Memory(memory) => memory.load(id, group),
             Backend::Embedded(embedded) => embedded.load(id, group)?,
+            Backend::Redis(redis) => redis.load(id, group).await?,
         };
         let Some(seal) = &self.seal else { return Ok(loaded) };
         let Some(Stored { version, group, created, bytes }) = loaded else { return Ok(None) };
@@ -189,19 +212,20 @@ impl Store {
     /// # Errors
     /// When the backend fails, or what is there was not put there by us.
     pub async fn answered(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
-        let Some(seal) = &self.seal else { return self.answered_as(now, key) };
+        let Some(seal) = &self.seal else { return self.answered_as(now, key).await };
         for name in seal.answer_names(key) {
-            if let Some(given) = self.answered_as(now, &name)? {
+            if let Some(given) = self.answered_as(now, &name).await? {
                 return unsealed(seal, now, &name, given).map(Some);
             }
         }
         Ok(None)
     }
 
-    fn answered_as(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
+    async fn answered_as(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => Ok(memory.answered(now, key)),
             Backend::Embedded(embedded) => embedded.answered(now, key),
+            Backend::Redis(redis) => redis.answered(now, key).await,
         }
     }
 
@@ -215,7 +239,7 @@ impl Store {
         if let Some(asked) = &commit.answer {
             // What an older key named is not in the way of the newest's name.
             for name in seal.answer_names(&asked.key).skip(1) {
-                if let Some(given) = self.answered_as(now, &name)? {
+                if let Some(given) = self.answered_as(now, &name).await? {
                     let Given { fingerprint, bytes } = unsealed(seal, now, &name, given)?;
                     return Ok(Committed::Answered { fingerprint, bytes });
                 }
@@ -238,6 +262,7 @@ impl Store {
         match &self.backend {
             Backend::Memory(memory) => Ok(memory.commit(&commit)),
             Backend::Embedded(embedded) => embedded.commit(commit).await,
+            Backend::Redis(redis) => redis.commit(commit).await,
         }
     }
 
@@ -259,6 +284,7 @@ impl Store {
         let mut claimed = match &self.backend {
             Backend::Memory(memory) => memory.claim(now, owner, limit),
             Backend::Embedded(embedded) => embedded.claim(now, owner, limit).await?,
+            Backend::Redis(redis) => redis.claim(now, owner, limit).await?,
         };
         if let Some(seal) = &self.seal {
             claimed.effects.retain_mut(|effect| {
@@ -283,6 +309,7 @@ impl Store {
         match &self.backend {
             Backend::Memory(memory) => Ok(memory.tally(now, counters)),
             Backend::Embedded(embedded) => embedded.tally(now, counters).await,
+            Backend::Redis(redis) => redis.tally(now, counters).await,
         }
     }
 
@@ -292,10 +319,10 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
-        let Some(seal) = &self.seal else { return self.find_as(alias) };
+        let Some(seal) = &self.seal else { return self.find_as(alias).await };
         let mut found = Vec::new();
         for name in seal.alias_names(alias) {
-            for record in self.find_as(&name)? {
+            for record in self.find_as(&name).await? {
                 match seal.led(&name, &record) {
                     Ok(record) => found.push(record),
                     Err(why) => drop(tampered("alias", &record, why)),
@@ -308,10 +335,11 @@ impl Store {
         Ok(found)
     }
 
-    fn find_as(&self, alias: &str) -> Result<Vec<String>, StoreError> {
+    async fn find_as(&self, alias: &str) -> Result<Vec<String>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => Ok(memory.find(alias)),
             Backend::Embedded(embedded) => embedded.find(alias),
+            Backend::Redis(redis) => redis.find(alias).await,
         }
     }
 
@@ -323,6 +351,7 @@ impl Store {
         let holder = match &self.backend {
             Backend::Memory(memory) => memory.holder(now, name),
             Backend::Embedded(embedded) => embedded.holder(now, name)?,
+            Backend::Redis(redis) => redis.holder(now, name).await?,
         };
         match (&self.seal, holder) {
             (Some(seal), Some(hold)) => untagged(seal, hold).map(Some),
@@ -338,6 +367,7 @@ impl Store {
         let mut page = match &self.backend {
             Backend::Memory(memory) => memory.list(query)?,
             Backend::Embedded(embedded) => embedded.list(query)?,
+            Backend::Redis(redis) => redis.list(query).await?,
         };
         if let Some(seal) = &self.seal {
             page.rows.retain_mut(|row| {
@@ -361,6 +391,7 @@ impl Store {
         match &self.backend {
             Backend::Memory(memory) => Ok(memory.groups()),
             Backend::Embedded(embedded) => embedded.groups(),
+            Backend::Redis(redis) => redis.groups().await,
         }
     }
 
@@ -379,6 +410,7 @@ impl Store {
         match &self.backend {
             Backend::Memory(memory) => Ok(memory.sweep(group, prefix, before, most)),
             Backend::Embedded(embedded) => embedded.sweep(group, prefix, before, most).await,
+            Backend::Redis(redis) => redis.sweep(group, prefix, before, most).await,
         }
     }
 
@@ -396,7 +428,7 @@ impl Store {
         }
         let mut last = String::new();
         loop {
-            let page = self.answers_as(&last, PAGE_MOST)?;
+            let page = self.answers_as(&last, PAGE_MOST).await?;
             let Some((name, _)) = page.last() else { break };
             last.clone_from(name);
             for (name, given) in page {
@@ -413,13 +445,19 @@ impl Store {
         match &self.backend {
             Backend::Memory(memory) => Ok(memory.forget(forgotten)),
             Backend::Embedded(embedded) => embedded.forget(forgotten).await,
+            Backend::Redis(redis) => redis.forget(forgotten).await,
         }
     }
 
-    fn answers_as(&self, after: &str, most: usize) -> Result<Vec<(String, Given)>, StoreError> {
+    async fn answers_as(
+        &self,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<(String, Given)>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => Ok(memory.answers(after, most)),
             Backend::Embedded(embedded) => embedded.answers(after, most),
+            Backend::Redis(redis) => redis.answers(after, most).await,
         }
     }
 }
@@ -889,6 +927,9 @@ pub enum OpenError {
     /// No row can be sealed.
     #[error("there is no key to seal the store by")]
     NoKey,
+    /// Redis is spoken to by a task.
+    #[error("a store in Redis is opened within an asynchronous runtime")]
+    NoRuntime,
     /// The file is not a store, or damaged.
     #[error("the store {} is damaged or not a store: {detail}", path.display())]
     Corrupt {
@@ -921,6 +962,10 @@ pub enum StoreError {
     /// believed; everything else is.
     #[error("a stored {0} was changed by somebody else, or is sealed by a key that is not at hand")]
     Tampered(&'static str),
+    /// It is not known to be kept: the server did not answer in time, or too few of its replicas have it.
+    /// What was to be written may have been, and what was read may be lost again.
+    #[error("the store cannot say that this is kept: {0}")]
+    Unsafe(String),
     /// The cursor of a list is not one that a list gave.
     #[error("the list cursor is malformed")]
     Cursor,

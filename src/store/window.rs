@@ -12,7 +12,7 @@ use crate::ambient::Timestamp;
 
 /// How many sub-buckets a window is cut into: what a count may be too high by, against the
 /// length of a row (at most one bucket more than this).
-const PARTS: u64 = 12;
+pub(super) const PARTS: u64 = 12;
 
 /// Sub-buckets that counted something: (index since the epoch, count), oldest first.
 pub(super) type Buckets = Vec<(u64, u64)>;
@@ -25,6 +25,12 @@ pub(super) fn micros(window: Duration) -> u64 {
 /// Rounded up, so that the sub-buckets together are never shorter than the window.
 fn part(window: u64) -> u64 {
     window.div_ceil(PARTS).max(1)
+}
+
+/// How long a sub-bucket is, and the index of the one that `now` lies in.
+pub(super) fn place(window: u64, now: Timestamp) -> (u64, u64) {
+    let part = part(window);
+    (part, now.as_micros() / part)
 }
 
 /// The sub-buckets that lie in the window up to `now`: a row may still have older ones.

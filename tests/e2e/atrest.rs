@@ -40,11 +40,11 @@ fn a_record_that_somebody_changed_is_refused_and_alarmed() {
     let answer = request(gateway.api(), "GET", &path, &[("Authorization", BEARER)], b"");
     assert_eq!(
         (answer.status, &answer.json()["code"]),
-        (500, &json!("store_unsafe")),
+        (500, &json!("store_tampered")),
         "{answer:?}"
     );
     let answer = gateway.post(&format!("{path}/check"), &json!({"code": "123456"}));
-    assert_eq!((answer.status, &answer.json()["code"]), (500, &json!("store_unsafe")));
+    assert_eq!((answer.status, &answer.json()["code"]), (500, &json!("store_tampered")));
     assert!(gateway.metric("octothorpe_store_tampered_total") >= 2);
     assert!(gateway.log().contains("ALARM"), "and the log tells it");
     assert_eq!(gateway.read(&approved, "")["status"], "approved", "the rest goes on");

@@ -7,15 +7,29 @@ const MISTAKES: &[Row] = &[
     (
         "[store]\nurl = 'redis://u:canary@host'",
         &[
-            "o.toml:9: store.url = \"redis:…\": redis is not supported by this version yet: write memory: or file:FOLDER",
+            "o.toml: store.secret: it is missing, and all nodes that share a store need the same",
+            "o.toml:9: store.url = \"redis://…@host\": leave the password out of the address, and write password",
         ],
     ),
     (
         "[store]\nurl = 'redis+sentinel://host'",
-        &["o.toml:9: store.url = \"redis+sentinel:…\": redis is not supported"],
+        &[
+            "o.toml:9: store.url = \"redis+sentinel://host\": behind the sentinels stands what they call",
+        ],
     ),
-    ("[store]\nurl = 'memory'", &["o.toml:9: store.url = ", "write memory: or file:FOLDER"]),
-    ("[store]\nurl = 'file:'", &["o.toml:9: store.url = \"file:\": write memory: or file:FOLDER"]),
+    (
+        "[store]\nurl = 'redis://host'\nprefix = '{a}'\nmin_replicas = 11",
+        &[
+            "o.toml:10: store.prefix = \"{a}\": the prefix of keys is a name",
+            "o.toml:11: store.min_replicas = 11: write a whole number from 0 to 10",
+        ],
+    ),
+    (
+        "[store]\nmin_replicas = 1",
+        &["o.toml:9: store.min_replicas: it is of a store in Redis: leave it out, or write url"],
+    ),
+    ("[store]\nurl = 'memory'", &["o.toml:9: store.url = ", "write memory:, file:FOLDER"]),
+    ("[store]\nurl = 'file:'", &["o.toml:9: store.url = \"file:\": write memory:, file:FOLDER"]),
     ("[store]\nurl = 'file://host/data'", &["o.toml:9: store.url = \"file://host/data\": write"]),
     (
         "[sip]\nlisten = ['ws:127.0.0.1:5060']",

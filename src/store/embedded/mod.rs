@@ -355,7 +355,12 @@ impl Writer {
             None => {}
             // A failed sync cannot be repeated: the kernel may have dropped the pages and report
             // success the next time. Only a new process, reading what is there, knows.
-            Some(StoreError::Failed(_) | StoreError::Tampered(_) | StoreError::Cursor) => {
+            Some(
+                StoreError::Failed(_)
+                | StoreError::Tampered(_)
+                | StoreError::Unsafe(_)
+                | StoreError::Cursor,
+            ) => {
                 return self.failed.clone().map_or(Ok(()), Err);
             }
             Some(StoreError::Full) => self.reopen()?,
