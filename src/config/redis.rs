@@ -71,7 +71,7 @@ pub(super) fn none(reader: &mut Reader<'_>, written: &Raw) {
     for (key, place) in places {
         if let Some(place) = place {
             let message = "it is of a store in Redis: leave it out, or write url = \"redis://…\"";
-            reader.complain(place, key, None, message);
+            reader.warn(place, key, None, message);
         }
     }
 }

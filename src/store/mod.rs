@@ -16,6 +16,8 @@
 //! A backend knows keys, versions and times. What a record says, which effect it was and whether
 //! an alias is a phone number are the business of whoever wrote the bytes.
 //!
+//! Each verb is one transaction in memory and on disk, and one script in Redis.
+//!
 //! On its way to a backend that keeps anything outside of this process, every row is
 //! [sealed](crate::store#sealed-rows), and its name keyed where it tells something.
 //!

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use octothorpe::store::RedisSettings;
+use octothorpe::store::{Heard, Hint, Hinted, RedisSettings};
 
 use super::servers::{Cluster, Server, Watched, open, settings, until};
 use super::*;
@@ -232,9 +232,9 @@ async fn a_name_and_a_password_are_needed_where_they_are() {
     };
     let store = open(&named);
     yes(&store, writing("v1", None, 1)).await;
-    let mut heard = store.subscribe().unwrap();
-    store.publish(b"hint");
-    assert_eq!(heard.recv().await.unwrap(), b"hint");
+    let mut heard = store.hints();
+    store.hint(&owner("a"), || Hint::Work(None));
+    assert_eq!(heard.next().await, Heard::Hint(hinted(Hint::Work(None))));
     let unknown = RedisSettings { password: Some("of nobody".to_owned().into()), ..named };
     let refused = open(&unknown).load("v1").await.unwrap_err().to_string();
     assert!(refused.contains("WRONGPASS") && !refused.contains("nobody"), "{refused}");
@@ -247,12 +247,16 @@ async fn hints_reach_every_node_also_after_a_connection_was_lost() {
     let (one, other) = (open(&settings), open(&settings));
     yes(&one, writing("v1", None, 1)).await;
     assert!(other.load("v1").await.unwrap().is_some());
-    let mut heard = other.subscribe().unwrap();
-    one.publish(b"first");
-    assert_eq!(heard.recv().await.unwrap(), b"first");
+    let mut heard = other.hints();
+    one.hint(&owner("a"), || Hint::Moved("v1".to_owned()));
+    assert_eq!(heard.next().await, Heard::Hint(hinted(Hint::Moved("v1".to_owned()))));
     server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
     until_works(&one).await;
     until_works(&other).await;
-    one.publish(b"second");
-    assert_eq!(heard.recv().await.unwrap(), b"second");
+    one.hint(&owner("a"), || Hint::Work(Some(owner("b"))));
+    assert_eq!(heard.next().await, Heard::Hint(hinted(Hint::Work(Some(owner("b"))))));
+}
+
+fn hinted(hint: Hint) -> Hinted {
+    Hinted { from: owner("a"), hint }
 }

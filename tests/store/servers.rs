@@ -93,8 +93,17 @@ impl Server {
         let (file, dir) = (dir.join("conf"), dir.to_str().unwrap().to_owned());
         std::fs::write(&file, conf.unwrap_or_default()).unwrap();
         let file = file.to_str().unwrap();
-        let mut command =
-            vec![dir.as_str(), program, file, "--port", &port, "--bind", "127.0.0.1", "--dir", &dir];
+        let mut command = vec![
+            dir.as_str(),
+            program,
+            file,
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            &dir,
+        ];
         if program == "redis-server" {
             command.extend(["--cluster-port", &bus]);
         }

@@ -24,10 +24,6 @@ const MISTAKES: &[Row] = &[
             "o.toml:11: store.min_replicas = 11: write a whole number from 0 to 10",
         ],
     ),
-    (
-        "[store]\nmin_replicas = 1",
-        &["o.toml:9: store.min_replicas: it is of a store in Redis: leave it out, or write url"],
-    ),
     ("[store]\nurl = 'memory'", &["o.toml:9: store.url = ", "write memory:, file:FOLDER"]),
     ("[store]\nurl = 'file:'", &["o.toml:9: store.url = \"file:\": write memory:, file:FOLDER"]),
     ("[store]\nurl = 'file://host/data'", &["o.toml:9: store.url = \"file://host/data\": write"]),
