@@ -20,8 +20,8 @@ pub use self::settings::{RedisPlace, RedisServer, RedisSettings};
 use super::seal::{Seal, led_to};
 use super::window::{self, Buckets};
 use super::{
-    Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Forgotten, Given, Hinted, Hold,
-    LEASE, ListQuery, Listed, Owner, PRUNE_MOST, Page, RENEWAL, StoreError, Stored, Tally,
+    Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Forgotten, Given, Hinted,
+    Hold, LEASE, ListQuery, Listed, Owner, PRUNE_MOST, Page, RENEWAL, StoreError, Stored, Tally,
     WAKE_RETRY,
 };
 use crate::ambient::Timestamp;
