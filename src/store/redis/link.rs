@@ -168,8 +168,8 @@ impl State {
     /// Notes that there is a connection, or why not; true when that is news.
     fn note(&self, trouble: Option<&str>) -> bool {
         let mut before = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news =
-            before.is_none() != trouble.is_none() || !self.was_reached.load(Ordering::Relaxed);
+        let is_first = trouble.is_none() && !self.was_reached.load(Ordering::Relaxed);
+        let is_news = is_first || before.is_none() != trouble.is_none();
         *before = trouble.map(str::to_owned);
         if trouble.is_none() {
             self.was_reached.store(true, Ordering::Relaxed);
