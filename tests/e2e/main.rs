@@ -58,6 +58,7 @@ mod loss;
 mod lost;
 mod mailbox;
 mod modes;
+mod nodes;
 mod pcap;
 mod peers;
 mod phone;

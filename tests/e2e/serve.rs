@@ -20,6 +20,28 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 const LIMITLESS: &str = "[limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
     client_ip = []\ncountry = []\n\n[fraud]\nconversion_warn = 0\nconversion_block = 0\n";
 
+/// What the tenant of the tests may.
+const IN_US: &str =
+    "voice_countries = [\"US\"]\nsms_countries = [\"US\"]\nallow_private_webhooks = true";
+
+/// The phone at this port, as a trunk.
+fn trunk(phone: u16) -> String {
+    format!(
+        r#"
+        [[trunks]]
+        name = "phone"
+        target = "sip:127.0.0.1:{phone};transport=udp"
+        options_secs = 0
+        caller_id = "+12025550100"
+        "#
+    )
+}
+
+/// The one endpoint of a tenant.
+fn webhooks(url: &str) -> String {
+    format!("webhooks = [{{ url = {url:?}, secret = {:?} }}]", WEBHOOK_SECRET.0)
+}
+
 /// A gateway that runs, and the folder that it keeps across a restart.
 pub(crate) struct Gateway {
     process: Process,
@@ -33,19 +55,13 @@ impl Gateway {
     /// Starts a gateway whose one trunk is the phone at this port, and which tells its verdicts to
     /// the URL, if one is given.
     pub(crate) fn start(phone: u16, webhook: Option<&str>) -> Self {
-        let webhooks = webhook.map_or_else(String::new, |url| {
-            format!("webhooks = [{{ url = {url:?}, secret = {:?} }}]", WEBHOOK_SECRET.0)
-        });
-        let trunk = format!(
-            r#"
-            [[trunks]]
-            name = "phone"
-            target = "sip:127.0.0.1:{phone};transport=udp"
-            options_secs = 0
-            caller_id = "+12025550100"
-            "#
-        );
-        Self::with(&trunk, &webhooks)
+        Self::with(&trunk(phone), &webhook.map_or_else(String::new, webhooks))
+    }
+
+    /// Starts such a gateway as a node of those that share this Redis.
+    pub(crate) fn sharing(redis: u16, phone: u16, webhook: &str) -> Self {
+        let url = format!("redis://127.0.0.1:{redis}");
+        Self::of(Some(&url), &trunk(phone), &format!("{IN_US}\n{}", webhooks(webhook)))
     }
 
     /// Starts a gateway with these carriers and routes. They know it as [`PUBLIC`].
@@ -57,17 +73,21 @@ impl Gateway {
     /// Starts a gateway with these trunks, carriers and routes, and more of these about its tenant.
     /// Limits are what the tenant has of its own.
     pub(crate) fn with(ways: &str, tenant: &str) -> Self {
-        let us = "voice_countries = [\"US\"]\nsms_countries = [\"US\"]";
-        Self::of(ways, &format!("{us}\nallow_private_webhooks = true\n{tenant}"))
+        Self::of(None, ways, &format!("{IN_US}\n{tenant}"))
     }
 
     /// Starts a gateway that has one tenant with a key, and nothing else.
     pub(crate) fn closed() -> Self {
-        Self::of("", "#here\n")
+        Self::of(None, "", "#here\n")
     }
 
-    fn of(ways: &str, tenant: &str) -> Self {
+    fn of(store: Option<&str>, ways: &str, tenant: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data").display().to_string();
+        let store = match store {
+            Some(url) => format!("url = {url:?}\nfolder = {data:?}"),
+            None => format!("url = \"file:{data}\""),
+        };
         let rtp = ports(256);
         let config = format!(
             r#"
@@ -76,7 +96,7 @@ impl Gateway {
             admin_listen = "127.0.0.1:0"
             public_url = "{PUBLIC}"
             [store]
-            url = "file:{store}"
+            {store}
             secret = "{STORE_SECRET}"
             [sip]
             listen = ["udp:127.0.0.1:0"]
@@ -88,7 +108,6 @@ impl Gateway {
             api_keys = ["{API_KEY}"]
             {tenant}
             "#,
-            store = folder.path().join("data").display(),
             rtp_last = rtp + 255,
         );
         std::fs::write(folder.path().join("octothorpe.toml"), config).unwrap();
