@@ -1,4 +1,5 @@
 //! Two nodes over one store: whatever is asked of either, there is one verification, one call and one verdict.
+//! It needs `redis-server` (`tests/run peers` installs it).
 
 #![expect(
     clippy::unwrap_used,
@@ -9,7 +10,7 @@
 )]
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use octothorpe::access::key::Fresh;
@@ -31,8 +32,16 @@ use octothorpe::verify::request::{Channel, Mode, Request, Way};
 use octothorpe::verify::route::{Rule, Table};
 use octothorpe::verify::signal::{Cause, Farewell, Press, Reason, Said, Signal, Status};
 use octothorpe::verify::{Verification, VerificationId};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
+
+#[expect(dead_code, reason = "the tests of the store need more of it")]
+#[path = "store/servers.rs"]
+mod servers;
+
+/// One for all tests.
+static REDIS: LazyLock<servers::Server> = LazyLock::new(|| servers::Server::redis(&[]));
 
 const CALL: Way = Way { channel: Channel::Voice, mode: Mode::Confirm };
 const TEXT: Way = Way { channel: Channel::Sms, mode: Mode::Code };
@@ -107,8 +116,8 @@ struct Site {
 }
 
 impl Site {
-    /// Nodes that do nothing by themselves.
-    fn still(clock: &Clock) -> (Self, [Turns<Node>; 2]) {
+    /// Nodes that do nothing by themselves, over one store that each has its own way to.
+    fn still(clock: &Clock, [to_a, to_b]: [Store; 2]) -> (Self, [Turns<Node>; 2]) {
         let us = BTreeSet::from(["US".parse().unwrap()]);
         let tenant = Tenant {
             rules: Rules { voice_countries: us.clone(), sms_countries: us },
@@ -124,10 +133,10 @@ impl Site {
             tenants: vec![tenant.clone()],
             ..Settings::bare()
         };
-        let (store, world) = (Store::memory(), Arc::default());
-        let node = |n: usize| {
+        let world = Arc::default();
+        let node = |n: usize, store: Store| {
             Gateway::assemble(
-                store.clone(),
+                store,
                 &settings,
                 Vault::of("a key of tests"),
                 clock.clone(),
@@ -135,13 +144,13 @@ impl Site {
                 Node(n, Arc::clone(&world)),
             )
         };
-        let ((a, turns_a), (b, turns_b)) = (node(A), node(B));
+        let ((a, turns_a), (b, turns_b)) = (node(A, to_a), node(B, to_b));
         (Self { nodes: [a, b], tenant, world }, [turns_a, turns_b])
     }
 
     /// Nodes that go by themselves.
-    fn living() -> Self {
-        let (site, turns) = Self::still(&Clock::system());
+    fn living(stores: [Store; 2]) -> Self {
+        let (site, turns) = Self::still(&Clock::system(), stores);
         for turns in turns {
             tokio::spawn(turns.run());
         }
@@ -221,13 +230,47 @@ impl Site {
     }
 }
 
-/// Checks a code a thousand times at once, at both nodes; how many matched, were compared, and were
+/// Runs each of these over a store in memory and over Redis.
+macro_rules! over_each_store {
+    ($($test:ident),* $(,)?) => {
+        mod memory {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let store = Store::memory();
+                super::$test(Site::living([store.clone(), store])).await;
+            })*
+        }
+        mod redis {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let settings = servers::settings(REDIS.place());
+                super::$test(Site::living([&settings; 2].map(servers::open))).await;
+            })*
+        }
+    };
+}
+
+over_each_store![
+    of_a_thousand_right_codes_at_two_nodes_one_approves,
+    of_a_thousand_wrong_codes_at_two_nodes_five_are_compared,
+    a_press_at_one_node_is_heard_of_at_the_other_at_once,
+    a_cancellation_at_one_node_ends_the_call_of_the_other,
+    a_repeated_start_at_another_node_gets_the_first_ones_answer,
+    a_key_opens_and_stops_opening_at_every_node,
+    a_node_that_is_stopped_leaves_its_calls_to_the_others,
+];
+
+/// Checks a code a thousand times, at both nodes and 64 at a time; how many matched, were compared, and were
 /// refused because the verdict stands.
 async fn a_thousand(site: &Site, id: &VerificationId, code: &'static str) -> (usize, usize, usize) {
-    let mut checks = JoinSet::new();
+    let (mut checks, turns) = (JoinSet::new(), Arc::new(Semaphore::new(64)));
     for n in 0..1_000 {
         let (node, tenant, id) = (site.node(n % 2).clone(), site.tenant.clone(), id.clone());
+        let turns = Arc::clone(&turns);
         checks.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
             let answer = AnswerOf { idempotency: None, render: render_checked };
             node.check(&tenant, &id, code, None, answer).await
         });
@@ -247,9 +290,7 @@ async fn a_thousand(site: &Site, id: &VerificationId, code: &'static str) -> (us
     (matched, compared, refused)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_thousand_right_codes_at_two_nodes_one_approves() {
-    let site = Site::living();
+async fn of_a_thousand_right_codes_at_two_nodes_one_approves(site: Site) {
     let id = site.begin(A, "+14155550101", TEXT).await;
     site.placed(&id).await;
     assert_eq!(a_thousand(&site, &id, "493817").await, (1, 1, 999));
@@ -258,9 +299,7 @@ async fn of_a_thousand_right_codes_at_two_nodes_one_approves() {
     assert_eq!(site.verdicts_told(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_thousand_wrong_codes_at_two_nodes_five_are_compared() {
-    let site = Site::living();
+async fn of_a_thousand_wrong_codes_at_two_nodes_five_are_compared(site: Site) {
     let id = site.begin(A, "+14155550102", TEXT).await;
     site.placed(&id).await;
     assert_eq!(a_thousand(&site, &id, "493818").await, (0, 5, 995));
@@ -270,9 +309,7 @@ async fn of_a_thousand_wrong_codes_at_two_nodes_five_are_compared() {
     assert_eq!(site.verdicts_told(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_press_at_one_node_is_heard_of_at_the_other_at_once() {
-    let site = Site::living();
+async fn a_press_at_one_node_is_heard_of_at_the_other_at_once(site: Site) {
     let id = site.begin(A, "+14155550103", CALL).await;
     let placed = site.placed(&id).await;
     let waits = {
@@ -295,9 +332,7 @@ async fn a_press_at_one_node_is_heard_of_at_the_other_at_once() {
     assert_eq!(site.did(B, |did| did.closed.len()), 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancellation_at_one_node_ends_the_call_of_the_other() {
-    let site = Site::living();
+async fn a_cancellation_at_one_node_ends_the_call_of_the_other(site: Site) {
     let id = site.begin(A, "+14155550104", CALL).await;
     assert_eq!(
         site.placed(&id).await.attempts.first().unwrap().node.as_deref(),
@@ -314,9 +349,7 @@ async fn a_cancellation_at_one_node_ends_the_call_of_the_other() {
     assert_eq!(site.did(B, |did| did.closed.len()), 0, "it has no call to end");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repeated_start_at_another_node_gets_the_first_ones_answer() {
-    let site = Site::living();
+async fn a_repeated_start_at_another_node_gets_the_first_ones_answer(site: Site) {
     let start = |n: usize| {
         let (node, tenant) = (site.node(n % 2).clone(), site.tenant.clone());
         async move {
@@ -347,9 +380,7 @@ async fn a_repeated_start_at_another_node_gets_the_first_ones_answer() {
     assert_eq!(placed, 1, "one call");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_opens_and_stops_opening_at_every_node() {
-    let site = Site::living();
+async fn a_key_opens_and_stops_opening_at_every_node(site: Site) {
     let terms = Terms { scopes: BTreeSet::from([Scope::Read]), expires: None, allow: Vec::new() };
     let wanted = Wanted { name: "till".to_owned(), terms };
     let made = site.node(A).make_key("acme", wanted).await.unwrap().unwrap();
@@ -380,7 +411,8 @@ struct Slow {
 impl Slow {
     fn new() -> Self {
         let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-        let (site, turns) = Site::still(&clock);
+        let store = Store::memory();
+        let (site, turns) = Site::still(&clock, [store.clone(), store]);
         Self { site, clock, turns }
     }
 
@@ -459,9 +491,7 @@ async fn who_is_called_by_a_lost_node_is_hung_up_by_nobody() {
     assert_eq!(slow.site.did(B, |did| did.closed.len()), 1, "and is not lost with that");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_stopped_leaves_its_calls_to_the_others() {
-    let site = Site::living();
+async fn a_node_that_is_stopped_leaves_its_calls_to_the_others(site: Site) {
     site.did(A, |did| did.full = true);
     let id = site.begin(A, "+14155550111", CALL).await;
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::settings::Tenant;
+use super::{BeginError, Gateway};
 use crate::ambient::Timestamp;
 use crate::store::Answer;
 use crate::verify::code::{Code, Pin, Shown};
@@ -88,6 +90,33 @@ pub enum Answered {
     },
     /// Another request was sent under the same idempotency key.
     Mismatch,
+}
+
+impl Gateway {
+    /// Starts a verification, once however often it is asked for.
+    ///
+    /// # Errors
+    /// When policy refuses, no route fits, this node is not ready, or the store fails.
+    pub async fn begin(
+        &self,
+        tenant: &Tenant,
+        asked: Asked,
+        answer: AnswerOf,
+    ) -> Result<Answered, BeginError> {
+        // A repeat gets the answer of then, whatever has changed since.
+        let scope = format!("start/{}", tenant.name);
+        if let Some(answered) = self.answered_before(&scope, &answer).await? {
+            return Ok(answered);
+        }
+        match self.begin_first(tenant, asked, &scope, answer.clone()).await {
+            Ok(answered) => Ok(answered),
+            // What stands against it may be the very start that it repeats: that began meanwhile.
+            Err(refused) => match self.answered_before(&scope, &answer).await {
+                Ok(Some(answered)) => Ok(answered),
+                Ok(None) | Err(_) => Err(refused),
+            },
+        }
+    }
 }
 
 /// Stands behind the id in the row of an answer that told of another start's verification.

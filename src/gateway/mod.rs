@@ -266,21 +266,14 @@ enum Applied {
 }
 
 impl Gateway {
-    /// Starts a verification: policy, plan, first step, one commit.
-    ///
-    /// # Errors
-    /// When policy refuses, no route fits, this node is not ready, or the store fails.
-    pub async fn begin(
+    /// Starts a verification that was not asked for before: policy, plan, first step, one commit.
+    async fn begin_first(
         &self,
         tenant: &Tenant,
         asked: Asked,
+        scope: &str,
         answer: AnswerOf,
     ) -> Result<Answered, BeginError> {
-        // A repeat gets the answer of then, whatever has changed since.
-        let scope = format!("start/{}", tenant.name);
-        if let Some(answered) = self.answered_before(&scope, &answer).await? {
-            return Ok(answered);
-        }
         if self.is_draining() {
             return Err(BeginError::NotReady("this node is shutting down".to_owned()));
         }
@@ -302,7 +295,7 @@ impl Gateway {
         let who = who.safely(checked.safe);
         let question = self.question(tenant, &asked).await;
         if let Some(question) = &question
-            && let Some(joined) = self.joined(tenant, question, &scope, &answer).await?
+            && let Some(joined) = self.joined(tenant, question, scope, &answer).await?
         {
             return Ok(joined);
         }
@@ -328,7 +321,7 @@ impl Gateway {
         if dry_run {
             return Ok(Answered::Dry { body: (answer.render)(&next) });
         }
-        let row = stored_answer(&scope, &answer, &next, now, false);
+        let row = stored_answer(scope, &answer, &next, now, false);
         let asks = question.as_ref().map(|question| question.hold(&next));
         let committed = self.commit(now, None, &next, effects, row, asks).await?;
         if committed != Committed::Yes {
@@ -343,7 +336,7 @@ impl Gateway {
             // Another node was faster.
             Committed::Held(hold) => match &question {
                 Some(question) if question.is(&hold) => {
-                    let joined = self.joined(tenant, question, &scope, &answer).await?;
+                    let joined = self.joined(tenant, question, scope, &answer).await?;
                     joined.ok_or_else(|| Fault::Contended(next.id).into())
                 }
                 Some(_) | None => Err(BeginError::InCall(InCall::by(&hold, now))),
