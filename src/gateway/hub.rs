@@ -2,10 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::verify::VerificationId;
+use super::settings::Tenant;
+use super::{Fault, Gateway};
+use crate::verify::{Verification, VerificationId};
+
+/// How soon whoever waits for a change looks again, told of one or not.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Who waits for what.
 #[derive(Debug, Default)]
@@ -57,6 +63,39 @@ impl Drop for Waiter<'_> {
         // The map's and ours: nobody else waits.
         if Arc::strong_count(&self.notify) == 2 {
             waiters.remove(&self.id);
+        }
+    }
+}
+
+impl Gateway {
+    /// A verification of this tenant, as soon as its version is above `since` or it is settled,
+    /// or else as it is when `patience` is over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn wait(
+        &self,
+        tenant: &Tenant,
+        id: &VerificationId,
+        since: u64,
+        patience: Duration,
+    ) -> Result<Option<Verification>, Fault> {
+        let waiter = self.0.hub.enter(id);
+        let end = tokio::time::Instant::now() + patience;
+        loop {
+            let changed = waiter.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let Some(found) = self.read(tenant, id).await? else { return Ok(None) };
+            if found.version > since || found.verdict().is_some() {
+                return Ok(Some(found));
+            }
+            if tokio::time::Instant::now() >= end {
+                return Ok(Some(found));
+            }
+            // Another node's change may come without a hint.
+            let look = end.min(tokio::time::Instant::now() + LOOK_AGAIN);
+            let _ = tokio::time::timeout_at(look, changed).await;
         }
     }
 }

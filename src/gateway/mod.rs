@@ -115,9 +115,6 @@ const OPTED_OUT: &[u8] = b"out";
 /// What it says once the phone wants them again.
 const OPTED_IN: &[u8] = b"in";
 
-/// How soon whoever waits for a change looks again, told of one or not.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
 /// How often a signal is applied anew because another one was faster. Each loss means that the
 /// verification moved, and it cannot move this often.
 const RETRIES: usize = 32;
@@ -449,37 +446,6 @@ impl Gateway {
             return Ok(None);
         };
         Ok(Some(record::decode(&stored.bytes)?))
-    }
-
-    /// A verification of this tenant, as soon as its version is above `since` or it is settled,
-    /// or else as it is when `patience` is over.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn wait(
-        &self,
-        tenant: &Tenant,
-        id: &VerificationId,
-        since: u64,
-        patience: Duration,
-    ) -> Result<Option<Verification>, Fault> {
-        let waiter = self.0.hub.enter(id);
-        let end = tokio::time::Instant::now() + patience;
-        loop {
-            let changed = waiter.changed();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let Some(found) = self.read(tenant, id).await? else { return Ok(None) };
-            if found.version > since || found.verdict().is_some() {
-                return Ok(Some(found));
-            }
-            if tokio::time::Instant::now() >= end {
-                return Ok(Some(found));
-            }
-            // Another node's change may come without a hint.
-            let look = end.min(tokio::time::Instant::now() + LOOK_AGAIN);
-            let _ = tokio::time::timeout_at(look, changed).await;
-        }
     }
 
     /// Applies what was learned about a verification. Whether it changed anything is the
