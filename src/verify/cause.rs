@@ -172,6 +172,12 @@ mod tests {
         assert_eq!(Cause::plain(Reason::Congested).blame(), Blame::Us);
     }
 
+    #[test]
+    fn whoever_it_was_has_a_word() {
+        let all = [Blame::Callee, Blame::Caller, Blame::Carrier, Blame::Us, Blame::Unknown];
+        assert_eq!(all.map(Blame::as_str), ["callee", "caller", "carrier", "us", "unknown"]);
+    }
+
     /// A row of a table in the README: its numbers, its word, and whose doing it is.
     struct Row<'a> {
         numbers: Vec<u16>,

@@ -740,6 +740,7 @@ mod tests {
             assert_eq!(need.counter.window, need.rate.window);
             assert_eq!(need.enforced, ![By::Subject, By::Country].contains(&need.by), "{need:?}");
         }
+        assert_eq!((limits.longest(), Limits::default().longest()), (DAY, Duration::ZERO));
         // What a further attempt counts, and what a number that is safe is counted for.
         let sends = limits.of_sends();
         assert!(sends.rates.iter().all(|(by, _)| [By::Number, By::Tenant].contains(by)));

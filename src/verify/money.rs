@@ -459,6 +459,18 @@ mod tests {
     }
 
     #[test]
+    fn a_currency_is_three_capital_letters() {
+        let euro: Currency = "EUR".parse().unwrap();
+        assert_eq!((euro.to_string(), String::from(euro)), ("EUR".to_owned(), "EUR".to_owned()));
+        for bad in ["", "EU", "EURO", "eur", "E1R", "\u{c4}\u{d6}\u{dc}"] {
+            assert_eq!(bad.parse::<Currency>(), Err(NoCurrency), "{bad}");
+        }
+        assert_eq!(serde_json::to_string(&euro).unwrap(), "\"EUR\"");
+        assert!(serde_json::from_str::<Currency>("\"euro\"").is_err());
+        assert_eq!(money("1.5").plus(money("0.5")), money("2"));
+    }
+
+    #[test]
     fn the_longest_prefix_has_the_price() {
         let deck = Deck::read("USD", DECK).unwrap();
         let price = |to: &str, channel| deck.price(&to.parse().unwrap(), channel);
@@ -484,6 +496,10 @@ mod tests {
         assert_eq!(covers("GB", Channel::Sms), Some(false));
         assert_eq!(covers("DE", Channel::Voice), Some(false));
         assert_eq!(covers("ZZ", Channel::Voice), None);
+        let alike =
+            Deck::read("USD", "prefix,channel,price\n+2,sms,1\n+1,sms,1\n+3,sms,1").unwrap();
+        assert_eq!(alike.dearest(Channel::Sms), Some(("+1", money("1"))));
+        assert_eq!(alike.dearest(Channel::Voice), None);
         // Not every operator of it.
         let some = Deck::read("USD", "prefix,channel,price\n+4915,voice,0.1").unwrap();
         assert_eq!(some.covers(&"DE".parse().unwrap(), Channel::Voice), Some(false));

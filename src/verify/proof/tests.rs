@@ -95,6 +95,8 @@ fn only_an_approval_names_its_evidence() {
     ] {
         let claims = Claims::of("us", &settled).unwrap();
         assert_eq!(claims.evidence.as_deref(), evidence);
+        let typed = matches!(settled.verdict(), Some(Verdict::Approved(it)) if it.is_code());
+        assert_eq!(typed, evidence == Some("code"));
         assert_eq!(claims.assurance.is_some(), evidence.is_some());
         assert_eq!(claims.status == "approved", evidence.is_some());
     }
