@@ -661,6 +661,22 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_of_one_purpose_and_of_its_parts_as_they_are_cut() {
+        let (vault, to) = (Vault::of("key"), number());
+        let marks = [
+            vault.marked("audit", &["ab", "c"]),
+            vault.marked("audit", &["a", "bc"]),
+            vault.marked("audit", &["abc"]),
+            vault.marked("answer", &["ab", "c"]),
+            Vault::of("another").marked("audit", &["ab", "c"]),
+            vault.pair("audit", &to, "38383"),
+            vault.pair("audit", &to, "38384"),
+        ];
+        assert_eq!(marks.iter().collect::<std::collections::BTreeSet<_>>().len(), marks.len());
+        assert_eq!(vault.marked("audit", &["ab", "c"]), marks[0]);
+    }
+
+    #[test]
     fn a_reference_is_two_digits_and_begins_with_no_zero() {
         let (vault, to) = (Vault::of("key"), number());
         let mut seen = std::collections::BTreeSet::new();
