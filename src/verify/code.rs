@@ -464,18 +464,15 @@ impl Vault {
         Digest(mac(&self.oldest().bytes, "api key", &[&BASE64.encode(of)]))
     }
 
-    /// A uniform code: words of 64 bits, of which those are passed over that would make some codes
-    /// likelier than others.
+    /// The code of this generation.
     fn derive(&self, binding: Binding<'_>, generation: u32, digits: u8) -> Code {
-        let bound = 10_u64.saturating_pow(u32::from(digits));
-        let fair = u64::MAX - u64::MAX % bound;
+        let (bound, width) = (10_u64.saturating_pow(u32::from(digits)), usize::from(digits));
         let mut round = 0_u32;
         loop {
             let mac = self.bound("derive", binding, &format!("{generation}/{digits}/{round}"));
             let words = mac.chunks_exact(8).filter_map(|word| word.try_into().ok());
-            if let Some(word) = words.map(u64::from_be_bytes).find(|&word| word < fair) {
-                let width = usize::from(digits);
-                return Code(Zeroizing::new(format!("{:0width$}", word % bound)));
+            if let Some(code) = evenly(words.map(u64::from_be_bytes), bound) {
+                return Code(Zeroizing::new(format!("{code:0width$}")));
             }
             round = round.saturating_add(1);
         }
@@ -529,6 +526,12 @@ impl Key {
         let [a, b, c, d, ..] = mac(&bytes, "key id", &[]);
         Self { id: KeyId::from_bytes([a, b, c, d]), bytes }
     }
+}
+
+/// A uniform number below `bound`: the first of these words is taken that makes none likelier than another.
+fn evenly(mut words: impl Iterator<Item = u64>, bound: u64) -> Option<u64> {
+    let fair = u64::MAX - u64::MAX % bound;
+    words.find(|&word| word < fair).map(|word| word % bound)
 }
 
 /// HMAC-SHA-256 of the parts, each with its length before it, so that no two lists are alike.
@@ -650,6 +653,16 @@ mod tests {
         }
         // 2,000 each; five standard deviations are 212.
         assert!(first.iter().all(|&n| (1_788..=2_212).contains(&n)), "{first:?}");
+    }
+
+    #[test]
+    fn words_that_would_make_a_code_likelier_are_passed_over() {
+        let evenly = |words: &[u64]| evenly(words.iter().copied(), 1_000_000);
+        // 2^64 = 18,446,744,073,709,551,616.
+        let unfair = 18_446_744_073_709_000_000;
+        assert_eq!(evenly(&[unfair - 1]), Some(999_999));
+        assert_eq!(evenly(&[unfair, u64::MAX]), None);
+        assert_eq!(evenly(&[unfair, 7_000_123, 5]), Some(123));
     }
 
     #[test]
