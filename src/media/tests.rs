@@ -212,6 +212,9 @@ fn the_longest_packet_that_is_read_is_heard() {
     assert_eq!(call.rtp(0, 9, &[0xff; LONGEST - 12]), []);
     assert_eq!(call.session.first_heard(), Some(call.now));
     assert_eq!(call.rtp(0, 9, &[0xff; LONGEST - 11]), odd(Anomaly::Oversized, FROM));
+    // So is a report, as far as it makes sense.
+    let reports = "198.51.100.7:5005";
+    assert_eq!(call.rtcp_from(reports, &[0; LONGEST]), odd(Anomaly::Malformed, reports));
 }
 
 #[test]

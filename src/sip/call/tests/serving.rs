@@ -242,6 +242,25 @@ fn an_info_from_another_source_is_no_press() {
 }
 
 #[test]
+fn an_info_of_another_phone_than_the_one_that_answered_is_no_press() {
+    // Two phones ring; one answers, and a third does at the same moment.
+    let mut line = Line::new();
+    line.answer(180, "early");
+    line.answer(180, "them");
+    line.answer(200, "them");
+    line.answer(200, "fork");
+    line.take();
+    for tag in ["early", "fork"] {
+        let info = line.request(&Method::Info, tag).body("application/dtmf", b"#").to_bytes();
+        line.receive(&info);
+        assert!(!line.out.iter().any(|out| matches!(out, Output::Info(_))), "{tag}");
+        assert_eq!(line.statuses(), [481], "{tag}");
+    }
+    line.ask_with(&Method::Info, |r| r.body("application/dtmf", b"#"));
+    assert!(line.out.iter().any(|out| matches!(out, Output::Info(_))));
+}
+
+#[test]
 fn an_info_before_the_answer_is_no_press() {
     let mut line = Line::new();
     line.answer(180, "them");
