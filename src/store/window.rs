@@ -233,6 +233,13 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_has_its_place_in_parts_that_are_never_too_short() {
+        let at = Timestamp::from_micros(1_000_000);
+        assert_eq!(place(1_200, at), (100, 10_000));
+        assert_eq!(place(1_201, at), (101, 9_900));
+    }
+
+    #[test]
     fn counting_nothing_leaves_nothing_behind() {
         let mut buckets = Buckets::new();
         count(&mut buckets, 1_200, Timestamp::from_secs(1), 0);
