@@ -50,7 +50,6 @@ pub(super) fn store(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> S
         let settings = super::redis::redis(reader, written, defaults, &url);
         return settings.map_or(StoreSettings::Memory, |it| StoreSettings::Redis(Box::new(it)));
     }
-    super::redis::none(reader, written);
     let (scheme, path) = url.split_once(':').unwrap_or((&url, ""));
     match (scheme, path) {
         ("memory", "") if url.ends_with(':') => return StoreSettings::Memory,

@@ -59,23 +59,6 @@ pub(super) fn redis(
     })
 }
 
-/// What is written for a store in Redis means nothing for another.
-pub(super) fn none(reader: &mut Reader<'_>, written: &Raw) {
-    let store = &written.store;
-    let places = [
-        ("store.password", store.password.as_ref().map(|it| reader.place(it))),
-        ("store.prefix", store.prefix.as_ref().map(|it| reader.place(it))),
-        ("store.min_replicas", store.min_replicas.as_ref().map(|it| reader.place(it))),
-        ("store.folder", store.folder.as_ref().map(|it| reader.place(it))),
-    ];
-    for (key, place) in places {
-        if let Some(place) = place {
-            let message = "it is of a store in Redis: leave it out, or write url = \"redis://…\"";
-            reader.warn(place, key, None, message);
-        }
-    }
-}
-
 /// All keys begin with it, in braces; it is part of the names that an ACL user may use.
 fn prefix_of(reader: &mut Reader<'_>, prefix: At<String>) -> Option<String> {
     if super::is_name(&prefix.value) {

@@ -133,12 +133,3 @@ const MISTAKES: &[Row] = &[
 fn each_mistake_of_sip_calls_store_and_log_is_named() {
     each_is_told(MISTAKES);
 }
-
-#[test]
-fn what_is_of_redis_alone_is_warned_of_elsewhere() {
-    let text = format!("{}[store]\nmin_replicas = 1\n", good());
-    let loaded = parse(&text, "o.toml", Path::new("."), |_| None).unwrap();
-    let warned =
-        |it: &Complaint| it.to_string().contains("store.min_replicas: it is of a store in");
-    assert!(loaded.warnings.iter().any(warned), "{:?}", loaded.warnings);
-}
