@@ -272,12 +272,12 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
         };
         let Rules { voice_countries, sms_countries } = &tenant.rules;
         let (calls, texts) = (listed(countries(voice_countries)), listed(countries(sms_countries)));
-        let (keys, webhooks) = (keys(tenant).join(" "), tenant.webhooks.len());
+        let (known, webhooks) = (known_by(tenant), tenant.webhooks.len());
         let test = if tenant.test { "; a test: nothing is sent" } else { "" };
         line(
             "tenant",
             format!(
-                "{}: keys {keys}; calls {calls}; texts {texts}; webhooks {webhooks}{test}",
+                "{}: {known}; calls {calls}; texts {texts}; webhooks {webhooks}{test}",
                 tenant.name
             ),
         );
@@ -333,6 +333,7 @@ fn summary_json(path: &Path, loaded: &Loaded) -> Value {
             json!({
                 "name": tenant.name,
                 "keys": keys(tenant),
+                "client_names": clients(tenant),
                 "voice_countries": countries(&tenant.rules.voice_countries),
                 "sms_countries": countries(&tenant.rules.sms_countries),
                 "test": tenant.test,
@@ -392,6 +393,18 @@ fn row_json(rule: &Rule) -> Value {
         "via": rule.via.names().collect::<Vec<_>>(),
         "weights": weights,
     })
+}
+
+fn clients(tenant: &Tenant) -> Vec<String> {
+    tenant.clients.iter().map(|it| it.name.to_string()).collect()
+}
+
+/// By what whoever asks for a tenant is known.
+fn known_by(tenant: &Tenant) -> String {
+    let issuer = tenant.tokens.iter().map(|tokens| tokens.rules.issuer.clone()).collect();
+    let ways = [("keys", keys(tenant)), ("certificates", clients(tenant)), ("tokens of", issuer)];
+    let ways = ways.into_iter().filter(|(_, names): &(&str, Vec<String>)| !names.is_empty());
+    ways.map(|(way, names)| format!("{way} {}", names.join(" "))).collect::<Vec<_>>().join("; ")
 }
 
 fn keys(tenant: &Tenant) -> Vec<String> {

@@ -55,7 +55,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use self::access::Callers;
 pub use self::access::{Caller, Credential, KeyView, MakeError, Revoked, Wanted};
 pub use self::answers::{CheckError, ResendError};
 pub use self::asked::{AnswerOf, Answered, Asked, Idempotency};
@@ -67,15 +66,12 @@ pub use self::dispatch::Hands;
 use self::dispatch::Job;
 pub(crate) use self::engine::lab;
 pub use self::holds::InCall;
-use self::holds::Queues;
-use self::hub::Hub;
 pub use self::line::{Unconnected, stream};
 use self::nodes::{Assigned, Doer, Lease};
 pub use self::notices::shown as shown_entry;
 use self::orders::{Orders, Present};
 use self::settings::{Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
-use self::tenancy::Tenancy;
 pub use self::tenancy::{TenantError, TenantView};
 pub use self::told::{Replayed, Which};
 use self::watch::Watch;
@@ -138,17 +134,17 @@ struct Inner {
     present: Present,
     vault: Vault,
     /// Everybody who may ask.
-    callers: Callers,
+    callers: access::Callers,
     /// For whom.
-    tenancy: Tenancy,
+    tenancy: tenancy::Tenancy,
     /// Signs verdicts.
     signer: Option<Signer>,
     /// What is done to the gateway is written there; a store in memory has none.
     audit: Option<Arc<audit::Log>>,
     /// What carriers tell on sessions of their own goes there; a simulation has none.
     sessions: Option<smsc::Events>,
-    hub: Hub,
-    queues: Queues,
+    hub: hub::Hub,
+    queues: holds::Queues,
     /// Whether this node is being stopped.
     draining: tokio::sync::watch::Sender<bool>,
     lease: Lease,

@@ -45,6 +45,14 @@ fn domain(name: &str) -> SanType {
     SanType::DnsName(Ia5String::try_from(name).unwrap())
 }
 
+/// Options of curl that start a verification; without them one is read that there is not.
+const START: [&str; 4] = [
+    "--header",
+    "Content-Type: application/json",
+    "--data",
+    "{\"to\": \"+12025550100\", \"channel\": \"sms\"}",
+];
+
 /// What curl is answered: status and body; zero where no answer comes.
 fn curl(folder: &Path, gateway: &Gateway, shows: Option<&str>, more: &[&str]) -> (u16, Value) {
     let mut curl = Command::new("curl");
@@ -53,9 +61,8 @@ fn curl(folder: &Path, gateway: &Gateway, shows: Option<&str>, more: &[&str]) ->
         curl.args(["--cert", &format!("{who}.pem"), "--key", &format!("{who}.key")]);
     }
     curl.args(["--write-out", "\n%{http_code}"]).args(more);
-    let url = format!("https://{}/v1/verifications", gateway.api());
-    let body = r#"{"to": "+12025550100", "channel": "sms"}"#;
-    curl.args(["--header", "Content-Type: application/json", "--data", body, &url]);
+    let id = if more.contains(&"--data") { "" } else { "/vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE" };
+    curl.arg(format!("https://{}/v1/verifications{id}", gateway.api()));
     let output = curl.stdin(Stdio::null()).output().expect("apt-get install curl");
     let told = String::from_utf8(output.stdout).unwrap();
     let (body, status) = told.rsplit_once('\n').unwrap();
@@ -86,7 +93,7 @@ fn a_certificate_opens_the_tenant_that_knows_its_name_and_no_other_opens_anythin
             file("client-root.pem")
         );
         let names = "client_names = [\"login.acme.example\", \
-                     { name = \"spiffe://acme/batch\", scopes = [\"read\"] }]\n\
+                     { name = \"spiffe://acme/batch\", scopes = [\"check\"] }]\n\
                      [[tenants]]\nname = \"globex\"\nclient_names = [\"globex.example\"]\ntest = true\n";
         format!("{}\n{names}", text.replace("[server]\n", &server))
     });
@@ -95,12 +102,12 @@ fn a_certificate_opens_the_tenant_that_knows_its_name_and_no_other_opens_anythin
     let ask = |shows, more: &[&str]| curl(folder, &gateway, shows, more);
     wait_for("TLS", SOON, || (ask(None, &[]).0 == 401).then_some(()));
     for protocol in ["--http1.1", "--http2"] {
-        let (status, started) = ask(Some("login"), &[protocol]);
+        let (status, started) = ask(Some("login"), &[&START[..], &[protocol]].concat());
         assert_eq!((status, &started["status"]), (201, &json!("pending")), "{started}");
+        assert_eq!(ask(Some("login"), &[protocol]).0, 404);
         let (status, refused) = ask(Some("batch"), &[protocol]);
         assert_eq!((status, &refused["code"]), (403, &json!("forbidden")), "{refused}");
-        let lacks = "this certificate lacks the scope \"start\"";
-        assert_eq!(refused["detail"], lacks);
+        assert_eq!(refused["detail"], "this certificate lacks the scope \"read\"");
         // Nobody's, two tenants', and none at all are answered alike.
         let (status, without) = ask(None, &[protocol]);
         assert_eq!(status, 401, "{without}");
@@ -112,8 +119,8 @@ fn a_certificate_opens_the_tenant_that_knows_its_name_and_no_other_opens_anythin
     assert_eq!(ask(Some("stranger"), &[]).0, 0);
     // Whoever presents a key is asked by that.
     let key = format!("Authorization: {BEARER}");
-    assert_eq!(ask(None, &["--header", &key]).0, 201);
-    assert_eq!(ask(Some("batch"), &["--header", &key]).0, 201);
+    assert_eq!(ask(None, &["--header", &key]).0, 404);
+    assert_eq!(ask(Some("batch"), &["--header", &key]).0, 404);
     let wrong = "Authorization: Bearer nobody-has-this-key-0123456789abcdef";
     assert_eq!(ask(Some("login"), &["--header", wrong]).0, 401);
 }
