@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -213,7 +214,10 @@ impl<H: Hands> Dispatcher<H> {
             self.hands.abandon();
         }
         let now = self.gateway.now();
-        let claimed = inner.store.claim(now, &inner.owner, CLAIM_MOST).await?;
+        let claimed = inner.store.claim(now, &inner.owner, CLAIM_MOST).await;
+        let effects = claimed.as_ref().ok().map(|claimed| claimed.effects.as_slice());
+        inner.taken.claimed(effects, now);
+        let claimed = claimed?;
         inner.lease.renew(now);
         // One row that cannot be read must not hold up the others.
         for effect in claimed.effects {
@@ -231,6 +235,7 @@ impl<H: Hands> Dispatcher<H> {
                 report("wake a verification", &fault);
             }
         }
+        self.gateway.find_taken().await?;
         Ok(claimed.next_due)
     }
 
@@ -252,7 +257,7 @@ impl<H: Hands> Dispatcher<H> {
             // Events tell of other things, too.
             (Duty::Deliver(delivery), _) => Box::pin(self.deliver(id, delivery.clone())).await,
             (Duty::Dial { attempt } | Duty::Send { attempt }, Some(verification)) => {
-                self.place_firmly(&verification, *attempt, &work).await
+                self.place(&verification, *attempt, &work).await
             }
             (Duty::HangUp { attempt, farewell }, Some(verification)) => {
                 self.hang_up(&verification, *attempt, *farewell, id).await
@@ -264,22 +269,17 @@ impl<H: Hands> Dispatcher<H> {
         }
     }
 
-    /// As [`place`](Self::place), and again while the store cannot be read: until then nothing has
-    /// been sent.
-    async fn place_firmly(
-        &self,
-        id: &VerificationId,
-        attempt: AttemptNo,
-        work: &Work,
-    ) -> Result<(), Fault> {
+    /// A verification, read again while the store cannot be: whoever needs it has an effect of it in
+    /// hand, and nobody else takes that.
+    async fn load_firmly(&self, id: &VerificationId) -> Result<Option<Verification>, Fault> {
         for _ in 0..120 {
             match self.gateway.load(id).await {
-                Ok(_) => break,
-                Err(fault) => report("read what is to be placed", &fault),
+                Err(fault) => report("read what is to be carried out", &fault),
+                found => return found,
             }
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            self.gateway.rest(Duration::from_secs(5)).await;
         }
-        self.place(id, attempt, work).await
+        self.gateway.load(id).await
     }
 
     /// Places a call or sends a text, unless the attempt has ended meanwhile. At most once: what
@@ -291,7 +291,7 @@ impl<H: Hands> Dispatcher<H> {
         work: &Work,
     ) -> Result<(), Fault> {
         // What waits for its turn, of which there may be many, is kept small.
-        let Some(verification) = self.gateway.load(id).await?.map(Box::new) else {
+        let Some(verification) = self.load_firmly(id).await?.map(Box::new) else {
             return Ok(());
         };
         if !is_running(&verification, attempt) {
@@ -324,7 +324,7 @@ impl<H: Hands> Dispatcher<H> {
             if let Signal::Placed { handle, .. } = &signal { Some(handle.clone()) } else { None };
         self.gateway.insist(id, signal).await?;
         // Whoever ended the attempt before its call had a name found nobody to tell.
-        let Some(after) = self.gateway.load(id).await? else { return Ok(()) };
+        let Some(after) = self.load_firmly(id).await? else { return Ok(()) };
         let called = after.find(attempt).is_some_and(|it| it.channel == Channel::Voice);
         let unheard = !is_running(&after, attempt) && !says_goodbye(&after, attempt);
         // A text that was sent cannot be taken back.
@@ -403,7 +403,7 @@ impl<H: Hands> Dispatcher<H> {
         if first != Receipt::Unclear || !by_carrier {
             return first;
         }
-        tokio::time::sleep(RECONCILE_AFTER).await;
+        self.gateway.rest(RECONCILE_AFTER).await;
         let found = self.hands.reconcile(verification, attempt).await;
         if let Receipt::Taken(handle) = &found {
             let route = verification.find(attempt).map(|attempt| attempt.route.as_str());
@@ -446,7 +446,7 @@ impl<H: Hands> Dispatcher<H> {
         self.gateway.signal(id, placed).await?;
         let (orders, now) = (self.gateway.orders(), self.gateway.now());
         for (pause, signal) in rehearsal::cues(&orders, verification, attempt, now) {
-            tokio::time::sleep(pause).await;
+            self.gateway.rest(pause).await;
             self.gateway.signal(id, signal).await?;
         }
         Ok(())
@@ -459,13 +459,13 @@ impl<H: Hands> Dispatcher<H> {
         farewell: Farewell,
         duty: EffectId,
     ) -> Result<(), Fault> {
-        if let Some(verification) = self.gateway.load(verification).await? {
+        if let Some(verification) = self.load_firmly(verification).await? {
             self.hands.close(&verification, attempt, None, farewell).await;
         }
-        self.gateway.acknowledge(vec![duty], Vec::new(), None).await
+        self.settle(vec![duty], Vec::new(), None).await
     }
 
-    /// Writes what became of a delivery. A store that is full for a while must not strand it with
+    /// Writes what became of a delivery or an end. A store that is full for a while must not strand it with
     /// an owner that lives on, so this is tried again for ten minutes.
     async fn settle(
         &self,
@@ -476,9 +476,9 @@ impl<H: Hands> Dispatcher<H> {
         for _ in 0..120 {
             match self.gateway.acknowledge(done.clone(), postpone.clone(), told).await {
                 Ok(()) => return Ok(()),
-                Err(fault) => report("write what became of a delivery", &fault),
+                Err(fault) => report("write what became of an effect", &fault),
             }
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            self.gateway.rest(Duration::from_secs(5)).await;
         }
         self.gateway.acknowledge(done, postpone, told).await
     }
@@ -553,16 +553,33 @@ impl<H: Hands> Dispatcher<H> {
 }
 
 impl Gateway {
+    /// Lets time pass. Where no runtime keeps it, whoever drives this gateway does: it then waits for
+    /// the gateway's clock to be moved, and is looked at again.
+    async fn rest(&self, pause: Duration) {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return tokio::time::sleep(pause).await;
+        }
+        let until = self.now() + pause;
+        std::future::poll_fn(|_| match self.now() < until {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+
     /// Applies what became of an order or a call. It was carried out once and will not be again, so a
     /// store that cannot be written for a while must not make it forgotten: this is tried for as long
     /// as a verification can live.
-    pub(super) async fn insist(&self, id: &VerificationId, signal: Signal) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// When the store fails to the end.
+    pub async fn insist(&self, id: &VerificationId, signal: Signal) -> Result<(), Fault> {
         for _ in 0..120 {
             match self.signal(id, signal.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(fault) => report("write what became of an attempt", &fault),
             }
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            self.rest(Duration::from_secs(5)).await;
         }
         self.signal(id, signal).await
     }

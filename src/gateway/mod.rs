@@ -41,6 +41,7 @@ mod resolver;
 pub mod retention;
 mod risk;
 mod start;
+mod taken;
 mod tenancy;
 mod told;
 pub mod trial;
@@ -72,6 +73,7 @@ pub use self::notices::shown as shown_entry;
 use self::orders::{Orders, Present};
 use self::settings::{Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
+use self::taken::Taken;
 pub use self::tenancy::{TenantError, TenantView};
 pub use self::told::{Replayed, Which};
 use self::watch::Watch;
@@ -99,17 +101,8 @@ use crate::verify::{Birth, Step, Verification, VerificationId};
 /// carriers call it: receipts and replies come late.
 const ALIAS_LIFE: Duration = Duration::from_secs(72 * 60 * 60);
 
-/// The group of the records that keep phones' choices.
-const CHOICES: &str = "choices";
-
 /// Stands for all tenants; no tenant can have this name.
 const EVERYBODY: &str = "*";
-
-/// What a record says of a phone that wants no texts.
-const OPTED_OUT: &[u8] = b"out";
-
-/// What it says once the phone wants them again.
-const OPTED_IN: &[u8] = b"in";
 
 /// How often a signal is applied anew because another one was faster. Each loss means that the
 /// verification moved, and it cannot move this often.
@@ -148,6 +141,7 @@ struct Inner {
     /// Whether this node is being stopped.
     draining: tokio::sync::watch::Sender<bool>,
     lease: Lease,
+    taken: Taken,
     /// Whether the last claim could use the store.
     store_works: AtomicBool,
     work: mpsc::UnboundedSender<Job>,
@@ -560,7 +554,7 @@ impl Gateway {
         if before.is_some() {
             return self.commit(now, before, next, effects, answer, None).await;
         }
-        Ok(self.0.store.commit(Commit { now, answer, ..Commit::default() }).await?)
+        self.write(Commit { now, answer, ..Commit::default() }).await
     }
 
     /// The one commit: the record, its wake-up, its effects (taken by this node at once), the answer it
@@ -587,7 +581,7 @@ impl Gateway {
             answer,
             ..Commit::default()
         };
-        let committed = self.0.store.commit(commit).await?;
+        let committed = self.write(commit).await?;
         if committed == Committed::Yes {
             telemetry::observe(&Event::Moved { before, next });
             self.0.lease.renew(now);
@@ -605,6 +599,14 @@ impl Gateway {
             }
         }
         Ok(committed)
+    }
+
+    /// Commits; and remembers what this node took with it, learned or not.
+    async fn write(&self, commit: Commit) -> Result<Committed, Fault> {
+        let expected = self.0.taken.expect(&commit, &self.0.owner);
+        let written = self.0.store.commit(commit).await;
+        self.0.taken.settle(expected, written.as_ref().ok(), self.now());
+        Ok(written?)
     }
 
     /// Hands an effect to the dispatcher. It outlives every caller but a dying process; what it
@@ -629,7 +631,7 @@ impl Gateway {
             // As it is: one that has moved meanwhile may want it no more.
             let record = Some(record::written(Some(&found), &found)?);
             let commit = Commit { now, record, queue, ..Commit::default() };
-            if self.0.store.commit(commit).await? == Committed::Yes {
+            if self.write(commit).await? == Committed::Yes {
                 self.hand_all_over(&id.record, duties);
                 return Ok(());
             }
@@ -648,7 +650,7 @@ impl Gateway {
         let (now, duties) = (self.now(), Self::ours(duties));
         let queue = self.queued(now, record, &duties)?;
         let commit = Commit { now, queue, answer: once, ..Commit::default() };
-        let committed = self.0.store.commit(commit).await? == Committed::Yes;
+        let committed = self.write(commit).await? == Committed::Yes;
         if committed {
             self.hand_all_over(record, duties);
         }
@@ -683,7 +685,7 @@ impl Gateway {
             };
             let queue = self.queued(now, id, &duties)?;
             let commit = Commit { now, record: Some(record), queue, ..Commit::default() };
-            if self.0.store.commit(commit).await? == Committed::Yes {
+            if self.write(commit).await? == Committed::Yes {
                 self.hand_all_over(id, duties);
                 self.0.store.hint(&self.0.owner, || Hint::Moved(id.to_owned()));
                 return Ok(Some(result));
@@ -765,24 +767,10 @@ impl Gateway {
         aliases
     }
 
-    /// Whether a phone's choice is to get no texts.
-    async fn has_opted_out(&self, choice: &str) -> Result<bool, Fault> {
-        Ok(self.0.store.load(choice).await?.is_some_and(|it| it.bytes == OPTED_OUT))
-    }
-
-    /// Writes a phone's choice down: no texts any more, or texts again.
-    async fn write_choice(&self, choice: String, out: bool) -> Result<(), Fault> {
-        let bytes = if out { OPTED_OUT } else { OPTED_IN };
-        let written = |_: Option<&[u8]>| {
-            Ok(Some(Change { bytes: bytes.to_vec(), duties: Vec::new(), result: () }))
-        };
-        self.change(&choice, CHOICES, written).await.map(|_| ())
-    }
-
     /// Writes down that something was answered; `false` when it had been already.
     async fn remember(&self, answer: Answer) -> Result<bool, Fault> {
         let commit = Commit { now: self.now(), answer: Some(answer), ..Commit::default() };
-        Ok(self.0.store.commit(commit).await? == Committed::Yes)
+        Ok(self.write(commit).await? == Committed::Yes)
     }
 
     /// The answer that a repeated request got the first time, where there was one.
@@ -811,9 +799,9 @@ impl Gateway {
             None => None,
         };
         let commit = Commit { now, record, done, postpone, ..Commit::default() };
-        if let Committed::Stale { .. } = self.0.store.commit(commit.clone()).await? {
+        if let Committed::Stale { .. } = self.write(commit.clone()).await? {
             // Another endpoint was told of it as well, and that is kept already.
-            self.0.store.commit(Commit { record: None, ..commit }).await?;
+            self.write(Commit { record: None, ..commit }).await?;
         }
         Ok(())
     }

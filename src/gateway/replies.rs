@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::dispatch::Job;
 use super::hooks::NOTICE;
 use super::settings::Provider;
-use super::{EVERYBODY, Fault, Gateway};
+use super::{Change, EVERYBODY, Fault, Gateway};
 use crate::carrier::{Body, Text};
 use crate::store::Answer;
 use crate::telemetry::{self, Event};
@@ -36,6 +36,15 @@ enum Sense {
     /// Texts again.
     OptIn,
 }
+
+/// The group of the records that keep phones' choices.
+const CHOICES: &str = "choices";
+
+/// What a record says of a phone that wants no texts.
+const OPTED_OUT: &[u8] = b"out";
+
+/// What it says once the phone wants them again.
+const OPTED_IN: &[u8] = b"in";
 
 impl Gateway {
     /// Takes what a person wrote to one of our numbers.
@@ -231,6 +240,20 @@ impl Gateway {
             }
         }
         Ok(true)
+    }
+
+    /// Whether a phone's choice is to get no texts.
+    async fn has_opted_out(&self, choice: &str) -> Result<bool, Fault> {
+        Ok(self.0.store.load(choice).await?.is_some_and(|it| it.bytes == OPTED_OUT))
+    }
+
+    /// Writes a phone's choice down: no texts any more, or texts again.
+    async fn write_choice(&self, choice: String, out: bool) -> Result<(), Fault> {
+        let bytes = if out { OPTED_OUT } else { OPTED_IN };
+        let written = |_: Option<&[u8]>| {
+            Ok(Some(Change { bytes: bytes.to_vec(), duties: Vec::new(), result: () }))
+        };
+        self.change(&choice, CHOICES, written).await.map(|_| ())
     }
 }
 

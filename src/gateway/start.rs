@@ -21,6 +21,7 @@ use super::ports::Ports;
 use super::resolver::Resolver;
 use super::settings::{Settings, StoreSettings};
 use super::smsc::Events;
+use super::taken::Taken;
 use super::tap::Tap;
 use super::tenancy::Tenancy;
 use super::watch::{Heard, Links, Watch};
@@ -101,7 +102,7 @@ pub struct Running {
 /// What a gateway decided and nobody carried out yet: the driver of a gateway that has no threads
 /// of its own, turn by turn.
 pub struct Turns<H> {
-    dispatcher: Dispatcher<H>,
+    dispatcher: Arc<Dispatcher<H>>,
     to_do: mpsc::UnboundedReceiver<Job>,
     wakes: mpsc::UnboundedReceiver<Timestamp>,
     hints: Hints,
@@ -111,7 +112,7 @@ impl<H: Hands> Turns<H> {
     /// Takes turns by the real time, many effects at once, until the gateway is gone.
     pub async fn run(self) {
         let heed = self.dispatcher.gateway().clone().heed(self.hints);
-        let dispatcher = Arc::new(self.dispatcher);
+        let dispatcher = self.dispatcher;
         let claim = Arc::clone(&dispatcher).claim(self.wakes);
         tokio::join!(claim, dispatcher.work(self.to_do), heed);
     }
@@ -122,19 +123,40 @@ impl<H: Hands> Turns<H> {
     /// # Errors
     /// When the store fails.
     pub async fn turn(&mut self) -> Result<Option<Timestamp>, Fault> {
+        let next = self.claim().await?;
+        while let Ok(job) = self.to_do.try_recv() {
+            self.dispatcher.carry_out(job).await;
+        }
+        Ok([next, self.woken()].into_iter().flatten().min())
+    }
+
+    /// Takes up what other nodes have hinted at since this was done last.
+    pub fn heed(&mut self) {
         while let Some(heard) = self.hints.try_next() {
             // Whoever drives this gateway reads the keys by itself.
             let _stale = self.dispatcher.gateway().hear_of(heard);
         }
-        let next = self.dispatcher.claim_once().await?;
-        while let Ok(job) = self.to_do.try_recv() {
-            self.dispatcher.carry_out(job).await;
-        }
-        let mut next = next;
-        while let Ok(at) = self.wakes.try_recv() {
-            next = Some(next.map_or(at, |next| next.min(at)));
-        }
-        Ok(next)
+    }
+
+    /// Claims what is due by the gateway's clock; when something will be due next.
+    pub fn claim(&self) -> impl Future<Output = Result<Option<Timestamp>, Fault>> + Send + 'static {
+        let dispatcher = Arc::clone(&self.dispatcher);
+        async move { dispatcher.claim_once().await }
+    }
+
+    /// The earliest of the deadlines that were set since this was asked last.
+    pub fn woken(&mut self) -> Option<Timestamp> {
+        std::iter::from_fn(|| self.wakes.try_recv().ok()).min()
+    }
+
+    /// What there is to do, each thing by itself, in the order in which it came.
+    pub fn jobs(&mut self) -> Vec<impl Future<Output = ()> + Send + 'static> {
+        let jobs = std::iter::from_fn(|| self.to_do.try_recv().ok());
+        let carry_out = |job| {
+            let dispatcher = Arc::clone(&self.dispatcher);
+            async move { dispatcher.carry_out(job).await }
+        };
+        jobs.map(carry_out).collect()
     }
 }
 
@@ -269,6 +291,7 @@ impl Gateway {
             queues: Queues::default(),
             draining: watch::Sender::new(false),
             lease: Lease::default(),
+            taken: Taken::default(),
             store_works: AtomicBool::new(true),
             work,
             in_flight: AtomicUsize::new(0),
@@ -276,7 +299,7 @@ impl Gateway {
         }));
         gateway.seat();
         let hints = gateway.0.store.hints();
-        let dispatcher = Dispatcher::new(gateway.clone(), hands);
+        let dispatcher = Arc::new(Dispatcher::new(gateway.clone(), hands));
         let turns = Turns { dispatcher, to_do, wakes, hints };
         (gateway, turns)
     }

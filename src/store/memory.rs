@@ -83,6 +83,13 @@ impl Memory {
         self.state().claim(now, owner, limit)
     }
 
+    pub(super) fn held(&self, owner: &Owner) -> Vec<Effect> {
+        let state = self.state();
+        let its = state.held.iter().filter(|(holder, _)| holder == owner);
+        let queued = its.filter_map(|(_, id)| state.queue.get(id)).filter(|it| !it.waits());
+        queued.cloned().map(|queued| queued.taken(false)).collect()
+    }
+
     pub(super) fn tally(&self, now: Timestamp, counters: &[Counter]) -> Tally {
         self.state().tally(now, counters)
     }
@@ -377,8 +384,7 @@ impl State {
     fn take(&mut self, id: &EffectId, owner: &Owner, orphaned: bool) -> Option<Effect> {
         let queued = self.unqueue(id)?;
         self.enqueue(Queued { claimed_by: Some(owner.clone()), to: None, ..queued.clone() });
-        let Queued { id, kind, due, bytes, once, claimed_by: _, to: _ } = queued;
-        Some(Effect { id, kind, due, bytes, once, orphaned })
+        Some(queued.taken(orphaned))
     }
 
     fn rearm(&mut self, id: &str, at: Timestamp) {

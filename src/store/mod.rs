@@ -1,4 +1,4 @@
-//! The store: ten verbs over bytes, each one transaction, none of them containing a rule.
+//! The store: eleven verbs over bytes, each one transaction, none of them containing a rule.
 //!
 //! | verb | in one transaction |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | [`answered`](Store::answered) | what a request that is repeated was answered |
 //! | [`commit`](Store::commit) | a record if its version matches and its names are free, its one wake-up, its effects, index rows |
 //! | [`claim`](Store::claim) | the effects and wake-ups that are due, leased to one owner |
+//! | [`held`](Store::held) | the effects that an owner has |
 //! | [`tally`](Store::tally) | counts in sliding windows, reserved together or not at all |
 //! | [`find`](Store::find) | which records an alias may mean |
 //! | [`holder`](Store::holder) | which record has a name for itself |
@@ -44,6 +45,7 @@ use crate::ambient::Timestamp;
 use crate::telemetry::{self, Event};
 use crate::verify::code::{KeyId, Vault};
 
+mod between;
 mod embedded;
 mod hint;
 mod leases;
@@ -55,6 +57,7 @@ mod window;
 
 use self::redis::Redis;
 pub use self::redis::{RedisPlace, RedisServer, RedisSettings};
+pub use between::{Between, Done, Passage, Verb};
 use embedded::Embedded;
 pub use embedded::make_folder;
 pub use hint::{Heard, Hint, Hinted, Hints, NoHint};
@@ -93,6 +96,8 @@ pub struct Store {
     seal: Option<Arc<Seal>>,
     /// What nodes hint at to one another; `None`: nobody else can share the store.
     hints: Option<broadcast::Sender<Hinted>>,
+    /// In a simulation alone.
+    between: Option<Arc<dyn Between>>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,7 +112,28 @@ impl Store {
     #[must_use]
     pub fn memory() -> Self {
         let (hints, _) = broadcast::channel(hint::WAITING);
-        Self { backend: Backend::Memory(Memory::default()), seal: None, hints: Some(hints) }
+        let backend = Backend::Memory(Memory::default());
+        Self { backend, seal: None, hints: Some(hints), between: None }
+    }
+
+    /// The same store, as it is reached by somebody who has `between` before them.
+    #[must_use]
+    pub fn behind(&self, between: Arc<dyn Between>) -> Self {
+        Self { between: Some(between), ..self.clone() }
+    }
+
+    async fn before(&self, verb: Verb<'_>) -> Result<(), StoreError> {
+        match &self.between {
+            Some(between) => between.before(verb).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn after(&self, done: Done<'_>) -> Result<(), StoreError> {
+        match &self.between {
+            Some(between) => between.after(done).await,
+            None => Ok(()),
+        }
     }
 
     /// The store in the file `octothorpe.redb` of `dir`, sealed by the newest key of `vault`; both are
@@ -123,7 +149,7 @@ impl Store {
         let seal = Self::seal_of(vault)?;
         let embedded = Embedded::open(dir, &seal)?;
         let (backend, seal) = (Backend::Embedded(embedded), Some(Arc::new(seal)));
-        Ok(Self { backend, seal, hints: None })
+        Ok(Self { backend, seal, hints: None, between: None })
     }
 
     /// Whether others may share it: whoever works with one that is not shared is alone, and never lost
@@ -171,7 +197,7 @@ impl Store {
         let (hints, _) = broadcast::channel(hint::WAITING);
         let redis = Redis::open(settings, Arc::clone(&seal), hints.clone());
         let backend = Backend::Redis(redis.ok_or(OpenError::NoRuntime)?);
-        Ok(Self { backend, seal: Some(seal), hints: Some(hints) })
+        Ok(Self { backend, seal: Some(seal), hints: Some(hints), between: None })
     }
 
     fn seal_of(vault: &Vault) -> Result<Seal, OpenError> {
@@ -196,6 +222,13 @@ impl Store {
     }
 
     async fn loaded(&self, id: &str, group: Option<&str>) -> Result<Option<Stored>, StoreError> {
+        self.before(Verb::Read).await?;
+        let mut loaded = self.loaded_as(id, group).await?;
+        self.after(Done::Read(loaded.as_mut())).await?;
+        Ok(loaded)
+    }
+
+    async fn loaded_as(&self, id: &str, group: Option<&str>) -> Result<Option<Stored>, StoreError> {
         let loaded = match &self.backend {
             Backend::Memory(memory) => memory.load(id, group),
             Backend::Embedded(embedded) => embedded.load(id, group)?,
@@ -214,6 +247,13 @@ impl Store {
     /// # Errors
     /// When the backend fails, or what is there was not put there by us.
     pub async fn answered(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
+        self.before(Verb::Read).await?;
+        let answered = self.answered_by(now, key).await?;
+        self.after(Done::Read(None)).await?;
+        Ok(answered)
+    }
+
+    async fn answered_by(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
         let Some(seal) = &self.seal else { return self.answered_as(now, key).await };
         for name in seal.answer_names(key) {
             if let Some(given) = self.answered_as(now, &name).await? {
@@ -235,7 +275,17 @@ impl Store {
     ///
     /// # Errors
     /// When the backend fails; whether anything was written is then unknown until it is read.
-    pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+    pub async fn commit(&self, mut commit: Commit) -> Result<Committed, StoreError> {
+        if self.between.is_none() {
+            return self.commit_by(commit).await;
+        }
+        self.before(Verb::Commit(&mut commit)).await?;
+        let committed = self.commit_by(commit.clone()).await?;
+        self.after(Done::Commit(&commit, &committed)).await?;
+        Ok(committed)
+    }
+
+    async fn commit_by(&self, commit: Commit) -> Result<Committed, StoreError> {
         let Some(seal) = &self.seal else { return self.commit_as(commit).await };
         let now = commit.now;
         if let Some(asked) = &commit.answer {
@@ -283,20 +333,44 @@ impl Store {
         owner: &Owner,
         limit: usize,
     ) -> Result<Claimed, StoreError> {
+        self.before(Verb::Claim).await?;
         let mut claimed = match &self.backend {
             Backend::Memory(memory) => memory.claim(now, owner, limit),
             Backend::Embedded(embedded) => embedded.claim(now, owner, limit).await?,
             Backend::Redis(redis) => redis.claim(now, owner, limit).await?,
         };
-        if let Some(seal) = &self.seal {
-            claimed.effects.retain_mut(|effect| {
-                let place = Place::effect(&effect.id, effect.due, effect.once);
-                let opened = seal.open(&place, std::mem::take(&mut effect.bytes));
-                let opened = opened.map_err(|why| tampered("effect", &effect.id.record, why));
-                opened.map(|bytes| effect.bytes = bytes).is_ok()
-            });
-        }
+        self.unseal(&mut claimed.effects);
+        self.after(Done::Claim(&claimed)).await?;
         Ok(claimed)
+    }
+
+    /// What this owner has taken, by a claim or by a commit, and has not given back: also that of which
+    /// it never learned, because the answer was lost.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn held(&self, owner: &Owner) -> Result<Vec<Effect>, StoreError> {
+        self.before(Verb::Read).await?;
+        let mut held = match &self.backend {
+            Backend::Memory(memory) => memory.held(owner),
+            Backend::Embedded(embedded) => embedded.held(owner)?,
+            // What it took without an answer, the next claim gives it as an orphan.
+            Backend::Redis(_) => Vec::new(),
+        };
+        self.unseal(&mut held);
+        self.after(Done::Read(None)).await?;
+        Ok(held)
+    }
+
+    /// Opens effects, and leaves out those that were not put there by us.
+    fn unseal(&self, effects: &mut Vec<Effect>) {
+        let Some(seal) = &self.seal else { return };
+        effects.retain_mut(|effect| {
+            let place = Place::effect(&effect.id, effect.due, effect.once);
+            let opened = seal.open(&place, std::mem::take(&mut effect.bytes));
+            let opened = opened.map_err(|why| tampered("effect", &effect.id.record, why));
+            opened.map(|bytes| effect.bytes = bytes).is_ok()
+        });
     }
 
     /// Adds to every counter, or, where one would pass its limit, to none; and tells, in their order,
@@ -308,11 +382,14 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn tally(&self, now: Timestamp, counters: &[Counter]) -> Result<Tally, StoreError> {
-        match &self.backend {
-            Backend::Memory(memory) => Ok(memory.tally(now, counters)),
-            Backend::Embedded(embedded) => embedded.tally(now, counters).await,
-            Backend::Redis(redis) => redis.tally(now, counters).await,
-        }
+        self.before(Verb::Tally).await?;
+        let tally = match &self.backend {
+            Backend::Memory(memory) => memory.tally(now, counters),
+            Backend::Embedded(embedded) => embedded.tally(now, counters).await?,
+            Backend::Redis(redis) => redis.tally(now, counters).await?,
+        };
+        self.after(Done::Tally).await?;
+        Ok(tally)
     }
 
     /// The ids of the records that `alias` may mean, the greatest id first, at most
@@ -321,6 +398,13 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
+        self.before(Verb::Read).await?;
+        let found = self.find_by(alias).await?;
+        self.after(Done::Read(None)).await?;
+        Ok(found)
+    }
+
+    async fn find_by(&self, alias: &str) -> Result<Vec<String>, StoreError> {
         let Some(seal) = &self.seal else { return self.find_as(alias).await };
         let mut found = Vec::new();
         for name in seal.alias_names(alias) {
@@ -350,11 +434,13 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn holder(&self, now: Timestamp, name: &str) -> Result<Option<Hold>, StoreError> {
+        self.before(Verb::Read).await?;
         let holder = match &self.backend {
             Backend::Memory(memory) => memory.holder(now, name),
             Backend::Embedded(embedded) => embedded.holder(now, name)?,
             Backend::Redis(redis) => redis.holder(now, name).await?,
         };
+        self.after(Done::Read(None)).await?;
         match (&self.seal, holder) {
             (Some(seal), Some(hold)) => untagged(seal, hold).map(Some),
             (_, holder) => Ok(holder),
@@ -642,6 +728,12 @@ impl Queued {
     /// Who has it, or is to have it: nobody else may, as long as that owner lives.
     fn holder(&self) -> Option<&Owner> {
         self.claimed_by.as_ref().or(self.to.as_ref())
+    }
+
+    /// As whoever takes it gets it.
+    fn taken(self, orphaned: bool) -> Effect {
+        let Self { id, kind, due, bytes, once, claimed_by: _, to: _ } = self;
+        Effect { id, kind, due, bytes, once, orphaned }
     }
 
     /// Whether it waits for the one whom it is for.

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use octothorpe::gateway::resource::Resource;
 use octothorpe::gateway::settings::{Endpoint, Tenant, WebhookSecret};
-use octothorpe::gateway::{self, AnswerOf, Answered, BeginError, CheckError, Gateway, Idempotency};
+use octothorpe::gateway::{
+    self, AnswerOf, Answered, BeginError, CheckError, Fault, Gateway, Idempotency,
+};
+use octothorpe::store::{Store, record};
 use octothorpe::verify::code::{Code, Pin, Shown};
 use octothorpe::verify::policy::{Refusal, Rules};
 use octothorpe::verify::request::{Channel, Mode, Request, Way};
@@ -12,6 +15,7 @@ use octothorpe::verify::signal::Reason;
 use octothorpe::verify::{Verification, VerificationId};
 use zeroize::Zeroizing;
 
+use crate::node::{Outcome, Work};
 use crate::plan::{CALLBACK, ENDPOINTS, Person, Plan};
 use crate::state::{Act, Event, State};
 use crate::world::at_once;
@@ -28,6 +32,8 @@ struct Asked {
     id: VerificationId,
     body: Vec<u8>,
     version: u64,
+    /// It was answered as the first of its kind.
+    fresh: bool,
 }
 
 impl Customer {
@@ -53,53 +59,117 @@ impl Customer {
         all.all(|(index, asked)| asked.is_some() || state.facts.blocked.contains(&index))
     }
 
-    /// Does what it wants to; the id of a verification that there is now.
-    pub(crate) fn act(
-        &mut self,
-        gateway: &Gateway,
-        act: Act,
-        state: &mut State,
-    ) -> Option<VerificationId> {
-        match act {
-            Act::Begin(index) => self.begin(gateway, index, state),
-            Act::Clash(index) => self.clash(gateway, index, state),
-            Act::Cancel(index) => self.cancel(gateway, index, state),
-            Act::Read(index) => self.read(gateway, index, state),
-            Act::Type(index) => self.types(gateway, index, state),
-        }
-        let index = match act {
-            Act::Begin(index)
-            | Act::Clash(index)
-            | Act::Cancel(index)
-            | Act::Read(index)
-            | Act::Type(index) => index,
-        };
-        self.asked[index].as_ref().map(|asked| asked.id.clone())
+    /// What it asks of a gateway; `None`: there is nothing to ask about yet.
+    pub(crate) fn asks(&self, gateway: &Gateway, act: Act, state: &mut State) -> Option<Work> {
+        let (gateway, tenant) = (gateway.clone(), self.tenant.clone());
+        let known = |index: usize| self.asked[index].as_ref().map(|asked| asked.id.clone());
+        Some(match act {
+            Act::Begin(index) => {
+                let request = request(&state.plan.people[index]);
+                Box::pin(async move {
+                    let began = gateway.begin(&tenant, request, answer(index, 1)).await;
+                    Outcome::answered(act, Reply::Began(began))
+                })
+            }
+            Act::Clash(index) => {
+                known(index)?;
+                let request = request(&state.plan.people[index]);
+                Box::pin(async move {
+                    let began = gateway.begin(&tenant, request, answer(index, 2)).await;
+                    Outcome::answered(act, Reply::Clashed(began))
+                })
+            }
+            Act::Cancel(index) => {
+                let id = known(index)?;
+                let mut answer = answer(index, 3);
+                if state.fate.permille(500) {
+                    answer.idempotency = None;
+                }
+                Box::pin(async move {
+                    let canceled = gateway.cancel(&tenant, &id, answer).await;
+                    Outcome::answered(act, Reply::Canceled(canceled))
+                })
+            }
+            Act::Type(index) => {
+                let id = known(index)?;
+                let (code, knows) = types(&id, index, state);
+                state.tell(format!("customer types a code of {index}, knows it: {knows}"));
+                let answer = AnswerOf { idempotency: None, render };
+                Box::pin(async move {
+                    let checked = gateway.check(&tenant, &id, &code, None, answer).await;
+                    Outcome::answered(act, Reply::Checked { checked, knows })
+                })
+            }
+            Act::Read(index) => {
+                let id = known(index)?;
+                let since = self.asked[index].as_ref().map_or(0, |asked| asked.version);
+                let rival = self.rival.clone();
+                Box::pin(async move {
+                    let found = gateway.read(&tenant, &id).await.map(|it| it.map(Box::new));
+                    let foreign = gateway.read(&rival, &id).await.map(|it| it.map(Box::new));
+                    Outcome::answered(act, Reply::Read { found, foreign, since })
+                })
+            }
+        })
     }
 
-    /// The node died before its answer was out: the customer knows nothing.
-    pub(crate) fn heard_nothing(&mut self, act: Act) {
-        if let Act::Begin(index) = act {
-            self.asked[index] = None;
+    /// Takes an answer; whether it has to ask once more.
+    pub(crate) fn hears(
+        &mut self,
+        act: Act,
+        reply: Reply,
+        store: &Store,
+        state: &mut State,
+    ) -> bool {
+        let failed = reply.fault().is_some();
+        if failed && state.store_failed {
+            return true;
         }
+        match (act, reply) {
+            (Act::Begin(index), Reply::Began(began)) => self.began(index, began, store, state),
+            (Act::Clash(_), Reply::Clashed(began)) => {
+                if !matches!(began, Ok(Answered::Mismatch)) {
+                    state.accuse(format!("another request under the same key: {}", told(&began)));
+                }
+            }
+            (Act::Cancel(index), Reply::Canceled(canceled)) => {
+                self.canceled(index, canceled, state);
+            }
+            (Act::Type(index), Reply::Checked { checked, knows }) => {
+                self.checked(index, checked, knows, state);
+            }
+            (Act::Read(index), Reply::Read { found, foreign, since }) => {
+                self.found(index, found, since, state);
+                if !matches!(foreign, Ok(None)) {
+                    state.accuse("another tenant can read a verification");
+                }
+            }
+            (act, _) => state.accuse(format!("{act:?} was answered otherwise")),
+        }
+        false
     }
 
     /// Whether the phone that this question is for has reported another as fraud.
-    fn has_reported(&self, gateway: &Gateway, index: usize, state: &State) -> bool {
+    fn has_reported(&self, store: &Store, index: usize, state: &State) -> bool {
         let people = &state.plan.people;
         let others =
             self.asked.iter().zip(people).filter(|(_, it)| it.number == people[index].number);
         others.filter_map(|(asked, _)| asked.as_ref()).any(|asked| {
-            let found = at_once(gateway.read(&self.tenant, &asked.id));
-            let verdict = found.ok().flatten().and_then(|found| found.verdict().cloned());
+            let stored = at_once(store.load(asked.id.as_str())).unwrap();
+            let found = stored.and_then(|stored| record::decode(&stored.bytes).ok());
+            let verdict = found.and_then(|found| found.verdict().cloned());
             verdict.is_some_and(|it| it.reason() == Reason::FraudReported)
         })
     }
 
-    fn begin(&mut self, gateway: &Gateway, index: usize, state: &mut State) {
-        let request = request(&state.plan.people[index]);
-        let began = at_once(gateway.begin(&self.tenant, request, answer(index, 1)));
-        state.tell(format!("customer begins {index}: {}", told(&began)));
+    fn began(
+        &mut self,
+        index: usize,
+        began: Result<Answered, BeginError>,
+        store: &Store,
+        state: &mut State,
+    ) {
+        state.tell(format!("customer began {index}: {}", told(&began)));
         let (id, body, fresh) = match began {
             Ok(Answered::Fresh { id, body, .. }) => (id, body, true),
             Ok(Answered::Replayed { id, body }) => (id, body, false),
@@ -110,42 +180,27 @@ impl Customer {
                 let at = state.now() + busy.wait;
                 return state.at(at, Event::Act(Act::Begin(index)));
             }
+            // A repeat that came while its own call was up, and before it was known.
+            Err(BeginError::InCall(_)) => return,
             Err(BeginError::Refused(Refusal::Blocked(_)))
-                if self.has_reported(gateway, index, state) =>
+                if self.has_reported(store, index, state) =>
             {
                 state.facts.blocked.insert(index);
                 return;
             }
             Err(error) => return state.accuse(format!("a request was refused: {error}")),
         };
-        match &self.asked[index] {
-            Some(known) if fresh || known.id != id || known.body != body => {
+        match &mut self.asked[index] {
+            Some(known) if (fresh && known.fresh) || known.id != id || known.body != body => {
                 state.accuse("a repeated request was answered otherwise");
             }
-            Some(_) => {}
-            None => self.asked[index] = Some(Asked { id, body, version: 1 }),
+            Some(known) => known.fresh |= fresh,
+            None => self.asked[index] = Some(Asked { id, body, version: 1, fresh }),
         }
     }
 
-    fn clash(&self, gateway: &Gateway, index: usize, state: &mut State) {
-        if self.asked[index].is_none() {
-            return;
-        }
-        let request = request(&state.plan.people[index]);
-        let began = at_once(gateway.begin(&self.tenant, request, answer(index, 2)));
-        if !matches!(began, Ok(Answered::Mismatch)) {
-            state.accuse(format!("another request under the same key: {}", told(&began)));
-        }
-    }
-
-    fn cancel(&self, gateway: &Gateway, index: usize, state: &mut State) {
-        let Some(asked) = &self.asked[index] else { return };
-        let mut answer = answer(index, 3);
-        if state.fate.permille(500) {
-            answer.idempotency = None;
-        }
-        let canceled = at_once(gateway.cancel(&self.tenant, &asked.id, answer));
-        state.tell(format!("customer cancels {index}"));
+    fn canceled(&self, index: usize, canceled: Result<Option<Answered>, Fault>, state: &mut State) {
+        state.tell(format!("customer canceled {index}"));
         let body = match canceled {
             Ok(Some(Answered::Fresh { body, .. } | Answered::Replayed { body, .. })) => body,
             Ok(
@@ -155,43 +210,116 @@ impl Customer {
             }
             Err(fault) => return state.accuse(format!("a cancel failed: {fault}")),
         };
-        let body = String::from_utf8(body).unwrap();
-        if body.contains("\"status\":\"pending\"") {
+        if self.is_told(index, &body, state).is_none() {
             state.accuse("a cancel left a verification pending");
         }
     }
 
-    /// Types the code that was told, or guesses.
-    fn types(&self, gateway: &Gateway, index: usize, state: &mut State) {
+    fn checked(
+        &self,
+        index: usize,
+        checked: Result<Option<Answered>, CheckError>,
+        knows: bool,
+        state: &mut State,
+    ) {
         let Some(asked) = &self.asked[index] else { return };
-        let right = state.plan.people[index].question.digits.clone();
-        let knows = state.facts.told.contains(&asked.id);
-        let code = if knows {
-            state.facts.typed.insert(asked.id.clone());
-            right
-        } else {
-            right.chars().rev().map(|digit| if digit == '9' { '0' } else { '9' }).collect()
-        };
-        let answer = AnswerOf { idempotency: None, render };
-        let checked = at_once(gateway.check(&self.tenant, &asked.id, &code, None, answer));
-        state.tell(format!("customer types a code of {index}, knows it: {knows}"));
         match checked {
-            Ok(Some(_)) | Err(CheckError::Settled(..)) => {}
-            Ok(None) => state.accuse("a check found nothing"),
+            Ok(Some(Answered::Fresh { body, .. })) => {
+                let over = self.is_told(index, &body, state);
+                if knows && over.is_none() {
+                    state.accuse("the right code was not taken");
+                }
+                // What came too late was not compared.
+                if !knows && over.is_none_or(|reason| reason == "too_many_checks") {
+                    *state.facts.wrong_codes.entry(asked.id.clone()).or_default() += 1;
+                }
+            }
+            Err(CheckError::Settled(..)) => {}
+            Ok(_) => state.accuse("a check found nothing"),
             Err(error) => state.accuse(format!("a check failed: {error}")),
         }
     }
 
-    fn read(&mut self, gateway: &Gateway, index: usize, state: &mut State) {
-        let Some(asked) = &mut self.asked[index] else { return };
-        match at_once(gateway.read(&self.tenant, &asked.id)) {
-            Ok(Some(found)) if found.version >= asked.version => asked.version = found.version,
+    fn found(
+        &mut self,
+        index: usize,
+        found: Result<Option<Box<Verification>>, Fault>,
+        since: u64,
+        state: &mut State,
+    ) {
+        match found {
+            Ok(Some(found)) if found.version >= since => {
+                if let Some(asked) = &mut self.asked[index] {
+                    asked.version = asked.version.max(found.version);
+                }
+                let _ = self.is_told(index, &render(&found), state);
+            }
             Ok(Some(_)) => state.accuse("a version fell"),
             Ok(None) => state.accuse("a verification is gone"),
             Err(fault) => state.accuse(format!("a read failed: {fault}")),
         }
-        if !matches!(at_once(gateway.read(&self.rival, &asked.id)), Ok(None)) {
-            state.accuse("another tenant can read a verification");
+    }
+
+    /// Why it ended, where a body tells a verdict; that must be the one that was told before.
+    fn is_told(&self, index: usize, body: &[u8], state: &mut State) -> Option<String> {
+        let asked = self.asked[index].as_ref()?;
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+        let (status, reason) = (body["status"].as_str()?, body["reason"].as_str()?);
+        let told = (status.to_owned(), reason.to_owned());
+        let known = state.facts.verdicts.entry(asked.id.clone()).or_insert_with(|| told.clone());
+        if *known != told {
+            let what = format!("{} was told as {known:?} and as {told:?}", asked.id);
+            state.accuse(what);
+        }
+        Some(reason.to_owned())
+    }
+}
+
+/// What is typed: the code that was told, or a guess; and whether it is the code.
+fn types(id: &VerificationId, index: usize, state: &mut State) -> (String, bool) {
+    let right = state.plan.people[index].question.digits.clone();
+    if state.facts.told.contains(id) {
+        state.facts.typed.insert(id.clone());
+        return (right, true);
+    }
+    let (first, rest) = right.split_at(1);
+    (format!("{}{rest}", if first == "9" { "0" } else { "9" }), false)
+}
+
+/// What a gateway answers.
+pub(crate) enum Reply {
+    Began(Result<Answered, BeginError>),
+    Clashed(Result<Answered, BeginError>),
+    Canceled(Result<Option<Answered>, Fault>),
+    Checked {
+        checked: Result<Option<Answered>, CheckError>,
+        /// It was the code that was told.
+        knows: bool,
+    },
+    Read {
+        found: Result<Option<Box<Verification>>, Fault>,
+        /// What another tenant finds.
+        foreign: Result<Option<Box<Verification>>, Fault>,
+        /// The version that was known when it was asked.
+        since: u64,
+    },
+}
+
+impl Reply {
+    /// A fault of the gateway's own.
+    fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Began(Err(BeginError::Fault(fault)))
+            | Self::Clashed(Err(BeginError::Fault(fault)))
+            | Self::Canceled(Err(fault))
+            | Self::Checked { checked: Err(CheckError::Fault(fault)), .. }
+            | Self::Read { found: Err(fault), .. }
+            | Self::Read { foreign: Err(fault), .. } => Some(fault),
+            Self::Began(_)
+            | Self::Clashed(_)
+            | Self::Canceled(_)
+            | Self::Checked { .. }
+            | Self::Read { .. } => None,
         }
     }
 }

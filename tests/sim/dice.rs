@@ -5,6 +5,7 @@ use std::time::Duration;
 use octothorpe::ambient::Entropy;
 
 /// Chance that a seed repeats.
+#[derive(Debug)]
 pub(crate) struct Dice(Entropy);
 
 impl Dice {
@@ -33,8 +34,12 @@ impl Dice {
 
     /// One of these.
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        let count = u64::try_from(from.len()).unwrap();
-        from[usize::try_from(self.0.below(count)).unwrap()]
+        from[self.index(from.len())]
+    }
+
+    /// The place of one of so many.
+    pub(crate) fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.0.below(u64::try_from(count).unwrap())).unwrap()
     }
 
     /// An independent source.

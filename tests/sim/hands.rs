@@ -1,9 +1,7 @@
-//! The node's hands in the simulated world, and the faults that can be planted in them to see
-//! the judge find them.
+//! A node's hands in the simulated world, and the faults that can be planted in them, and on the way
+//! to the store, to see the judge find them.
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Poll;
 
 use octothorpe::ambient::Timestamp;
 use octothorpe::carrier::Receipt;
@@ -13,6 +11,7 @@ use octothorpe::verify::Verification;
 use octothorpe::verify::attempt::AttemptNo;
 use octothorpe::verify::signal::{Cause, Farewell, Press, Reason, RtpMark, Said, Signal};
 
+use crate::link::{self, Links};
 use crate::state::{Delivered, Event, State};
 
 /// Both sides of the seam hold the world; nobody holds it while waiting.
@@ -34,11 +33,25 @@ pub(crate) enum Bug {
     DropsEvents,
     /// Writes the number into the log.
     Talks,
+    /// Commits over what another has changed meanwhile.
+    SkipsTheFence,
+    /// Takes no wrong code into account.
+    GivesBack,
+    /// Takes what comes after the deadline.
+    CountsLate,
+    /// Commits without the events that are to be delivered.
+    DropsOutbox,
+    /// Lets every phone stay that answered the same INVITE.
+    KeepsEveryFork,
 }
 
-/// The hands of one run of the node.
+/// The hands of one run of a node.
 pub(crate) struct SimHands {
     pub(crate) world: Shared,
+    pub(crate) links: Links,
+    /// On which machine.
+    pub(crate) at: usize,
+    pub(crate) run: u64,
     pub(crate) bug: Bug,
 }
 
@@ -49,14 +62,17 @@ impl SimHands {
 
     /// The world takes its time, and sometimes the node does not live to see the end of it.
     async fn wait(&self) {
-        let Some(until) = self.world().hold_up() else { return };
-        poll_fn(|_| if self.world().now() >= until { Poll::Ready(()) } else { Poll::Pending })
-            .await;
+        let until = self.world().hold_up(self.at);
+        link::wait(&self.links, until).await;
     }
 }
 
 impl Hands for SimHands {
     async fn place(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
+        if self.links.lock().unwrap().has_lost(self.run, &verification.id, attempt) {
+            let id = &verification.id;
+            self.world().accuse(format!("attempt {attempt} of {id} was begun by who lost it"));
+        }
         self.world().dialed(verification, attempt);
         self.wait().await;
         if self.bug == Bug::Talks {
@@ -66,16 +82,16 @@ impl Hands for SimHands {
             let reason = self.world().fate.pick(&[Reason::CarrierError, Reason::Congested]);
             return Receipt::Refused(Cause::because(reason, "it could not be placed"));
         }
-        let placed = self.world().place(verification, attempt, 0);
+        let placed = self.world().place(self.at, verification, attempt, 0);
         let handle = match placed {
             Ok(handle) => handle,
             Err(cause) => return Receipt::Refused(cause),
         };
         if self.bug == Bug::DialsTwice {
-            let _ = self.world().place(verification, attempt, 1);
+            let _ = self.world().place(self.at, verification, attempt, 1);
         }
         if self.bug == Bug::HearsThings {
-            self.world().hears_things(verification, attempt);
+            self.world().hears_things(self.at, verification, attempt);
         }
         self.wait().await;
         Receipt::Taken(handle)
@@ -89,8 +105,12 @@ impl Hands for SimHands {
         farewell: Farewell,
     ) {
         if self.bug != Bug::NeverCloses {
-            self.world().close(&(verification.id.clone(), attempt), farewell);
+            self.world().close(self.at, &(verification.id.clone(), attempt), farewell);
         }
+    }
+
+    fn abandon(&self) {
+        self.world().abandon(self.at);
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<(), Failure> {
@@ -110,19 +130,15 @@ impl Hands for SimHands {
 
 impl State {
     /// Until when the dispatcher is held up; `None` goes on at once.
-    fn hold_up(&mut self) -> Option<Timestamp> {
+    fn hold_up(&mut self, at: usize) -> Option<Timestamp> {
         let now = self.now();
         if self.fate.permille(self.plan.fragile) {
             let dead = self.fate.millis(50, 20_000);
-            self.at(now, Event::Crash(dead));
-            self.held_up = Timestamp::MAX;
-            return Some(self.held_up);
+            self.at(now, Event::Crash(at, dead));
+            return Some(Timestamp::MAX);
         }
-        if !self.fate.permille(100) {
-            return None;
-        }
-        self.held_up = now + self.fate.millis(0, 400);
-        Some(self.held_up)
+        let takes_time = self.fate.permille(100);
+        takes_time.then(|| now + self.fate.millis(0, 400))
     }
 
     fn dialed(&mut self, verification: &Verification, attempt: AttemptNo) {
@@ -133,11 +149,11 @@ impl State {
         }
     }
 
-    fn hears_things(&mut self, verification: &Verification, attempt: AttemptNo) {
+    fn hears_things(&mut self, at: usize, verification: &Verification, attempt: AttemptNo) {
         let rtp = Some(RtpMark { ssrc: 1, timestamp: 2, sequence: [3, 4], packets: 2 });
-        let press = Press { rtp, ..Press::by("rfc4733", self.now()) };
+        let press = Press { rtp, ..Press::by("rfc4733", self.here(at)) };
         let of = (verification.id.clone(), attempt);
-        self.signal(&of, Signal::heard(attempt, Said::Confirmed, press));
+        self.signal(at, &of, Signal::heard(attempt, Said::Confirmed, press));
     }
 
     /// What an endpoint makes of an event.

@@ -6,13 +6,15 @@ use std::time::Duration;
 use octothorpe::ambient::Timestamp;
 use octothorpe::store::{Store, record};
 use octothorpe::verify::attempt::{Attempt, AttemptState};
+use octothorpe::verify::code::CHECKS;
 use octothorpe::verify::request::Mode;
 use octothorpe::verify::signal::{Evidence, Reason, Verdict};
 use octothorpe::verify::{Verification, VerificationId};
 
 use crate::customer::endpoints;
+use crate::legs::Seat;
 use crate::phone::Phone;
-use crate::state::State;
+use crate::state::{State, Try};
 use crate::world::at_once;
 
 /// How late a verification may settle by its deadline; after a node was lost, by what it did not
@@ -41,8 +43,12 @@ struct Watched {
     person: usize,
     bytes: Vec<u8>,
     last: Verification,
+    /// When it must be settled.
+    deadline: Timestamp,
     /// When something last worked towards its end.
     attended: Timestamp,
+    /// When it was settled, by the world's time.
+    settled: Option<Timestamp>,
 }
 
 /// The event of a verdict, as an endpoint first got it.
@@ -52,15 +58,17 @@ struct Event {
     accepted: bool,
 }
 
-/// How the node is.
+/// How a node is.
 #[derive(Clone, Copy)]
 pub(crate) struct Health {
+    /// Which run it is.
+    pub(crate) run: u64,
     /// Up and awake, and since when.
     pub(crate) up_since: Option<Timestamp>,
+    /// Served by its store besides, and since when.
+    pub(crate) well_since: Option<Timestamp>,
     /// It is about to do something.
     pub(crate) busy: bool,
-    /// An earlier run of it was lost.
-    pub(crate) lost_once: bool,
 }
 
 impl Judge {
@@ -79,7 +87,9 @@ impl Judge {
         let Some((bytes, last)) = self.load(id) else {
             return state.accuse("a verification is not stored");
         };
-        let watched = Watched { person, bytes, last, attended: state.now() };
+        let now = state.now();
+        let deadline = now + last.expires_at.since(last.created_at);
+        let watched = Watched { person, bytes, last, deadline, attended: now, settled: None };
         self.watched.insert(id.clone(), watched);
     }
 
@@ -89,18 +99,17 @@ impl Judge {
         Some((stored.bytes, verification))
     }
 
-    /// Looks at everything that a step can have changed; at the records when the gateway ran.
-    pub(crate) fn look(&mut self, state: &mut State, health: Health, gateway_ran: bool) {
+    /// Looks at everything that a step can have changed; at the records when a node ran, and which.
+    pub(crate) fn look(&mut self, state: &mut State, healths: &[Health], ran: Option<usize>) {
         self.calls(state);
-        if health.up_since.is_some() {
-            forgotten(state);
-        }
-        self.overlong(state, health);
-        if gateway_ran {
-            self.records(state);
+        forgotten(state, healths);
+        self.overlong(state, healths);
+        if let Some(at) = ran {
+            let since = healths[at].up_since.unwrap_or_default();
+            self.records(state, Some((at, since)));
             self.deliveries(state);
         }
-        self.overdue(state, health);
+        self.overdue(state, healths);
     }
 
     /// Whether every question is settled and told.
@@ -119,7 +128,7 @@ impl Judge {
 
     /// Looks at what is left at the end.
     pub(crate) fn conclude(&mut self, state: &mut State) {
-        self.records(state);
+        self.records(state, None);
         self.deliveries(state);
         if self.watched.len() + state.facts.blocked.len() != state.plan.people.len() {
             state.accuse("a question was never asked");
@@ -134,7 +143,8 @@ impl Judge {
                 }
             }
         }
-        if !state.legs.is_empty() || state.phones.values().any(Phone::is_live) {
+        let has_legs = state.sites.iter().any(|site| !site.legs.is_empty());
+        if has_legs || state.phones.values().any(Phone::is_live) {
             state.accuse("a call was left up");
         }
     }
@@ -143,7 +153,8 @@ impl Judge {
         self.events.get(&(id.clone(), url.to_owned()))
     }
 
-    fn records(&mut self, state: &mut State) {
+    /// Looks at the records; which machine's node has run, and since when that is up.
+    fn records(&mut self, state: &mut State, ran: Option<(usize, Timestamp)>) {
         let mut changed = Vec::new();
         for (id, watched) in &self.watched {
             let stored = at_once(self.store.load(id.as_str())).unwrap();
@@ -157,7 +168,29 @@ impl Judge {
             };
             let Some(watched) = self.watched.get_mut(&id) else { continue };
             change(state, &watched.last, &next);
-            (watched.bytes, watched.last, watched.attended) = (bytes, next, state.now());
+            if let Some((at, since)) = ran {
+                in_time(state, &watched.last, &next, at, since.max(watched.deadline));
+            }
+            let now = state.now();
+            if next.verdict().is_some() {
+                watched.settled.get_or_insert(now);
+            }
+            (watched.bytes, watched.last, watched.attended) = (bytes, next, now);
+        }
+        for (id, watched) in &self.watched {
+            let verdict = watched.last.verdict();
+            let is = verdict.map(|it| (it.status().as_str(), it.reason().as_str()));
+            let told = state.facts.verdicts.get(id);
+            let told = told.map(|(status, reason)| (status.as_str(), reason.as_str()));
+            if told.is_some() && told != is {
+                state.accuse(format!("{id} was told as {told:?}, and is {is:?}"));
+            }
+            let compared = watched.last.secret.as_ref().map(|it| CHECKS - it.checks_left);
+            let wrong = state.facts.wrong_codes.get(id).copied().unwrap_or_default();
+            if compared.is_some_and(|compared| compared < wrong) {
+                state
+                    .accuse(format!("{wrong} wrong codes were compared for {id}, and not counted"));
+            }
         }
         let called = self.watched.values().filter(|watched| watched.last.running().is_some());
         let mut called: Vec<&str> = called.map(|it| it.last.request.to.expose()).collect();
@@ -203,24 +236,24 @@ impl Judge {
     }
 
     /// At most one call of a verification lives, on our side and on theirs; but for a phone whose
-    /// every answer was lost, so that its trunk was left for the next one. What it answers at last
-    /// ends it.
+    /// every answer was lost, so that its trunk was left for the next one (what it answers at last
+    /// ends it), and for calls of nodes that may be believed lost.
     fn calls(&self, state: &mut State) {
-        let mut legs: Vec<&VerificationId> =
-            state.legs.iter().filter(|seat| !seat.ended).map(|seat| &seat.of.0).collect();
-        let was_left = |call: &String| {
-            let Some(((id, no), _)) = state.facts.calls.get(call) else { return false };
+        let seats = state.sites.iter().flat_map(|site| site.legs.iter());
+        let seats = seats.filter(|seat| !seat.ended && !seat.disturbed);
+        let mut legs: Vec<&VerificationId> = seats.map(|seat| &seat.of.0).collect();
+        let was_left = |(id, no): &Try| {
             let attempt = self.watched.get(id).and_then(|it| it.last.find(*no));
             attempt.is_some_and(|it| {
                 it.reason == Some(Reason::CarrierError) && it.sip_status.is_none()
             })
         };
-        let mut phones: Vec<&VerificationId> = state
-            .phones
-            .iter()
-            .filter(|(call, phone)| phone.is_live() && !was_left(call))
-            .filter_map(|(call, _)| state.facts.calls.get(call).map(|((id, _), _)| id))
-            .collect();
+        // Nobody can help a second phone's answering, too; it is hung up on.
+        let is_one = |it: &Phone| it.is_live() && !it.disturbed && !it.is_second();
+        let live = state.phones.iter().filter(|(_, it)| is_one(it));
+        let placed = live.filter_map(|(call, _)| state.facts.calls.get(call));
+        let mut phones: Vec<&VerificationId> =
+            placed.map(|placed| &placed.of).filter(|of| !was_left(of)).map(|of| &of.0).collect();
         legs.sort_unstable();
         phones.sort_unstable();
         if has_pair(&legs) || has_pair(&phones) {
@@ -229,42 +262,48 @@ impl Judge {
     }
 
     /// A call ends soon after its verdict.
-    fn overlong(&self, state: &mut State, health: Health) {
-        let Some(up_since) = health.up_since else { return };
+    fn overlong(&self, state: &mut State, healths: &[Health]) {
         let now = state.now();
-        let left_up = state.legs.iter().find(|seat| {
-            let settled = self.watched.get(&seat.of.0).and_then(|it| it.last.settled_at());
-            let patience = if seat.is_answered() { GOODBYE } else { CANCELING };
-            !seat.ended && settled.is_some_and(|at| now > at.max(up_since) + patience)
-        });
-        if let Some(of) = left_up.map(|seat| seat.of.clone()) {
-            state.accuse(format!("the call of {} outlived its verdict", of.0));
+        for (at, health) in healths.iter().enumerate() {
+            let Some(well_since) = health.well_since else { continue };
+            let left_up = state.sites[at].legs.iter().find(|seat| {
+                let settled = self.watched.get(&seat.of.0).and_then(|it| it.settled);
+                let patience = if seat.is_answered() { GOODBYE } else { CANCELING };
+                !seat.ended && settled.is_some_and(|at| now > at.max(well_since) + patience)
+            });
+            if let Some(of) = left_up.map(|seat| seat.of.clone()) {
+                state.accuse(format!("the call of {} outlived its verdict", of.0));
+            }
         }
     }
 
-    /// Everything settles by its deadline, and soon after the node that worked on it was lost.
-    fn overdue(&mut self, state: &mut State, health: Health) {
-        let Some(up_since) = health.up_since else { return };
+    /// Everything settles by its deadline, and soon after the node that worked on it was lost, as
+    /// long as there is a node that can see to it.
+    fn overdue(&mut self, state: &mut State, healths: &[Health]) {
+        let well = healths.iter().filter_map(|health| health.well_since).min();
+        let Some(well_since) = well else { return };
         let now = state.now();
-        let late = if health.lost_once { LATE_AFTER_LOSS } else { LATE };
+        let lost_once = state.store_failed
+            || state.runs > u64::try_from(healths.len()).unwrap()
+            || well_since > state.start;
+        let late = if lost_once { LATE_AFTER_LOSS } else { LATE };
         for (id, watched) in &mut self.watched {
             if watched.last.verdict().is_some() {
                 continue;
             }
             let running = watched.last.running().map(|running| running.no);
-            let attended = health.busy
-                || state
-                    .legs
-                    .iter()
-                    .any(|it| !it.ended && it.of.0 == *id && Some(it.of.1) == running);
+            let is_its = |it: &Seat| !it.ended && it.of.0 == *id && Some(it.of.1) == running;
+            let attended = healths.iter().any(|health| health.busy)
+                || state.sites.iter().any(|site| site.legs.iter().any(is_its));
             // Between calls it waits for the customer, who asks for no other.
             if attended || running.is_none() {
                 watched.attended = now;
             }
-            if now > watched.last.expires_at.max(up_since) + late {
+            if now > watched.deadline.max(well_since) + late {
                 return state.accuse(format!("{id} is past its deadline"));
             }
-            if now > watched.attended.max(up_since) + LATE_AFTER_LOSS + Duration::from_secs(1) {
+            let soon = LATE_AFTER_LOSS + Duration::from_secs(1);
+            if now > watched.attended.max(well_since) + soon {
                 return state.accuse(format!("nobody works on {id}"));
             }
         }
@@ -272,14 +311,35 @@ impl Judge {
 }
 
 /// No phone waits for a node that attended to it all the time.
-fn forgotten(state: &mut State) {
-    let node = state.node;
+fn forgotten(state: &mut State, healths: &[Health]) {
+    let lives = |run: u64| healths.iter().any(|it| it.run == run && it.up_since.is_some());
     let forgotten = state.phones.iter().any(|(call, phone)| {
-        let placed_by = state.facts.calls.get(call).map(|(_, node)| *node);
-        phone.forgotten && !phone.disturbed && placed_by == Some(node)
+        let placed_by = state.facts.calls.get(call).map(|placed| placed.run);
+        phone.forgotten && !phone.disturbed && placed_by.is_some_and(lives)
     });
     if forgotten {
         state.accuse("a phone was left ringing, or up");
+    }
+}
+
+/// Nothing is approved after the deadline, by whoever was there when it came.
+fn in_time(
+    state: &mut State,
+    before: &Verification,
+    next: &Verification,
+    at: usize,
+    since: Timestamp,
+) {
+    let id = &next.id;
+    if before.verdict().is_some() {
+        return;
+    }
+    if next.settled_at().is_some_and(|settled| settled > state.here(at)) {
+        state.accuse(format!("{id} was settled at another time"));
+    }
+    let late = state.now() > since + Duration::from_secs(5);
+    if late && matches!(next.verdict(), Some(Verdict::Approved(_))) {
+        state.accuse(format!("{id} was approved after its deadline"));
     }
 }
 
@@ -330,8 +390,16 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
     if in_time && next.attempts.last().is_some_and(nameless) {
         state.accuse(format!("{id} was answered on a call without a Call-ID"));
     }
-    if before.verdict().is_none() && next.settled_at().is_some_and(|at| at != state.now()) {
-        state.accuse(format!("{id} was settled at another time"));
+    if next.expires_at != before.expires_at {
+        state.accuse(format!("the deadline of {id} was moved"));
+    }
+    let in_time = next.settled_at().is_none_or(|at| at < next.expires_at);
+    if !in_time && matches!(next.verdict(), Some(Verdict::Approved(_))) {
+        state.accuse(format!("{id} was approved after its deadline"));
+    }
+    let checks = |it: &Verification| it.secret.as_ref().map(|secret| secret.checks_left);
+    if checks(before) < checks(next) || next.sends < before.sends {
+        state.accuse(format!("a counter of {id} fell"));
     }
     if let Some(Verdict::Approved(evidence)) = next.verdict()
         && let Err(why) = consent(state, next, evidence)
@@ -356,7 +424,7 @@ fn consent(state: &State, next: &Verification, evidence: &Evidence) -> Result<()
     if heard.at < *asked + HEARD {
         return Err("the key came before the question");
     }
-    let calls = state.facts.calls.iter().filter(|(_, (attempt, _))| *attempt == of);
+    let calls = state.facts.calls.iter().filter(|(_, placed)| placed.of == of);
     let phones = calls.filter_map(|(call, _)| state.phones.get(call));
     let press = phones
         .flat_map(|phone| &phone.presses)

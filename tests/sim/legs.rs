@@ -1,4 +1,4 @@
-//! The node's calls: the real [`Leg`]s, driven as `gateway/engine.rs` drives them, with the
+//! A node's calls: the real [`Leg`]s, driven as `gateway/engine.rs` drives them, with the
 //! world in the place of sockets and threads.
 
 use std::collections::BTreeMap;
@@ -21,9 +21,9 @@ use octothorpe::verify::signal::{Cause, Farewell, Reason, Signal};
 use octothorpe::voice::{self, Input, Leg, Output, Speech, Tongue};
 
 use crate::plan::TRUNKS;
-use crate::state::{Datagram, Event, State, Try, gateway, short, trunk};
+use crate::state::{Datagram, Event, Placed, State, Try, gateway, short, trunk};
 
-/// The legs of the node that is up.
+/// The legs of a node that is up.
 pub(crate) struct Legs {
     prompts: Arc<Pack>,
     seats: BTreeMap<u64, Seat>,
@@ -45,6 +45,8 @@ pub(crate) struct Seat {
     retired: bool,
     answered: bool,
     voiced: bool,
+    /// Its node was not there for a while, or may be believed lost.
+    pub(crate) disturbed: bool,
 }
 
 impl Legs {
@@ -55,6 +57,10 @@ impl Legs {
     pub(crate) fn clear(&mut self) {
         self.seats.clear();
         self.learned.clear();
+    }
+
+    pub(crate) fn disturb(&mut self) {
+        self.seats.values_mut().for_each(|seat| seat.disturbed = true);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -97,6 +103,7 @@ impl State {
     /// Places the call of an attempt; `salt` makes another call of it.
     pub(crate) fn place(
         &mut self,
+        at: usize,
         verification: &Verification,
         attempt: AttemptNo,
         salt: u64,
@@ -104,21 +111,23 @@ impl State {
         let route = verification.find(attempt).map(|attempt| attempt.route.as_str());
         let index = TRUNKS.iter().position(|trunk| Some(*trunk) == route);
         let index = index.ok_or_else(|| Cause::because(Reason::CarrierError, "no such trunk"))?;
-        self.legs.next += 1;
-        let key = self.legs.next;
+        let legs = &mut self.sites[at].legs;
+        legs.next += 1;
+        let key = legs.next;
         let port = 40_000 + u16::try_from(2 * key % 20_000).unwrap();
-        let rtp = SocketAddr::new(gateway().ip(), port);
-        let prompts = Arc::clone(&self.legs.prompts);
+        let rtp = SocketAddr::new(gateway(at).ip(), port);
+        let prompts = Arc::clone(&legs.prompts);
         let question = self.question(verification);
         let lines = Lines::of(&prompts, None, question.kind()).unwrap();
         let speech = Speech { own: Tongue { pack: prompts, lines }, offers: Vec::new() };
         let entropy = Entropy::from_number(verification.seed ^ u64::from(attempt.get()) ^ salt);
-        let order = order(verification, index, rtp, question);
+        let order = order(at, verification, index, rtp, question);
         let leg = Leg::new(order, speech, entropy, voice::Settings::default());
         let handle = leg.call_id().to_owned();
         let of = (verification.id.clone(), attempt);
-        self.tell(format!("node dials {attempt} of {} as {}", of.0, short(&handle)));
-        self.facts.calls.insert(handle.clone(), (of.clone(), self.node));
+        self.tell(format!("node {at} dials {attempt} of {} as {}", of.0, short(&handle)));
+        let placed = Placed { of: of.clone(), at, run: self.sites[at].run };
+        self.facts.calls.insert(handle.clone(), placed);
         let seat = Seat {
             leg,
             of,
@@ -129,9 +138,10 @@ impl State {
             retired: false,
             answered: false,
             voiced: false,
+            disturbed: false,
         };
-        self.legs.seats.insert(key, seat);
-        self.give(key, Input::Start);
+        self.sites[at].legs.seats.insert(key, seat);
+        self.give(at, key, Input::Start);
         Ok(handle)
     }
 
@@ -149,9 +159,9 @@ impl State {
     }
 
     /// Ends the call of an attempt, if there is one.
-    pub(crate) fn close(&mut self, of: &Try, farewell: Farewell) {
-        let Some(leg) = self.legs.by_attempt(of) else { return };
-        self.tell(format!("node closes {} of {}: {farewell:?}", of.1, of.0));
+    pub(crate) fn close(&mut self, at: usize, of: &Try, farewell: Farewell) {
+        let Some(leg) = self.sites[at].legs.by_attempt(of) else { return };
+        self.tell(format!("node {at} closes {} of {}: {farewell:?}", of.1, of.0));
         let input = match farewell {
             Farewell::Thanks => Input::Close(Close::Thanks),
             Farewell::Reported => Input::Close(Close::Fraud),
@@ -160,25 +170,32 @@ impl State {
             Farewell::NoInput => Input::Close(Close::Goodbye),
             Farewell::Silent => Input::Stop,
         };
-        self.give(leg, input);
+        self.give(at, leg, input);
     }
 
-    /// Wakes the leg whose deadline has come first.
-    pub(crate) fn legs_lapse(&mut self) {
-        let now = self.now();
-        let due = self.legs.seats.iter().filter(|(_, seat)| seat.deadline <= now);
+    /// Ends every call of this node at once.
+    pub(crate) fn abandon(&mut self, at: usize) {
+        self.tell(format!("node {at} abandons its calls"));
+        let legs: Vec<u64> = self.sites[at].legs.seats.keys().copied().collect();
+        legs.into_iter().for_each(|leg| self.give(at, leg, Input::Stop));
+    }
+
+    /// Wakes the leg of this node whose deadline has come first.
+    pub(crate) fn legs_lapse(&mut self, at: usize) {
+        let now = self.here(at);
+        let due = self.sites[at].legs.seats.iter().filter(|(_, seat)| seat.deadline <= now);
         if let Some(leg) = due.min_by_key(|(_, seat)| seat.deadline).map(|(leg, _)| *leg) {
-            self.give(leg, Input::Lapsed);
+            self.give(at, leg, Input::Lapsed);
         }
     }
 
     /// Gives a leg an input, and does what it says.
-    pub(crate) fn give(&mut self, key: u64, input: Input<'_>) {
-        let Some(mut seat) = self.legs.seats.remove(&key) else { return };
+    pub(crate) fn give(&mut self, at: usize, key: u64, input: Input<'_>) {
+        let Some(mut seat) = self.sites[at].legs.seats.remove(&key) else { return };
         let mut outbox = Vec::new();
-        seat.leg.on(self.now(), input, &mut outbox);
+        seat.leg.on(self.here(at), input, &mut outbox);
         for output in outbox {
-            self.does(&mut seat, output);
+            self.does(at, &mut seat, output);
         }
         seat.deadline = seat.leg.deadline().map_or(Timestamp::MAX, |(at, _)| at);
         if seat.leg.is_silent() && !seat.retired {
@@ -186,15 +203,16 @@ impl State {
             telemetry::observe(&telemetry::Event::LegOver { quality: &seat.leg.report() });
         }
         if !seat.leg.finished() {
-            self.legs.seats.insert(key, seat);
+            self.sites[at].legs.seats.insert(key, seat);
         }
     }
 
-    fn does(&mut self, seat: &mut Seat, output: Output) {
+    fn does(&mut self, at: usize, seat: &mut Seat, output: Output) {
         match output {
+            Output::Sip { bytes, .. } if self.keeps_forks && self.ends_second(&bytes) => {}
             Output::Sip { to, bytes } => {
                 self.watch_invite(seat, &bytes);
-                self.send(Datagram { from: gateway(), to: to.address, bytes });
+                self.send(Datagram { from: gateway(at), to: to.address, bytes });
             }
             // The handset has no ear; it learns who speaks, and that is all.
             Output::Rtp { packet, .. } if !seat.voiced => {
@@ -205,7 +223,7 @@ impl State {
                 }
             }
             Output::Rtp { .. } | Output::Rtcp { .. } => {}
-            Output::Event(event) => self.learned(seat, event),
+            Output::Event(event) => self.learned(at, seat, event),
             Output::Note(note) => {
                 let verification = seat.of.0.as_str();
                 telemetry::observe(&telemetry::Event::Noted { verification, note: &note });
@@ -229,8 +247,8 @@ impl State {
     }
 
     /// Tells the verification what its leg learned, a little later.
-    fn learned(&mut self, seat: &mut Seat, event: voice::Event) {
-        let (now, attempt) = (self.now(), seat.of.1);
+    fn learned(&mut self, at: usize, seat: &mut Seat, event: voice::Event) {
+        let (now, attempt) = (self.here(at), seat.of.1);
         match &event {
             voice::Event::Answered { .. } => seat.answered = true,
             voice::Event::Ended(end) => {
@@ -239,7 +257,8 @@ impl State {
             }
             voice::Event::Saying(phrase) => {
                 let asks = ["ask", "ask_pin", "ask_match", "ask_code"];
-                if asks.iter().any(|name| self.legs.prompts.find(name) == Ok(*phrase)) {
+                let prompts = &self.sites[at].legs.prompts;
+                if asks.iter().any(|name| prompts.find(name) == Ok(*phrase)) {
                     self.facts.asked.entry(seat.of.clone()).or_insert(now);
                 }
             }
@@ -258,20 +277,23 @@ impl State {
             | voice::Event::Label(_) => {}
         }
         let Some(signal) = hearing::signal(attempt, seat.trunk, &event) else { return };
-        self.signal(&seat.of, signal);
+        self.signal(at, &seat.of, signal);
     }
 
     /// Signals take a while to be applied, and keep their order.
-    pub(crate) fn signal(&mut self, of: &Try, signal: Signal) {
+    pub(crate) fn signal(&mut self, at: usize, of: &Try, signal: Signal) {
         let delay = Duration::from_micros(self.fate.number(50, 3_000));
-        let last = self.legs.learned.get(of.0.as_str()).copied().unwrap_or_default();
-        let at = (self.now() + delay).max(last);
-        self.legs.learned.insert(of.0.to_string(), at);
-        self.at(at, Event::Learned { node: self.node, verification: of.0.clone(), signal });
+        let soon = self.now() + delay;
+        let site = &mut self.sites[at];
+        let last = site.legs.learned.entry(of.0.to_string()).or_default();
+        *last = soon.max(*last);
+        let (when, run, verification) = (*last, site.run, of.0.clone());
+        self.at(when, Event::Learned { at, run, verification, signal });
     }
 }
 
 fn order(
+    at: usize,
     verification: &Verification,
     index: usize,
     rtp: SocketAddr,
@@ -282,7 +304,7 @@ fn order(
         is_last_resort: !verification.has_another_way(),
         ..call::Order::new(
             call::Target::new(verification.request.to.expose(), &host),
-            vec![Way { hop: Hop::udp(trunk(index)), local: gateway() }],
+            vec![Way { hop: Hop::udp(trunk(index)), local: gateway(at) }],
             NameAddr::new(Uri::sip("anonymous", &host, None)),
         )
     };

@@ -42,6 +42,8 @@ pub(crate) struct Phone {
     pub(crate) disturbed: bool,
     /// It rang, or was up, until the person lost patience.
     pub(crate) forgotten: bool,
+    /// It rings because the trunk forked, and is told nothing but what is for it alone.
+    is_second: bool,
     /// The gateway's own SSRC, once its audio was heard.
     pub(crate) caller_ssrc: Option<u32>,
     manner: Manner,
@@ -141,6 +143,7 @@ impl Phone {
             presses: Vec::new(),
             disturbed: false,
             forgotten: false,
+            is_second: false,
             caller_ssrc: None,
             invite: invite.clone(),
             from,
@@ -171,6 +174,23 @@ impl Phone {
             phone.respond(trying, out);
         }
         Some(phone)
+    }
+
+    /// The second phone that rings for an INVITE: its trunk passes on nothing of it but an answer.
+    pub(crate) fn second(mut self) -> Self {
+        self.is_second = true;
+        self
+    }
+
+    pub(crate) const fn is_second(&self) -> bool {
+        self.is_second
+    }
+
+    /// Whether a message is of its dialog, or may be.
+    pub(crate) fn is_meant(&self, message: &Message) -> bool {
+        let tags = [message.to_tag(), message.from_tag()];
+        let is_first = message.to_tag().is_none() && message.status().is_none();
+        is_first || tags.contains(&Some(&self.tag))
     }
 
     /// Where it takes SIP.
@@ -341,6 +361,13 @@ impl Phone {
     }
 
     fn canceled(&mut self, now: Timestamp, cancel: &Message, out: &mut Vec<Out>) {
+        if self.is_second {
+            // Its trunk answers the CANCEL, and ends what it has begun by itself.
+            if self.state == State::Ringing {
+                self.over("is needed no more", out);
+            }
+            return;
+        }
         self.answer_to(cancel, 200, out);
         if self.state != State::Ringing {
             return;

@@ -29,13 +29,41 @@ pub(crate) struct Plan {
     pub(crate) endpoints: usize,
     /// Until when an endpoint may fail, and how many times in a thousand it does.
     pub(crate) outage: (Duration, u64),
-    /// When the node dies, and how long it stays dead.
-    pub(crate) crashes: Vec<(Duration, Duration)>,
-    /// How many times in a thousand the node dies in the midst of something: between a commit and
+    /// By how much the clock of each machine is ahead, in microseconds. Each has one node.
+    pub(crate) skews: Vec<i64>,
+    /// When a node dies, which, and how long it stays dead.
+    pub(crate) crashes: Vec<(Duration, usize, Duration)>,
+    /// How many times in a thousand a node dies in the midst of something: between a commit and
     /// its effects, before or after a call is placed, before or after an event is taken.
     pub(crate) fragile: u64,
-    /// When the node sleeps (its machine is suspended), and how long: the clock leaps.
-    pub(crate) naps: Vec<(Duration, Duration)>,
+    /// When a node sleeps (its machine is suspended), which, and how long: its time leaps.
+    pub(crate) naps: Vec<(Duration, usize, Duration)>,
+    /// How many times in a thousand the store takes its time.
+    pub(crate) slow: u64,
+    pub(crate) troubles: Vec<Trouble>,
+}
+
+/// A while in which the store fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) from: Duration,
+    pub(crate) until: Duration,
+    /// The one node that it fails for: the way there is cut.
+    pub(crate) node: Option<usize>,
+    pub(crate) how: Failing,
+}
+
+/// How a store fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Failing {
+    /// Nothing is carried out.
+    Refusing,
+    /// Nothing more can be written.
+    Full,
+    /// So many verbs in a thousand are not carried out.
+    Before(u64),
+    /// So many in a thousand are carried out, and their outcome is lost.
+    After(u64),
 }
 
 /// What happens to datagrams; chances in a thousand, times in milliseconds.
@@ -63,6 +91,8 @@ pub(crate) struct Person {
     pub(crate) reads: Vec<Duration>,
     pub(crate) callback: bool,
     pub(crate) question: Question,
+    /// How long after the phone a second one answers that the trunk has ring, too.
+    pub(crate) fork: Option<Duration>,
     /// When the customer types a code into its page.
     pub(crate) types: Vec<Duration>,
     /// How the phone behaves, by the trunk that leads to it.
@@ -131,6 +161,10 @@ impl Plan {
             (0..dice.number(1, 7)).map(|_| Person::of(&mut dice)).collect();
         let mut questions = Dice::new(seed, 4);
         people.iter_mut().for_each(|person| person.is_asked(&mut questions));
+        let mut forks = Dice::new(seed, 8);
+        for person in &mut people {
+            person.fork = forks.permille(150).then(|| forks.millis(0, 600));
+        }
         let (crashes, fragile) = match dice.number(0, 10) {
             0..4 => (0, 0),
             4..7 => (1, 0),
@@ -138,6 +172,12 @@ impl Plan {
             _ => (2, 10),
         };
         let naps = if dice.permille(250) { dice.number(1, 3) } else { 0 };
+        let mut machines = Dice::new(seed, 5);
+        let count = machines.pick(&[1, 1, 2, 2, 3]);
+        let mut which = |times: Vec<(Duration, Duration)>| {
+            let which = |(at, long)| (at, machines.index(count), long);
+            times.into_iter().map(which).collect::<Vec<_>>()
+        };
         let mut plan = Self {
             network: Network {
                 lost: dice.pick(&[0, 0, 10, 50, 150]),
@@ -150,17 +190,28 @@ impl Plan {
             trunks: dice.pick(&[1, 2, 2]),
             endpoints: dice.pick(&[1, 1, 2]),
             outage: (dice.millis(0, 600_000), dice.pick(&[0, 0, 300, 900])),
-            crashes: (0..crashes)
-                .map(|_| {
-                    let dead = dice.pick(&[100, 2_000, 60_000]);
-                    (dice.millis(0, 120_000), dice.millis(dead / 2, dead))
-                })
-                .collect(),
+            crashes: which(
+                (0..crashes)
+                    .map(|_| {
+                        let dead = dice.pick(&[100, 2_000, 60_000]);
+                        (dice.millis(0, 120_000), dice.millis(dead / 2, dead))
+                    })
+                    .collect(),
+            ),
             fragile,
-            naps: (0..naps)
-                .map(|_| (dice.millis(0, 120_000), dice.millis(1_000, 300_000)))
-                .collect(),
+            naps: which(
+                (0..naps).map(|_| (dice.millis(0, 120_000), dice.millis(1_000, 300_000))).collect(),
+            ),
+            skews: vec![0; count],
+            slow: 0,
+            troubles: Vec::new(),
         };
+        let mut store = Dice::new(seed, 6);
+        plan.slow = store.pick(&[0, 0, 20, 100, 300]);
+        if store.permille(400) {
+            plan.troubles =
+                (0..store.number(1, 4)).map(|_| Trouble::of(&mut store, count)).collect();
+        }
         // Two questions to one phone, which has the same to answer: it is called for one after the other.
         if dice.permille(300)
             && let [first, second, ..] = plan.people.as_mut_slice()
@@ -170,6 +221,23 @@ impl Plan {
             second.types = first.types.iter().map(|at| *at + second.begin).collect();
         }
         plan
+    }
+}
+
+impl Trouble {
+    fn of(dice: &mut Dice, machines: usize) -> Self {
+        let from = dice.millis(0, 120_000);
+        let long = dice.pick(&[1_000, 8_000, 30_000, 120_000]);
+        let until = from + dice.millis(long / 2, long);
+        let cut = machines > 1 && dice.permille(400);
+        let node = cut.then(|| dice.index(machines));
+        let how = match dice.number(0, 10) {
+            0..3 => Failing::Refusing,
+            3..5 => Failing::Full,
+            5..7 => Failing::Before(dice.number(50, 500)),
+            _ => Failing::After(dice.number(50, 500)),
+        };
+        Self { from, until, node, how: if cut { Failing::Refusing } else { how } }
     }
 }
 
@@ -193,6 +261,7 @@ impl Person {
             reads: reads.into_iter().flatten().collect(),
             callback: dice.permille(200),
             question: Question { mode: Mode::Confirm, digits: String::new() },
+            fork: None,
             types: Vec::new(),
             manners: [Manner::of(dice), Manner::of(dice)],
         }

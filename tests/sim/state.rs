@@ -1,11 +1,13 @@
-//! What both sides of the seam can reach: the event queue, the network, the phones, the node's
+//! What both sides of the seam can reach: the event queue, the network, the phones, the nodes'
 //! legs, the customer's endpoint, and the record of what happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use octothorpe::ambient::{Clock, Timestamp};
+use octothorpe::media::prompt::Pack;
 use octothorpe::sip::message::{self, Incoming};
 use octothorpe::sip::{Hop, Message, Method, stateless};
 use octothorpe::verify::VerificationId;
@@ -16,33 +18,48 @@ use octothorpe::voice::Input;
 use crate::dice::Dice;
 use crate::legs::Legs;
 use crate::phone::{Out, Phone, Place};
-use crate::plan::{Plan, TRUNKS};
+use crate::plan::{Answer, Manner, Plan, TRUNKS};
 
 /// Which attempt of which verification.
 pub(crate) type Try = (VerificationId, AttemptNo);
+
+/// Where and when a call was placed.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) of: Try,
+    /// On which machine.
+    pub(crate) at: usize,
+    /// By which run of a node.
+    pub(crate) run: u64,
+}
 
 /// Something that will happen.
 pub(crate) enum Event {
     /// A datagram arrives.
     Arrives(Datagram),
-    /// The node's own: a leg learned something, and its verification is told.
+    /// A node's own: a leg learned something, and its verification is told.
     Learned {
-        node: u64,
+        at: usize,
+        run: u64,
         verification: VerificationId,
         signal: Signal,
     },
     /// The customer does something.
     Act(Act),
-    /// The node dies, for so long.
-    Crash(Duration),
-    Boot,
-    /// The node's machine is suspended, for so long.
-    Sleep(Duration),
-    Wake,
+    /// A request of the customer reaches this machine.
+    Asked(usize, Act),
+    /// A node dies, for so long.
+    Crash(usize, Duration),
+    Boot(usize),
+    /// A machine is suspended, for so long.
+    Sleep(usize, Duration),
+    Wake(usize),
+    /// A node may be believed lost from here on.
+    Disturb(usize),
 }
 
 /// What the customer does about one of its questions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     Begin(usize),
     /// Another request under the same idempotency key.
@@ -75,8 +92,12 @@ pub(crate) struct Facts {
     /// The verifications whose code was told on a call, and those where it was typed then.
     pub(crate) told: BTreeSet<VerificationId>,
     pub(crate) typed: BTreeSet<VerificationId>,
-    /// Call-ID → the attempt it is, and the run of the node that placed it.
-    pub(crate) calls: BTreeMap<String, (Try, u64)>,
+    /// How many wrong codes were certainly compared.
+    pub(crate) wrong_codes: BTreeMap<VerificationId, u8>,
+    /// What the customer was told of how it ended: status and reason.
+    pub(crate) verdicts: BTreeMap<VerificationId, (String, String)>,
+    /// Call-ID → how it came to be.
+    pub(crate) calls: BTreeMap<String, Placed>,
     /// What came to the endpoints, in order.
     pub(crate) deliveries: Vec<Delivered>,
     /// The first thing that was wrong.
@@ -92,7 +113,16 @@ pub(crate) struct Delivered {
     pub(crate) accepted: bool,
 }
 
-/// The world, but for the gateway itself.
+/// One machine as the world sees it.
+pub(crate) struct Site {
+    /// Its own clock, which may be wrong.
+    pub(crate) clock: Clock,
+    pub(crate) legs: Legs,
+    /// Which run of a node is up; what an earlier one set going is void.
+    pub(crate) run: u64,
+}
+
+/// The world, but for the gateways themselves.
 pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) start: Timestamp,
@@ -101,20 +131,22 @@ pub(crate) struct State {
     sequence: u64,
     weather: Dice,
     pub(crate) fate: Dice,
-    pub(crate) legs: Legs,
+    pub(crate) sites: Vec<Site>,
+    /// How many runs of nodes there were.
+    pub(crate) runs: u64,
     pub(crate) phones: BTreeMap<String, Phone>,
     pub(crate) facts: Facts,
     pub(crate) trace: Vec<String>,
-    /// Which run of the node this is; what an earlier one set going is void.
-    pub(crate) node: u64,
-    /// Until when the node's dispatcher is held up in the world.
-    pub(crate) held_up: Timestamp,
+    /// A planted fault: second phones are not hung up on.
+    pub(crate) keeps_forks: bool,
+    /// The store has failed somebody by now: what needs it may fail.
+    pub(crate) store_failed: bool,
     next_port: u16,
 }
 
-/// Where the node takes SIP.
-pub(crate) fn gateway() -> SocketAddr {
-    "192.0.2.1:5060".parse().unwrap()
+/// Where the node on this machine takes SIP.
+pub(crate) fn gateway(at: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, u8::try_from(at + 1).unwrap()], 5060))
 }
 
 /// Where a trunk takes SIP.
@@ -123,27 +155,52 @@ pub(crate) fn trunk(index: usize) -> SocketAddr {
 }
 
 impl State {
-    pub(crate) fn new(seed: u64, plan: Plan, clock: Clock, legs: Legs) -> Self {
+    pub(crate) fn new(seed: u64, plan: Plan, clock: Clock, prompts: &Arc<Pack>) -> Self {
+        let start = clock.now();
+        let site = |skew: &i64| Site {
+            clock: Clock::manual(Timestamp::from_micros(
+                start.as_micros().saturating_add_signed(*skew),
+            )),
+            legs: Legs::new(Arc::clone(prompts)),
+            run: 0,
+        };
         Self {
-            start: clock.now(),
+            start,
             clock,
+            sites: plan.skews.iter().map(site).collect(),
             plan,
             queue: BTreeMap::new(),
             sequence: 0,
             weather: Dice::new(seed, 2),
             fate: Dice::new(seed, 3),
-            legs,
+            runs: 0,
             phones: BTreeMap::new(),
             facts: Facts::default(),
             trace: Vec::new(),
-            node: 0,
-            held_up: Timestamp::default(),
+            keeps_forks: false,
+            store_failed: false,
             next_port: 20_000,
         }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The time as the clock of this machine has it.
+    pub(crate) fn here(&self, at: usize) -> Timestamp {
+        self.sites[at].clock.now()
+    }
+
+    /// When it is that time on this machine; not before now.
+    pub(crate) fn when(&self, at: usize, there: Timestamp) -> Timestamp {
+        if there == Timestamp::MAX { there } else { self.now() + there.since(self.here(at)) }
+    }
+
+    /// Time passes, on every clock.
+    pub(crate) fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+        self.sites.iter().for_each(|site| site.clock.advance(span));
     }
 
     /// Will happen then.
@@ -183,7 +240,7 @@ impl State {
         }
     }
 
-    /// A datagram for anyone but the node.
+    /// A datagram for anyone but a node.
     pub(crate) fn arrives(&mut self, datagram: &Datagram) {
         let index = (0..TRUNKS.len()).find(|index| trunk(*index) == datagram.to);
         let Some(index) = index else { return };
@@ -194,7 +251,14 @@ impl State {
         let now = self.now();
         let mut out = Vec::new();
         let call = message.call_id().to_owned();
+        let second = second(&call);
+        if let Some(phone) = self.phones.get_mut(&second).filter(|it| it.is_meant(&message)) {
+            phone.on_sip(now, &message, &mut out);
+            self.carry_out(&second, trunk(index), std::mem::take(&mut out));
+        }
+        let is_seconds = self.phones.get(&second).is_some_and(|it| it.is_meant(&message));
         match self.phones.get_mut(&call) {
+            Some(phone) if is_seconds && !phone.is_meant(&message) => {}
             Some(phone) => phone.on_sip(now, &message, &mut out),
             None if *message.method() == Method::Invite && message.status().is_none() => {
                 self.ring(index, datagram.from, &message, &mut out);
@@ -226,10 +290,37 @@ impl State {
         let place = Place { sip, rtp: SocketAddr::new(sip.ip(), self.next_port) };
         let now = self.now();
         let dice = &mut self.weather;
-        match Phone::invited(now, from, invite, manner, place, dice, out) {
+        match Phone::invited(now, from, invite, manner.clone(), place, dice, out) {
             Some(phone) => drop(self.phones.insert(invite.call_id().to_owned(), phone)),
-            None => self.accuse("an INVITE made no sense to the phone"),
+            None => return self.accuse("an INVITE made no sense to the phone"),
         }
+        let (Some(after), Answer::After(first)) = (self.plan.people[person].fork, manner.answer)
+        else {
+            return;
+        };
+        self.next_port += 2;
+        let place = Place { rtp: SocketAddr::new(sip.ip(), self.next_port), ..place };
+        let answer = Answer::After(first + after);
+        let manner = Manner { trying: false, ring: None, hang_up: None, answer, ..manner };
+        let dice = &mut self.weather;
+        if let Some(phone) = Phone::invited(now, from, invite, manner, place, dice, out) {
+            let name = second(invite.call_id());
+            if let Some(placed) = self.facts.calls.get(invite.call_id()).cloned() {
+                self.facts.calls.insert(name.clone(), placed);
+            }
+            self.phones.insert(name, phone.second());
+        }
+    }
+
+    /// Whether a datagram would end a second phone's call while the first one lasts.
+    pub(crate) fn ends_second(&self, bytes: &[u8]) -> bool {
+        if !bytes.starts_with(b"BYE ") {
+            return false;
+        }
+        let Ok(Incoming::Message(bye)) = message::read(bytes) else { return false };
+        let of = |name: &str| self.phones.get(name);
+        of(&second(bye.call_id())).is_some_and(|it| it.is_meant(&bye))
+            && of(bye.call_id()).is_some_and(Phone::is_live)
     }
 
     /// Wakes the phones for which something is due.
@@ -256,40 +347,49 @@ impl State {
         }
     }
 
-    /// A datagram for the node, which is up and awake.
-    pub(crate) fn reaches_node(&mut self, datagram: &Datagram) {
+    /// A datagram for the node on this machine, which is up and awake.
+    pub(crate) fn reaches_node(&mut self, at: usize, datagram: &Datagram) {
         let Datagram { from, to, bytes } = datagram;
-        if *to != gateway() {
-            if let Some(leg) = self.legs.by_port(*to) {
-                self.give(leg, Input::Rtp { from: *from, datagram: bytes });
+        if *to != gateway(at) {
+            if let Some(leg) = self.sites[at].legs.by_port(*to) {
+                self.give(at, leg, Input::Rtp { from: *from, datagram: bytes });
             }
             return;
         }
         let Ok(Incoming::Message(message)) = message::read(bytes) else {
             return self.accuse("a phone sent what is not SIP");
         };
-        self.tell(format!("node got {}", words(&message)));
-        if let Some(leg) = self.legs.by_call_id(message.call_id()) {
-            return self.give(leg, Input::Sip { from: Hop::udp(*from), message: &message });
+        self.tell(format!("node {at} got {}", words(&message)));
+        if let Some(leg) = self.sites[at].legs.by_call_id(message.call_id()) {
+            return self.give(at, leg, Input::Sip { from: Hop::udp(*from), message: &message });
         }
         let tag = self.weather.token();
         if let Some(bytes) = stateless::refuse(&message, *from, &tag) {
             let to = message.reply_address(*from);
-            self.send(Datagram { from: gateway(), to, bytes });
+            self.send(Datagram { from: gateway(at), to, bytes });
         }
     }
 
-    /// All that the node had in its memory is gone.
-    pub(crate) fn node_dies(&mut self) {
-        self.legs.clear();
-        self.node += 1;
-        self.disturb();
+    /// All that the node on this machine had in its memory is gone.
+    pub(crate) fn node_dies(&mut self, at: usize) {
+        self.disturb(at);
+        self.sites[at].legs.clear();
+        self.sites[at].run = 0;
     }
 
-    /// Whatever call is up was not attended to.
-    pub(crate) fn disturb(&mut self) {
-        self.phones.values_mut().for_each(|phone| phone.disturbed = true);
+    /// Whatever call this machine has up was not attended to, or may be believed to be.
+    pub(crate) fn disturb(&mut self, at: usize) {
+        self.sites[at].legs.disturb();
+        let calls = &self.facts.calls;
+        let its = |call: &String| calls.get(call).is_some_and(|placed| placed.at == at);
+        let phones = self.phones.iter_mut().filter(|(call, _)| its(call));
+        phones.for_each(|(_, phone)| phone.disturbed = true);
     }
+}
+
+/// The name of the call at the second phone of a forked INVITE.
+fn second(call_id: &str) -> String {
+    format!("{call_id}/2")
 }
 
 /// The name of a call in the trace.

@@ -1,15 +1,13 @@
-//! The world in motion: takes the next thing that happens, moves the clock there, lets it happen,
+//! The world in motion: takes the next thing that happens, moves the clocks there, lets it happen,
 //! and has the judge look.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use octothorpe::ambient::{Clock, Entropy, Timestamp};
+use octothorpe::gateway::Gateway;
 use octothorpe::gateway::settings::Settings;
-use octothorpe::gateway::{Fault, Gateway, Turns};
 use octothorpe::media::prompt::Pack;
 use octothorpe::store::Store;
 use octothorpe::verify::code::Vault;
@@ -19,19 +17,19 @@ use octothorpe::verify::route::{Rule, Table};
 use crate::customer::Customer;
 use crate::hands::{Bug, Shared, SimHands};
 use crate::judge::{Health, Judge};
-use crate::legs::Legs;
+use crate::link::{Link, Links, Wiring};
 use crate::log;
+use crate::node::{Machine, Node, Outcome};
 use crate::phone::Phone;
 use crate::plan::{Plan, TRUNKS};
 use crate::state::{Act, Event, State, gateway};
 
-/// The gateway looks for what lost nodes left behind this often, and a millisecond later than
-/// what is due, as its claimer does.
-const CLAIM_EVERY: Duration = Duration::from_secs(5);
-const MILLISECOND: Duration = Duration::from_millis(1);
-
 /// How long nothing must happen after everything is done.
 const CALM: Duration = Duration::from_secs(60);
+
+/// When a customer asks again that was not answered; and when it asks another node where one is slow.
+const AGAIN: Duration = Duration::from_secs(1);
+const ELSEWHERE: Duration = Duration::from_secs(10);
 
 /// No world lasts longer, in its own time and in steps.
 const END: Duration = Duration::from_secs(3 * 60 * 60);
@@ -60,79 +58,68 @@ struct World {
     seed: u64,
     bug: Bug,
     shared: Shared,
+    links: Links,
     clock: Clock,
     store: Store,
-    node: Option<Node>,
-    asleep: bool,
-    /// What came while the node slept, in order.
-    waiting: VecDeque<Event>,
+    machines: Vec<Machine>,
     customer: Customer,
     judge: Judge,
     numbers: Vec<String>,
-    gateway_ran: bool,
-}
-
-/// One run of the node.
-struct Node {
-    gateway: Gateway,
-    turn: Turn,
-    /// When it wants its next turn.
-    due: Timestamp,
-    up_since: Timestamp,
-}
-
-type Turning = Pin<Box<dyn Future<Output = (Turns<SimHands>, Result<Option<Timestamp>, Fault>)>>>;
-
-enum Turn {
-    Idle(Turns<SimHands>),
-    /// In the midst of a turn, held up by the world.
-    Held(Turning),
+    /// Whose node ran in this step.
+    ran: Option<usize>,
 }
 
 /// What comes next.
 enum Next {
     Queued,
     Phones,
-    Legs,
-    Turn,
+    Legs(usize),
+    Node(usize),
+    /// What came while it slept.
+    Waited(usize),
 }
 
 /// Lives a world through.
 pub(crate) fn run(seed: u64, bug: Bug, prompts: &Arc<Pack>) -> Report {
     log::keep();
     drop(log::take());
-    let mut world = World::new(seed, bug, Arc::clone(prompts));
+    let mut world = World::new(seed, bug, prompts);
     world.live();
     world.report()
 }
 
 impl World {
-    fn new(seed: u64, bug: Bug, prompts: Arc<Pack>) -> Self {
+    fn new(seed: u64, bug: Bug, prompts: &Arc<Pack>) -> Self {
         let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
         let plan = Plan::of(seed);
         let store = Store::memory();
         let digits = |number: &str| number[number.len() - 7..].to_owned();
+        let wiring = Wiring::new(seed, &plan, clock.clone(), bug, store.clone());
         let mut world = Self {
             seed,
             bug,
             customer: Customer::new(&plan),
             numbers: plan.people.iter().map(|it| digits(it.number.expose())).collect(),
-            shared: Arc::new(Mutex::new(State::new(seed, plan, clock.clone(), Legs::new(prompts)))),
+            machines: plan.skews.iter().map(|_| Machine::default()).collect(),
+            shared: Arc::new(Mutex::new(State::new(seed, plan, clock.clone(), prompts))),
+            links: Arc::new(Mutex::new(wiring)),
             clock,
             judge: Judge::new(store.clone()),
             store,
-            node: None,
-            asleep: false,
-            waiting: VecDeque::new(),
-            gateway_ran: false,
+            ran: None,
         };
+        world.state().keeps_forks = bug == Bug::KeepsEveryFork;
         world.state().foresee();
-        world.boot();
+        (0..world.machines.len()).for_each(|at| world.boot(at));
         world
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.lock().unwrap()
+    }
+
+    fn wiring(&self) -> MutexGuard<'_, Wiring> {
+        self.links.lock().unwrap()
     }
 
     fn live(&mut self) {
@@ -162,9 +149,12 @@ impl World {
 
     fn is_calm(&self) -> bool {
         let state = self.state();
+        let is_idle = |it: &Machine| {
+            it.waiting.is_empty() && it.node.as_ref().is_none_or(|node| node.is_idle())
+        };
         state.queue.is_empty()
-            && state.legs.is_empty()
-            && self.waiting.is_empty()
+            && state.sites.iter().all(|site| site.legs.is_empty())
+            && self.machines.iter().all(is_idle)
             && state.phones.values().all(|phone| phone.deadline().is_none())
             && self.customer.is_done(&state)
             && self.judge.is_content(&state)
@@ -183,20 +173,9 @@ impl World {
     }
 
     fn step(&mut self) {
-        self.gateway_ran = false;
-        let waited = if self.asleep { None } else { self.waiting.pop_front() };
-        match waited {
-            Some(event) => self.happen(event),
-            None => self.advance(),
-        }
-        self.read_log();
-        let health = self.health();
-        self.judge.look(&mut self.shared.lock().unwrap(), health, self.gateway_ran);
-    }
-
-    fn advance(&mut self) {
+        self.ran = None;
         let (at, next) = self.next();
-        self.clock.advance(at.since(self.clock.now()));
+        self.state().advance(at.since(self.clock.now()));
         match next {
             Next::Queued => {
                 let event = self.state().queue.pop_first();
@@ -205,143 +184,170 @@ impl World {
                 }
             }
             Next::Phones => self.state().phones_lapse(),
-            Next::Legs => self.state().legs_lapse(),
-            Next::Turn => self.turn(),
+            Next::Legs(at) => self.state().legs_lapse(at),
+            Next::Node(at) => self.turn(at),
+            Next::Waited(at) => {
+                if let Some(event) = self.machines[at].waiting.pop_front() {
+                    self.happen(event);
+                }
+            }
         }
+        self.hear_links();
+        self.read_log();
+        let healths = self.healths();
+        self.judge.look(&mut self.shared.lock().unwrap(), &healths, self.ran);
     }
 
-    /// What is due first; the clock never goes back for what is overdue.
+    /// What is due first; no clock goes back for what is overdue.
     fn next(&self) -> (Timestamp, Next) {
-        let state = self.state();
+        let (state, now) = (self.state(), self.clock.now());
         let queued = state.queue.first_key_value().map(|((at, _), _)| (*at, Next::Queued));
         let phones = state.phones.values().filter_map(Phone::deadline).min();
         let phones = phones.map(|at| (at, Next::Phones));
-        let awake = self.node.as_ref().filter(|_| !self.asleep);
-        let legs = awake.and_then(|_| state.legs.deadline()).map(|at| (at, Next::Legs));
-        let turn = awake.map(|node| (node.due, Next::Turn));
-        let all = [queued, phones, legs, turn].into_iter().flatten();
-        all.min_by_key(|(at, _)| *at).unwrap_or((self.clock.now(), Next::Phones))
+        let mut first = (now + END, Next::Phones);
+        for (at, machine) in self.machines.iter().enumerate() {
+            let Some(node) = machine.awake() else { continue };
+            if !machine.waiting.is_empty() {
+                return (now, Next::Waited(at));
+            }
+            let legs = state.sites[at].legs.deadline().map(|due| state.when(at, due));
+            let legs = legs.map(|due| (due, Next::Legs(at)));
+            let all = [legs, Some((node.due(), Next::Node(at)))].into_iter().flatten();
+            first = all.fold(first, |first, next| if next.0 < first.0 { next } else { first });
+        }
+        let all = [queued, phones, Some(first)].into_iter().flatten();
+        all.min_by_key(|(at, _)| *at).unwrap_or((now, Next::Phones))
     }
 
-    fn health(&self) -> Health {
-        let awake = self.node.as_ref().filter(|_| !self.asleep);
-        Health {
-            up_since: awake.map(|node| node.up_since),
-            busy: awake.is_some_and(|node| matches!(node.turn, Turn::Held(_))),
-            lost_once: self.state().node > 1,
-        }
+    fn healths(&self) -> Vec<Health> {
+        let (state, wiring) = (self.state(), self.wiring());
+        let health = |(at, machine): (usize, &Machine)| {
+            let node = machine.awake();
+            let well = wiring.well_since(at);
+            Health {
+                run: state.sites[at].run,
+                up_since: node.map(|node| node.up_since),
+                well_since: node.zip(well).map(|(node, well)| node.up_since.max(well)),
+                busy: node.is_some_and(Node::is_busy),
+            }
+        };
+        self.machines.iter().enumerate().map(health).collect()
     }
 
     fn happen(&mut self, event: Event) {
+        let machine =
+            |to: std::net::IpAddr| (0..self.machines.len()).find(|at| gateway(*at).ip() == to);
+        let at = match &event {
+            Event::Crash(at, dead) => return self.crash(*at, *dead),
+            Event::Boot(at) => return self.boot(*at),
+            Event::Sleep(at, asleep) => return self.sleep(*at, *asleep),
+            Event::Wake(at) => return self.wake(*at),
+            Event::Disturb(at) => return self.state().disturb(*at),
+            Event::Act(act) => return self.send(*act),
+            Event::Asked(at, _) | Event::Learned { at, .. } => *at,
+            Event::Arrives(datagram) => match machine(datagram.to.ip()) {
+                Some(at) => at,
+                None => return self.state().arrives(datagram),
+            },
+        };
+        if self.machines[at].asleep {
+            return self.machines[at].waiting.push_back(event);
+        }
+        let Some(node) = &mut self.machines[at].node else {
+            if let Event::Asked(_, act) = event {
+                self.ask_again(act, AGAIN);
+            }
+            return;
+        };
+        let now = self.clock.now();
         match event {
-            Event::Crash(dead) => self.crash(dead),
-            Event::Boot => self.boot(),
-            Event::Sleep(asleep) => self.sleep(asleep),
-            Event::Wake => self.wake(),
-            Event::Arrives(datagram) if datagram.to.ip() != gateway().ip() => {
-                self.state().arrives(&datagram);
-            }
-            event @ (Event::Arrives(_) | Event::Learned { .. } | Event::Act(_)) if self.asleep => {
-                self.waiting.push_back(event);
-            }
-            Event::Arrives(datagram) => {
-                if self.node.is_some() {
-                    self.state().reaches_node(&datagram);
+            Event::Arrives(datagram) => self.state().reaches_node(at, &datagram),
+            Event::Learned { run, verification, signal, .. } => {
+                if run == self.shared.lock().unwrap().sites[at].run {
+                    node.learn(now, verification, signal);
                 }
             }
-            Event::Learned { node, verification, signal } => {
-                let Some(up) = self.node.as_ref().filter(|_| node == self.state().node) else {
-                    return;
-                };
-                if let Err(fault) = at_once(up.gateway.signal(&verification, signal)) {
-                    self.state().accuse(format!("a signal was not applied: {fault}"));
+            Event::Asked(_, act) => {
+                let mut state = self.shared.lock().unwrap();
+                if let Some(work) = self.customer.asks(&node.gateway, act, &mut state) {
+                    node.ask(now, act, work);
                 }
-                self.ran();
             }
-            Event::Act(act) => self.act(act),
+            Event::Act(_)
+            | Event::Crash(..)
+            | Event::Boot(_)
+            | Event::Sleep(..)
+            | Event::Wake(_)
+            | Event::Disturb(_) => {}
         }
     }
 
-    fn act(&mut self, act: Act) {
-        let Some(node) = &self.node else {
+    /// A request of the customer goes to one of the nodes that are up.
+    fn send(&mut self, act: Act) {
+        let up = |at: &usize| self.machines[*at].node.is_some();
+        let up: Vec<usize> = (0..self.machines.len()).filter(up).collect();
+        if up.is_empty() {
             // Connection refused: it tries again.
-            let mut state = self.state();
-            let at = state.now() + Duration::from_secs(1);
-            return state.at(at, Event::Act(act));
-        };
-        let (Act::Begin(person)
-        | Act::Clash(person)
-        | Act::Cancel(person)
-        | Act::Read(person)
-        | Act::Type(person)) = act;
-        let mut state = self.shared.lock().unwrap();
-        let id = self.customer.act(&node.gateway, act, &mut state);
-        if let Some(id) = id {
-            self.judge.watch(&id, person, &mut state);
+            return self.ask_again(act, AGAIN);
+        }
+        let mut state = self.state();
+        let at = if up.len() == 1 { up[0] } else { state.fate.pick(&up) };
+        if self.machines[at].asleep && up.len() > 1 {
+            let later = state.now() + ELSEWHERE;
+            state.at(later, Event::Act(act));
         }
         drop(state);
-        if self.ran() {
-            // The answer was not out yet.
-            self.customer.heard_nothing(act);
-            let mut state = self.state();
-            let at = state.now() + Duration::from_secs(1);
-            state.at(at, Event::Act(act));
-        }
+        self.happen(Event::Asked(at, act));
     }
 
-    /// The gateway ran, and wants to carry out what it decided: unless it dies before.
-    fn ran(&mut self) -> bool {
-        self.gateway_ran = true;
+    fn ask_again(&self, act: Act, pause: Duration) {
+        let mut state = self.state();
+        let at = state.now() + pause;
+        state.at(at, Event::Act(act));
+    }
+
+    fn turn(&mut self, at: usize) {
+        let (now, here) = (self.clock.now(), self.state().here(at));
+        let Some(node) = &mut self.machines[at].node else { return };
+        self.ran = Some(at);
+        let Some(outcome) = node.step(now, here, &self.links) else { return };
         let mut state = self.shared.lock().unwrap();
-        let now = state.now();
         let soon = now + Duration::from_micros(state.fate.number(10, 2_000));
-        if let Some(node) = self.node.as_mut().filter(|node| matches!(node.turn, Turn::Idle(_))) {
-            node.due = node.due.min(soon);
-        }
+        node.look_by(soon);
+        // It may die between a commit and its effects, before an answer is out.
         let chance = state.plan.fragile;
         let dies = state.fate.permille(chance);
         if dies {
             let dead = state.fate.millis(50, 20_000);
-            state.at(now, Event::Crash(dead));
+            state.at(now, Event::Crash(at, dead));
         }
-        dies
-    }
-
-    fn turn(&mut self) {
-        let Some(node) = self.node.take() else { return };
-        self.gateway_ran = true;
-        let Node { gateway, turn, up_since, .. } = node;
-        let mut turning: Turning = match turn {
-            Turn::Held(turning) => turning,
-            Turn::Idle(mut turns) => Box::pin(async move {
-                let result = turns.turn().await;
-                (turns, result)
-            }),
-        };
-        let polled = turning.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let now = self.clock.now();
-        let (turn, due) = match polled {
-            Poll::Pending => (Turn::Held(turning), self.state().held_up),
-            Poll::Ready((turns, result)) => {
-                let next = match result {
-                    Ok(next) => next,
-                    Err(fault) => {
-                        self.state().accuse(format!("a turn failed: {fault}"));
-                        None
-                    }
-                };
-                let wait = next.map_or(CLAIM_EVERY, |at| at.since(now).min(CLAIM_EVERY));
-                (Turn::Idle(turns), now + wait + MILLISECOND)
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Claimed(Err(fault)) if !state.store_failed => {
+                state.accuse(format!("a claim failed: {fault}"));
             }
-        };
-        self.node = Some(Node { gateway, turn, due, up_since });
+            Outcome::Applied(_, Err(fault)) | Outcome::Insisted(Err(fault))
+                if !state.store_failed =>
+            {
+                state.accuse(format!("a signal was not applied: {fault}"));
+            }
+            Outcome::Claimed(_) | Outcome::Applied(..) | Outcome::Insisted(_) => {}
+            Outcome::Answered(act, reply) => {
+                if dies || self.customer.hears(act, *reply, &self.store, &mut state) {
+                    let again = now + AGAIN;
+                    state.at(again, Event::Act(act));
+                }
+            }
+        }
     }
 
-    fn boot(&mut self) {
+    fn boot(&mut self, at: usize) {
         let mut state = self.state();
-        state.node += 1;
-        state.tell("node boots");
-        let (node, now) = (state.node, state.now());
+        state.runs += 1;
+        let run = state.runs;
+        state.sites[at].run = run;
+        state.tell(format!("node {at} boots"));
+        let (now, clock) = (state.now(), state.sites[at].clock.clone());
         let trunks = TRUNKS.iter().take(state.plan.trunks).copied();
         let rule = Rule::every(Channel::Voice, trunks);
         drop(state);
@@ -350,57 +356,79 @@ impl World {
             routes: Table::new(vec![rule]),
             ..Settings::bare()
         };
+        let link = Link { links: Arc::clone(&self.links), node: at, run };
+        let hands = SimHands {
+            world: Arc::clone(&self.shared),
+            links: Arc::clone(&self.links),
+            at,
+            run,
+            bug: self.bug,
+        };
         let (gateway, turns) = Gateway::assemble(
-            self.store.clone(),
+            self.store.behind(Arc::new(link)),
             &settings,
             Vault::of("the same in every run"),
-            self.clock.clone(),
-            Entropy::from_number(self.seed.wrapping_mul(1_000).wrapping_add(node)),
-            SimHands { world: Arc::clone(&self.shared), bug: self.bug },
+            clock,
+            Entropy::from_number(self.seed.wrapping_mul(1_000).wrapping_add(run)),
+            hands,
         );
-        self.node = Some(Node { gateway, turn: Turn::Idle(turns), due: now, up_since: now });
+        self.machines[at].node = Some(Node::new(gateway, turns, now));
     }
 
-    fn crash(&mut self, dead: Duration) {
-        if self.node.take().is_none() {
-            return;
-        }
-        self.asleep = false;
-        let waiting = std::mem::take(&mut self.waiting);
+    fn crash(&mut self, at: usize, dead: Duration) {
+        let Some(node) = self.machines[at].node.take() else { return };
+        let machine = &mut self.machines[at];
+        machine.asleep = false;
+        let waiting = std::mem::take(&mut machine.waiting);
         let mut state = self.state();
-        state.tell("node dies");
-        state.node_dies();
+        state.tell(format!("node {at} dies"));
+        state.node_dies(at);
         let now = state.now();
-        state.at(now + dead, Event::Boot);
-        for event in waiting {
-            if matches!(event, Event::Act(_)) {
-                state.at(now, event);
-            }
+        state.at(now + dead, Event::Boot(at));
+        let asked = waiting
+            .into_iter()
+            .filter_map(|event| if let Event::Asked(_, act) = event { Some(act) } else { None });
+        for act in node.unanswered().chain(asked) {
+            state.at(now + AGAIN, Event::Act(act));
         }
     }
 
-    fn sleep(&mut self, asleep: Duration) {
-        if self.node.is_none() || self.asleep {
+    fn sleep(&mut self, at: usize, asleep: Duration) {
+        if self.machines[at].awake().is_none() {
             return;
         }
-        self.asleep = true;
+        self.machines[at].asleep = true;
         let mut state = self.state();
-        state.tell("node falls asleep");
-        let at = state.now() + asleep;
-        state.at(at, Event::Wake);
+        state.tell(format!("node {at} falls asleep"));
+        state.disturb(at);
+        let when = state.now() + asleep;
+        state.at(when, Event::Wake(at));
     }
 
-    fn wake(&mut self) {
-        if !std::mem::take(&mut self.asleep) {
+    fn wake(&mut self, at: usize) {
+        if !std::mem::take(&mut self.machines[at].asleep) {
             return;
         }
-        let now = self.clock.now();
-        if let Some(node) = &mut self.node {
-            node.up_since = now;
+        if let Some(node) = &mut self.machines[at].node {
+            node.up_since = self.clock.now();
         }
         let mut state = self.state();
-        state.tell("node wakes");
-        state.disturb();
+        state.tell(format!("node {at} wakes"));
+        state.disturb(at);
+    }
+
+    /// What was seen on the ways to the store.
+    fn hear_links(&mut self) {
+        let mut wiring = self.links.lock().unwrap();
+        let mut state = self.shared.lock().unwrap();
+        state.store_failed = wiring.has_failed();
+        wiring.said.drain(..).for_each(|line| state.tell(line));
+        if let Some(wrong) = wiring.wrong.take() {
+            state.accuse(wrong);
+        }
+        for (id, person) in std::mem::take(&mut wiring.born) {
+            self.judge.watch(&id, person, &mut state);
+        }
     }
 
     /// No number in any line, and no fault of ours.
@@ -411,8 +439,10 @@ impl World {
             if self.numbers.iter().any(|number| line.contains(number)) {
                 state.accuse("a number is in the log");
             }
-            if line.trim_start().starts_with("ERROR") {
-                state.accuse("the gateway logged a fault of its own");
+            // Whoever slept for long has lost its lease, and says so.
+            let excused = state.store_failed || line.contains("the store was not reached in time");
+            if line.trim_start().starts_with("ERROR") && !excused {
+                state.accuse("a gateway logged a fault of its own");
             }
         }
     }
@@ -433,8 +463,16 @@ impl State {
             events.extend(acts(&person.reads, Act::Read(index)));
             events.extend(acts(&person.types, Act::Type(index)));
         }
-        events.extend(self.plan.crashes.iter().map(|(at, dead)| (*at, Event::Crash(*dead))));
-        events.extend(self.plan.naps.iter().map(|(at, nap)| (*at, Event::Sleep(*nap))));
+        let plan = &self.plan;
+        events.extend(plan.crashes.iter().map(|(on, at, dead)| (*on, Event::Crash(*at, *dead))));
+        events.extend(plan.naps.iter().map(|(on, at, nap)| (*on, Event::Sleep(*at, *nap))));
+        for trouble in &plan.troubles {
+            let hit = (0..plan.skews.len()).filter(|at| trouble.node.is_none_or(|it| it == *at));
+            for at in hit {
+                events.push((trouble.from, Event::Disturb(at)));
+                events.push((trouble.until, Event::Disturb(at)));
+            }
+        }
         for (after, event) in events {
             let at = self.start + after;
             self.at(at, event);

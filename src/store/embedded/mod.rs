@@ -26,8 +26,8 @@ use self::tables::Tables;
 use super::leases::Leases;
 use super::seal::Seal;
 use super::{
-    Claimed, Commit, Committed, Counter, Forgotten, Given, Hold, ListQuery, OpenError, Owner, Page,
-    SCHEMA, StoreError, Stored, Tally, UNSEALED,
+    Claimed, Commit, Committed, Counter, Effect, Forgotten, Given, Hold, ListQuery, OpenError,
+    Owner, Page, SCHEMA, StoreError, Stored, Tally, UNSEALED,
 };
 use crate::ambient::Timestamp;
 
@@ -130,6 +130,10 @@ impl Embedded {
 
     pub(super) fn holder(&self, now: Timestamp, name: &str) -> Result<Option<Hold>, StoreError> {
         self.0.file.read(|transaction| tables::holder(transaction, now.as_micros(), name))
+    }
+
+    pub(super) fn held(&self, owner: &Owner) -> Result<Vec<Effect>, StoreError> {
+        self.0.file.read(|transaction| tables::held(transaction, owner))
     }
 
     pub(super) fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {

@@ -242,17 +242,7 @@ impl<'t> Tables<'t> {
     }
 
     fn queued(&self, id: &EffectId) -> Result<Option<Queued>, Error> {
-        let Some(row) = self.queue.get(key(id))? else { return Ok(None) };
-        let (kind, due, once, owner, bytes) = row.value();
-        let (record, effect) = key(id);
-        let waits = match owner {
-            Some(owner) => self.addressed.get((owner, due, record, effect))?.is_some(),
-            None => false,
-        };
-        let owner = owner.map(Owner::new);
-        let (claimed_by, to) = if waits { (None, owner) } else { (owner, None) };
-        let (due, bytes) = (Timestamp::from_micros(due), bytes.to_vec());
-        Ok(Some(Queued { id: id.clone(), kind, due, bytes, once, claimed_by, to }))
+        queued(&self.queue, &self.addressed, id)
     }
 
     pub(super) fn unqueue(&mut self, id: &EffectId) -> Result<Option<Queued>, Error> {
@@ -397,8 +387,7 @@ impl<'t> Tables<'t> {
         let Some(mut queued) = self.unqueue(id)? else { return Ok(None) };
         (queued.claimed_by, queued.to) = (Some(owner.clone()), None);
         self.enqueue(&queued)?;
-        let Queued { id, kind, due, bytes, once, claimed_by: _, to: _ } = queued;
-        Ok(Some(Effect { id, kind, due, bytes, once, orphaned }))
+        Ok(Some(queued.taken(orphaned)))
     }
 
     /// Removes some of the answers that have expired; true when there were any.
@@ -672,6 +661,39 @@ pub(super) fn idle(
         leases.renew(owner, now);
     }
     Ok(Some(Claimed { next_due: next, ..Claimed::default() }))
+}
+
+/// An effect as it is queued.
+fn queued(
+    queue: &impl ReadableTable<EffectKey, EffectRow>,
+    addressed: &impl ReadableTable<AddressedKey, ()>,
+    id: &EffectId,
+) -> Result<Option<Queued>, Error> {
+    let Some(row) = queue.get(key(id))? else { return Ok(None) };
+    let (kind, due, once, owner, bytes) = row.value();
+    let (record, effect) = key(id);
+    let waits = match owner {
+        Some(owner) => addressed.get((owner, due, record, effect))?.is_some(),
+        None => false,
+    };
+    let owner = owner.map(Owner::new);
+    let (claimed_by, to) = if waits { (None, owner) } else { (owner, None) };
+    let (due, bytes) = (Timestamp::from_micros(due), bytes.to_vec());
+    Ok(Some(Queued { id: id.clone(), kind, due, bytes, once, claimed_by, to }))
+}
+
+/// What an owner has taken.
+pub(super) fn held(transaction: &ReadTransaction, owner: &Owner) -> Result<Vec<Effect>, Error> {
+    let (queue, addressed) = (transaction.open_table(QUEUE)?, transaction.open_table(ADDRESSED)?);
+    let (from, to) = (owner.as_str(), after(owner.as_str()));
+    let mut held = Vec::new();
+    for row in transaction.open_table(HELD)?.range((from, "", "")..(to.as_str(), "", ""))? {
+        let (key, _) = row?;
+        let id = effect_id((key.value().1, key.value().2));
+        let queued = queued(&queue, &addressed, &id)?.filter(|queued| !queued.waits());
+        held.extend(queued.map(|queued| queued.taken(false)));
+    }
+    Ok(held)
 }
 
 /// At most `most` of the effects that other, lost owners hold.

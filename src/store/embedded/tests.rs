@@ -25,7 +25,7 @@ fn vault() -> Vault {
 /// A store whose rows are as they are written.
 fn open(dir: &Path) -> Store {
     let embedded = Embedded::open(dir, &Seal::new(&vault()).unwrap()).unwrap();
-    Store { backend: Backend::Embedded(embedded), seal: None, hints: None }
+    Store { backend: Backend::Embedded(embedded), seal: None, hints: None, between: None }
 }
 
 async fn commit(store: &Store, id: &str, wake: Option<Timestamp>) {
