@@ -13,11 +13,14 @@
 //! | `hands`, `legs` | the node's side of the seam, and faults to plant in it |
 //! | `judge` | the invariants |
 //! | `log` | every log line |
+//! | `every` | all interleavings of three events on two nodes |
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `OCTOTHORPE_SIM_SEEDS=N` | the seeds 1 to N instead of 1 to 1,000 |
 //! | `OCTOTHORPE_SIM_SEED=X` | that seed alone, with its whole trace when it fails |
+//! | `OCTOTHORPE_CHALLENGES=N` | so many adversaries instead of 800; a million takes `--release` |
+//! | `OCTOTHORPE_EVERY=1` | all sets of three events instead of one in eight |
 //!
 //! A seed that once found a fault is kept in `seeds.txt`, with what it found, and always run.
 
@@ -25,11 +28,13 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
     reason = "a test fails by panicking, and tells its figures"
 )]
 
 mod customer;
 mod dice;
+mod every;
 mod hands;
 mod judge;
 mod legs;
@@ -48,8 +53,11 @@ use std::sync::{Arc, Mutex};
 
 use octothorpe::media::prompt::Pack;
 
+use every::{Happens, Planted, Seen, explore};
 use hands::Bug;
-use world::{Report, run};
+use octothorpe::verify::request::Mode;
+use plan::CHALLENGES;
+use world::{Report, run, run_hostile};
 
 /// How many worlds are lived through unless told otherwise.
 const SEEDS: u64 = 1_000;
@@ -97,20 +105,27 @@ fn known() -> impl Iterator<Item = u64> {
     seeds.map(|seed| seed.parse().unwrap())
 }
 
-/// Lives these worlds through, two or more at a time, in any order.
-fn run_all(seeds: &[u64]) -> BTreeMap<u64, Report> {
-    let (prompts, next) = (prompts(), AtomicUsize::new(0));
-    let reports = Mutex::new(BTreeMap::new());
+/// Does this for each of them, two or more at a time, in any order.
+fn each<T: Sync>(all: &[T], does: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let report = run(*seed, Bug::None, &prompts);
-                    reports.lock().unwrap().insert(*seed, report);
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    does(one);
                 }
             });
         }
+    });
+}
+
+/// Lives these worlds through.
+fn run_all(seeds: &[u64]) -> BTreeMap<u64, Report> {
+    let (prompts, reports) = (prompts(), Mutex::new(BTreeMap::new()));
+    each(seeds, |seed| {
+        let report = run(*seed, Bug::None, &prompts);
+        reports.lock().unwrap().insert(*seed, report);
     });
     reports.into_inner().unwrap()
 }
@@ -219,5 +234,98 @@ fn a_planted_fault_is_found() {
         let (seed, wrong) = found.unwrap_or_else(|| panic!("{bug:?} was not found"));
         println!("{bug:?}: seed {seed}: {wrong}");
         assert!(verdicts.iter().any(|verdict| wrong.contains(verdict)), "{bug:?}: {wrong}");
+    }
+}
+
+/// Nobody talks a verification into an approval, whatever is pressed, sent, forged and guessed, and
+/// whichever node or store fails meanwhile.
+#[test]
+fn challenges() {
+    let count = number("OCTOTHORPE_CHALLENGES").unwrap_or(800);
+    let seeds: Vec<u64> = (1..=count.div_ceil(CHALLENGES)).collect();
+    let (prompts, began) = (prompts(), std::time::Instant::now());
+    let (wrong, ends) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::<String, usize>::new()));
+    each(&seeds, |seed| {
+        let report = run_hostile(*seed, &prompts);
+        for end in report.verdicts {
+            *ends.lock().unwrap().entry(end).or_default() += 1;
+        }
+        wrong.lock().unwrap().extend(report.wrong.map(|wrong| format!("seed {seed}: {wrong}")));
+    });
+    let (wrong, ends) = (wrong.into_inner().unwrap(), ends.into_inner().unwrap());
+    let (settled, took) = (ends.values().sum::<usize>(), began.elapsed().as_secs_f64());
+    let an_hour = settled as f64 * 3_600.0 / took;
+    println!("{settled} challenges in {took:.0} s, {an_hour:.0} an hour: {ends:#?}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What happens to a question that a key answers, and to one that a code answers.
+const KEYS: [Happens; 11] = [
+    Happens::Yes,
+    Happens::Fraud,
+    Happens::Fails,
+    Happens::Cancel(0),
+    Happens::Cancel(1),
+    Happens::Claims(0),
+    Happens::Claims(1),
+    Happens::Lapse,
+    Happens::Deadline,
+    Happens::Dies,
+    Happens::Loses,
+];
+const CODES: [Happens; 8] = [
+    Happens::Types(0, true),
+    Happens::Types(1, true),
+    Happens::Types(0, false),
+    Happens::Types(1, false),
+    Happens::Cancel(1),
+    Happens::Claims(1),
+    Happens::Deadline,
+    Happens::Loses,
+];
+
+/// Every set of three, one of an event twice included.
+fn threes(of: &[Happens]) -> Vec<[Happens; 3]> {
+    let mut threes = Vec::new();
+    for (at, first) in of.iter().enumerate() {
+        for (next, second) in of.iter().enumerate().skip(at) {
+            threes.extend(of.iter().skip(next).map(|third| [*first, *second, *third]));
+        }
+    }
+    threes
+}
+
+#[test]
+fn whatever_comes_first_there_is_one_verdict() {
+    let keys = threes(&KEYS).into_iter().map(|three| (Mode::Confirm, three));
+    let all: Vec<_> =
+        keys.chain(threes(&CODES).into_iter().map(|three| (Mode::Code, three))).collect();
+    let step = if number("OCTOTHORPE_EVERY").is_some() { 1 } else { 8 };
+    let some: Vec<_> = all.into_iter().step_by(step).collect();
+    let seen = Mutex::new(Vec::<([Happens; 3], Seen)>::new());
+    each(&some, |(mode, three)| {
+        let found = explore(*mode, three, Planted::Nothing);
+        seen.lock().unwrap().push((*three, found));
+    });
+    let seen = seen.into_inner().unwrap();
+    let sum = |of: fn(&Seen) -> usize| seen.iter().map(|(_, seen)| of(seen)).sum::<usize>();
+    let (states, ends) = (sum(|it| it.states), sum(|it| it.ends));
+    let verdicts: BTreeSet<_> = seen.iter().flat_map(|(_, it)| it.verdicts.clone()).collect();
+    println!("{} sets of events: {states} states, {ends} ends: {verdicts:?}", some.len());
+    for (three, seen) in &seen {
+        assert!(seen.wrong.is_none(), "{three:?}: {:#?}", seen.wrong);
+    }
+}
+
+#[test]
+fn what_could_go_wrong_in_some_order_is_found() {
+    for (planted, three, wrong) in [
+        (Planted::NoFence, [Happens::Yes, Happens::Cancel(1), Happens::Claims(1)], "verdict"),
+        (Planted::StoppedClock, [Happens::Lapse, Happens::Claims(1), Happens::Claims(0)], "lost"),
+    ] {
+        let seen = explore(Mode::Confirm, &three, planted);
+        let (what, _) = seen.wrong.unwrap_or_else(|| panic!("{planted:?} was not found"));
+        println!("{planted:?}: {what}, after {} states", seen.states);
+        assert!(what.contains(wrong), "{planted:?}: {what}");
     }
 }

@@ -154,6 +154,20 @@ pub(crate) enum Stray {
     Early,
 }
 
+/// All of them; what is early the more often.
+const STRAYS: [Stray; 7] = [
+    Stray::Host,
+    Stray::Port,
+    Stray::Mimic,
+    Stray::Echo,
+    Stray::PayloadType,
+    Stray::Early,
+    Stray::Early,
+];
+
+/// How many challenges a world of adversaries holds.
+pub(crate) const CHALLENGES: u64 = 8;
+
 impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed, 1);
@@ -224,6 +238,18 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// A world full of adversaries: people who press anything at all, others who send keys to the calls of
+    /// people who press nothing, and guessers of codes; each question is a challenge. Nodes and the store
+    /// are as in [`of`](Self::of).
+    pub(crate) fn hostile(seed: u64) -> Self {
+        let mut plan = Self::of(seed);
+        let mut dice = Dice::new(seed, 9);
+        plan.people = (0..CHALLENGES).map(|_| Person::hostile(&mut dice)).collect();
+        plan
+    }
+}
+
 impl Trouble {
     fn of(dice: &mut Dice, machines: usize) -> Self {
         let from = dice.millis(0, 120_000);
@@ -265,6 +291,30 @@ impl Person {
             types: Vec::new(),
             manners: [Manner::of(dice), Manner::of(dice)],
         }
+    }
+
+    /// Somebody who is not who they should be, or next to whom somebody sits.
+    fn hostile(dice: &mut Dice) -> Self {
+        let mut person = Self { repeats: Vec::new(), ..Self::of(dice) };
+        person.is_asked(dice);
+        person.expires_in = dice.pick(&[30, 60, 90]);
+        person.fork = dice.permille(200).then(|| dice.millis(0, 600));
+        person.reads.truncate(1);
+        let begin = person.begin;
+        if person.question.mode == Mode::Code {
+            person.types =
+                (0..dice.number(5, 20)).map(|_| begin + dice.millis(10, 60_000)).collect();
+        }
+        for manner in &mut person.manners {
+            manner.strays = (0..dice.number(3, 12))
+                .map(|_| (dice.millis(0, 30_000), dice.pick(&STRAYS)))
+                .collect();
+            if dice.permille(500) {
+                let mash = (0..dice.number(0, 8)).map(|_| dice.pick(&['0', '#', '5', '*', '9']));
+                manner.keys = spread(&mash.collect::<Vec<_>>(), dice);
+            }
+        }
+        person
     }
 
     /// Half of them are asked something else than to confirm.
@@ -379,14 +429,5 @@ fn strays(dice: &mut Dice) -> Vec<(Duration, Stray)> {
     if dice.permille(600) {
         return Vec::new();
     }
-    let kinds = [
-        Stray::Host,
-        Stray::Port,
-        Stray::Mimic,
-        Stray::Echo,
-        Stray::PayloadType,
-        Stray::Early,
-        Stray::Early,
-    ];
-    (0..dice.number(1, 6)).map(|_| (dice.millis(0, 30_000), dice.pick(&kinds))).collect()
+    (0..dice.number(1, 6)).map(|_| (dice.millis(0, 30_000), dice.pick(&STRAYS))).collect()
 }

@@ -79,19 +79,27 @@ enum Next {
     Waited(usize),
 }
 
-/// Lives a world through.
+/// Lives the world of a seed through.
 pub(crate) fn run(seed: u64, bug: Bug, prompts: &Arc<Pack>) -> Report {
+    live(seed, Plan::of(seed), bug, prompts)
+}
+
+/// Lives a world of adversaries through.
+pub(crate) fn run_hostile(seed: u64, prompts: &Arc<Pack>) -> Report {
+    live(seed, Plan::hostile(seed), Bug::None, prompts)
+}
+
+fn live(seed: u64, plan: Plan, bug: Bug, prompts: &Arc<Pack>) -> Report {
     log::keep();
     drop(log::take());
-    let mut world = World::new(seed, bug, prompts);
+    let mut world = World::new(seed, plan, bug, prompts);
     world.live();
     world.report()
 }
 
 impl World {
-    fn new(seed: u64, bug: Bug, prompts: &Arc<Pack>) -> Self {
+    fn new(seed: u64, plan: Plan, bug: Bug, prompts: &Arc<Pack>) -> Self {
         let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-        let plan = Plan::of(seed);
         let store = Store::memory();
         let digits = |number: &str| number[number.len() - 7..].to_owned();
         let wiring = Wiring::new(seed, &plan, clock.clone(), bug, store.clone());
