@@ -571,6 +571,7 @@ impl Gateway {
         self.heed_report(next).await?;
         let duties = self.assigned(next, self.duties(now, before, next, effects));
         let queue = self.queued(now, next.id.as_str(), &duties)?;
+        let takes = queue.iter().any(|queued| queued.claimed_by.is_some());
         let commit = Commit {
             now,
             record: Some(record::written(before, next)?),
@@ -584,7 +585,9 @@ impl Gateway {
         let committed = self.write(commit).await?;
         if committed == Committed::Yes {
             telemetry::observe(&Event::Moved { before, next });
-            self.0.lease.renew(now);
+            if takes {
+                self.0.lease.renew(now);
+            }
             self.announce(&next.id);
             self.hand_all_over(next.id.as_str(), duties);
             let _ = next.deadline().map(|(at, _)| self.0.wake.send(at));

@@ -21,8 +21,8 @@ pub trait Between: fmt::Debug + Send + Sync {
 /// A verb.
 #[derive(Debug)]
 pub enum Verb<'a> {
-    /// One of those that only read.
-    Read,
+    /// One of those that only read; the record, where it reads one.
+    Read(Option<&'a str>),
     /// A change, as it is to be.
     Commit(&'a mut Commit),
     /// A claim.

@@ -222,7 +222,7 @@ impl Store {
     }
 
     async fn loaded(&self, id: &str, group: Option<&str>) -> Result<Option<Stored>, StoreError> {
-        self.before(Verb::Read).await?;
+        self.before(Verb::Read(Some(id))).await?;
         let mut loaded = self.loaded_as(id, group).await?;
         self.after(Done::Read(loaded.as_mut())).await?;
         Ok(loaded)
@@ -247,7 +247,7 @@ impl Store {
     /// # Errors
     /// When the backend fails, or what is there was not put there by us.
     pub async fn answered(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
-        self.before(Verb::Read).await?;
+        self.before(Verb::Read(None)).await?;
         let answered = self.answered_by(now, key).await?;
         self.after(Done::Read(None)).await?;
         Ok(answered)
@@ -350,7 +350,7 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn held(&self, owner: &Owner) -> Result<Vec<Effect>, StoreError> {
-        self.before(Verb::Read).await?;
+        self.before(Verb::Read(None)).await?;
         let mut held = match &self.backend {
             Backend::Memory(memory) => memory.held(owner),
             Backend::Embedded(embedded) => embedded.held(owner)?,
@@ -398,7 +398,7 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
-        self.before(Verb::Read).await?;
+        self.before(Verb::Read(None)).await?;
         let found = self.find_by(alias).await?;
         self.after(Done::Read(None)).await?;
         Ok(found)
@@ -434,7 +434,7 @@ impl Store {
     /// # Errors
     /// When the backend fails.
     pub async fn holder(&self, now: Timestamp, name: &str) -> Result<Option<Hold>, StoreError> {
-        self.before(Verb::Read).await?;
+        self.before(Verb::Read(None)).await?;
         let holder = match &self.backend {
             Backend::Memory(memory) => memory.holder(now, name),
             Backend::Embedded(embedded) => embedded.holder(now, name)?,

@@ -290,7 +290,7 @@ impl Between for Link {
     fn before<'a>(&'a self, verb: Verb<'a>) -> Passage<'a> {
         Box::pin(async move {
             let (word, writes) = match &verb {
-                Verb::Read => ("read", false),
+                Verb::Read(_) => ("read", false),
                 Verb::Commit(_) => ("commit", true),
                 Verb::Claim => ("claim", true),
                 Verb::Tally => ("tally", true),
