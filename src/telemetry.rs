@@ -297,6 +297,11 @@ pub enum Event<'a> {
         /// Why.
         why: &'a str,
     },
+    /// The store has turned from good to bad, or back.
+    Store {
+        /// How it is.
+        how: &'a str,
+    },
     /// Somebody did something to the gateway, and it was written down.
     Audited {
         /// The number of the entry; 0 where there is no file.
@@ -456,6 +461,7 @@ pub fn observe(event: &Event<'_>) {
             counter!("octothorpe_store_lost_total").increment(1);
             gauge!("octothorpe_store_reached").set(0.0);
         }
+        Event::Store { how } => tracing::warn!(how, "store"),
         Event::Weighed { tenant, outcome, unknown } => {
             if unknown.is_some() {
                 tracing::warn!(tenant, outcome, unknown, "risk service");

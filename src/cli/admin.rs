@@ -30,6 +30,23 @@ impl At {
         Self { admin: admin.to_owned(), admin_key: admin_key.map(str::to_owned) }
     }
 
+    /// The listener at this address, or else where a configuration has it.
+    pub(super) fn configured(
+        config: &Path,
+        admin: Option<&str>,
+        admin_key: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let configured = || {
+            let loaded = config::load(config, environment);
+            let address = loaded.ok()?.config.http.admin_listen?;
+            (address.port() != 0).then(|| format!("http://{address}"))
+        };
+        let admin = admin.map(str::to_owned).or_else(configured).ok_or_else(|| {
+            wrong("a gateway has the store open: say by --admin where its operator's listener is")
+        })?;
+        Ok(Self::of(&admin, admin_key))
+    }
+
     /// Reads a page of this query.
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
         done(self.api()?.get(&asked(path, query)?).await?)

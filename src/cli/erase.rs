@@ -1,17 +1,16 @@
 //! `octothorpe erase`: forgets a number.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::admin::At;
 use super::store::{folder, settings};
 use super::{WRONG, admin, wrong};
 use crate::ambient::Clock;
-use crate::config;
 use crate::gateway::audit::{Act, Log};
 use crate::gateway::settings::{Settings, StoreSettings};
 use crate::gateway::{keys, retention};
@@ -45,8 +44,8 @@ pub(super) struct Args {
     /// Where the operator's listener of a gateway that runs is; as the configuration says when left out.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
-    #[arg(long, value_name = "KEY", help = admin::KEY_HELP)]
-    key: Option<String>,
+    #[arg(long, alias = "key", value_name = "KEY", help = admin::KEY_HELP)]
+    admin_key: Option<String>,
     /// Forget, too, that its phone wants no texts.
     #[arg(long)]
     opt_outs: bool,
@@ -105,20 +104,7 @@ fn senders(settings: &Settings) -> Vec<&str> {
 
 /// Asks a gateway that has the store open.
 async fn ask(args: &Args, number: &PhoneNumber) -> anyhow::Result<Value> {
-    let configured = || {
-        let loaded = config::load(&args.config, |name| std::env::var(name).ok());
-        let address = loaded.ok()?.config.http.admin_listen?;
-        (address.port() != 0).then(|| format!("http://{address}"))
-    };
-    let admin = args.admin.clone().or_else(configured).ok_or_else(|| {
-        wrong("a gateway has the store open: say by --admin where its operator's listener is")
-    })?;
-    let env = |name: &str| std::env::var(name).ok();
-    let key = args.key.as_ref().map(|key| config::read_secret(key, Path::new("."), &env));
-    let key = key.transpose().map_err(|error| wrong(format!("--key: {error}")))?;
+    let at = At::configured(&args.config, args.admin.as_deref(), args.admin_key.as_deref())?;
     let body = json!({ "number": number.expose(), "opt_outs": args.opt_outs });
-    let api = Api::at(&admin, key.map(|(key, _)| key))?;
-    let answer = api.post("/admin/v1/erase", &body).await?;
-    anyhow::ensure!(answer.status == 200, "the gateway refuses: {}", answer.problem());
-    Ok(answer.body)
+    at.post("/admin/v1/erase", &body).await
 }

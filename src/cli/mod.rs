@@ -95,7 +95,7 @@ enum Command {
     Tenant(tenant::Args),
     /// Make, list and revoke API keys.
     Key(key::Args),
-    /// Seal a store that was kept in the clear.
+    /// Copy, compact or seal a store.
     Store(store::Args),
     /// Forget a number: everything that is stored of it.
     Erase(erase::Args),
@@ -110,7 +110,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Store(args) => store::run(args),
+        Command::Store(args) => in_runtime(store::run(args)),
         Command::Audit(args) => audit::run(args),
         Command::Erase(args) => in_runtime(erase::run(args)),
         Command::Prompts(args) => prompts::run(args),

@@ -45,6 +45,7 @@ mod taken;
 mod tenancy;
 mod told;
 pub mod trial;
+pub mod upkeep;
 pub(crate) mod vitals;
 mod watch;
 mod webhook;
@@ -264,6 +265,10 @@ impl Gateway {
         if self.is_draining() {
             return Err(BeginError::NotReady("this node is shutting down".to_owned()));
         }
+        // What room there is, is kept for those that are under way.
+        if let Some(trouble) = self.0.store.trouble() {
+            return Err(Fault::Store(trouble).into());
+        }
         let (request, dry_run) = (&asked.request, asked.dry_run);
         let orders = self.orders();
         let (rules, routes) = rules_for(&orders, tenant);
@@ -466,8 +471,11 @@ impl Gateway {
         if self.is_draining() {
             reasons.push("shutting down".to_owned());
         }
-        if !self.0.store_works.load(Ordering::Relaxed) {
-            reasons.push("the store cannot be used".to_owned());
+        match self.0.store.trouble() {
+            Some(StoreError::Full) => reasons.push("the store's disk is full".to_owned()),
+            Some(_) => reasons.push("the store cannot be used".to_owned()),
+            None if self.0.store_works.load(Ordering::Relaxed) => {}
+            None => reasons.push("the store cannot be used".to_owned()),
         }
         if self.0.work.is_closed() {
             reasons.push("effects are not carried out".to_owned());

@@ -122,6 +122,8 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::Internal,
             Code::StoreTampered,
             Code::StoreUnsafe,
+            Code::StoreFull,
+            Code::StoreFailed,
             Code::NotReady,
         ],
         "read" => &[
@@ -132,6 +134,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::Internal,
             Code::StoreTampered,
             Code::StoreUnsafe,
+            Code::StoreFailed,
         ],
         "check" => &[
             Code::InvalidBody,
@@ -151,6 +154,8 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::Internal,
             Code::StoreTampered,
             Code::StoreUnsafe,
+            Code::StoreFull,
+            Code::StoreFailed,
         ],
         "resend" => &[
             Code::InvalidBody,
@@ -177,6 +182,8 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::Internal,
             Code::StoreTampered,
             Code::StoreUnsafe,
+            Code::StoreFull,
+            Code::StoreFailed,
             Code::NotReady,
         ],
         "cancel" => &[
@@ -193,6 +200,8 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::Internal,
             Code::StoreTampered,
             Code::StoreUnsafe,
+            Code::StoreFull,
+            Code::StoreFailed,
         ],
         _ => &[],
     }

@@ -26,6 +26,7 @@ mod streams;
 mod tenants;
 mod timed;
 mod trial;
+mod upkeep;
 mod verify;
 mod webhooks;
 
@@ -332,6 +333,8 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/admin/v1/cdr", get(cdr::export)),
         ("post", "/admin/v1/reload", post(ops::reload)),
         ("post", "/admin/v1/erase", post(ops::erase)),
+        ("post", "/admin/v1/backup", post(upkeep::back_up)),
+        ("post", "/admin/v1/compact", post(upkeep::compact)),
         ("get", "/admin/v1/explain", get(lists::explain)),
         ("post", "/admin/v1/policy/replay", post(trial::replay)),
         ("get", "/admin/v1/blocks", get(lists::blocks).post(lists::block)),

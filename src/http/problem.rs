@@ -119,6 +119,8 @@ codes! {
         "something of ours went wrong; send the request again with the same Idempotency-Key";
     StoreTampered = "store_tampered" INTERNAL_SERVER_ERROR "What is stored is not believed"
         "somebody else has changed what is stored of this: it is never approved; start another verification";
+    StoreFull = "store_full" SERVICE_UNAVAILABLE "The store's disk is full"
+        "nothing was done; what is under way goes on, and new verifications are taken once there is room";
     StoreUnsafe = "store_unsafe" SERVICE_UNAVAILABLE "It is not known to be kept"
         "it may have been done or not; send the request again with the same Idempotency-Key";
     NotReady = "not_ready" SERVICE_UNAVAILABLE "Not taking verifications now"
@@ -216,7 +218,7 @@ pub(super) struct ProblemBody {
 impl Problem {
     /// A problem of this code.
     pub(super) const fn new(code: Code) -> Self {
-        let retry_after = if matches!(code, Code::NotReady) {
+        let retry_after = if matches!(code, Code::NotReady | Code::StoreFull | Code::StoreFailed) {
             Some(5)
         } else if matches!(code, Code::Overloaded | Code::TimedOut | Code::StoreUnsafe) {
             Some(1)

@@ -569,6 +569,8 @@ pub(super) fn fault(fault: Fault) -> Problem {
     report::fault(&fault);
     Problem::new(if fault.is_tampering() {
         Code::StoreTampered
+    } else if fault.is_full() {
+        Code::StoreFull
     } else if fault.is_unsafe() {
         Code::StoreUnsafe
     } else {

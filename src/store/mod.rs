@@ -469,6 +469,45 @@ impl Store {
     }
 }
 
+/// The state that it is in.
+impl Store {
+    /// Why nothing new should be begun now: there is no room but for what is under way, or it failed and
+    /// was not opened anew yet.
+    #[must_use]
+    pub fn trouble(&self) -> Option<StoreError> {
+        match &self.backend {
+            Backend::Memory(_) => None,
+            Backend::Embedded(embedded) => embedded.trouble(),
+        }
+    }
+
+    /// Writes a copy of the store, as it is now, to a file, in place of what is there: restored by putting
+    /// it where the store's file was. Others read and write meanwhile. How many bytes it has.
+    ///
+    /// It takes its time: it is no task for a thread that serves others.
+    ///
+    /// # Errors
+    /// When the backend fails, or has no file.
+    pub fn back_up(&self, to: &Path) -> Result<u64, StoreError> {
+        match &self.backend {
+            Backend::Memory(_) => Err(StoreError::NoFile),
+            Backend::Embedded(embedded) => embedded.back_up(to),
+        }
+    }
+
+    /// Gives back the room that the store does not use; who writes waits meanwhile. How many bytes it
+    /// took, and takes.
+    ///
+    /// # Errors
+    /// When the backend fails, or has no file.
+    pub async fn compact(&self) -> Result<(u64, u64), StoreError> {
+        match &self.backend {
+            Backend::Memory(_) => Err(StoreError::NoFile),
+            Backend::Embedded(embedded) => embedded.compact().await,
+        }
+    }
+}
+
 /// What is removed.
 impl Store {
     /// The groups that have records, in their order.
@@ -1024,8 +1063,31 @@ pub enum OpenError {
     /// Redis is spoken to by a task.
     #[error("a store in Redis is opened within an asynchronous runtime")]
     NoRuntime,
+    /// The file is sealed, and was to be.
+    #[error("the store {} is sealed already", path.display())]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has not all that was told.
+    #[error(
+        "the store {} lacks the last {missing} change(s) that were told of, verdicts or used codes: its end \
+         is lost, or an older copy was put in its place. Put the newest copy there. To go on with this \
+         one, and believe again what was refused since, remove octothorpe.mark beside it",
+        path.display()
+    )]
+    Behind {
+        /// The file.
+        path: PathBuf,
+        /// How many changes it lacks.
+        missing: u64,
+    },
     /// The file is not a store, or damaged.
-    #[error("the store {} is damaged or not a store: {detail}", path.display())]
+    #[error(
+        "the store {} is damaged or not a store: {detail}. Put its last backup in its place (`octothorpe \
+         store backup` writes one), or move it away to begin with nothing",
+        path.display()
+    )]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -1048,8 +1110,8 @@ pub enum StoreError {
     /// The disk is full. Writing works again, without a restart, once there is room.
     #[error("the store's disk is full")]
     Full,
-    /// The disk failed, and what it holds is no longer known: nothing more is written until the
-    /// store is opened anew.
+    /// The disk failed, and what it holds is not known until the store was opened anew, which is
+    /// tried every second: nothing is read or written before.
     #[error("the store failed and must be opened anew: {0}")]
     Failed(String),
     /// What is stored was not put there by this gateway, or is not what was put there. It is not
@@ -1063,4 +1125,7 @@ pub enum StoreError {
     /// The cursor of a list is not one that a list gave.
     #[error("the list cursor is malformed")]
     Cursor,
+    /// It is kept in memory.
+    #[error("the store is kept in memory and has no file")]
+    NoFile,
 }

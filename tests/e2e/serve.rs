@@ -46,6 +46,8 @@ fn webhooks(url: &str) -> String {
 pub(crate) struct Gateway {
     process: Process,
     folder: TempDir,
+    /// What it runs under, if anything: `strace -f`.
+    under: Vec<String>,
     api: SocketAddr,
     admin: SocketAddr,
     sip: SocketAddr,
@@ -55,13 +57,21 @@ impl Gateway {
     /// Starts a gateway whose one trunk is the phone at this port, and which tells its verdicts to
     /// the URL, if one is given.
     pub(crate) fn start(phone: u16, webhook: Option<&str>) -> Self {
-        Self::with(&trunk(phone), &webhook.map_or_else(String::new, webhooks))
+        Self::under(&[], phone, webhook)
+    }
+
+    /// The same under a command that runs what comes after it in its own place, in the gateway's folder,
+    /// where `data` is that of the store.
+    pub(crate) fn under(command: &[&str], phone: u16, webhook: Option<&str>) -> Self {
+        let webhooks = webhook.map_or_else(String::new, webhooks);
+        Self::of(command, None, &trunk(phone), &format!("{IN_US}\n{webhooks}"))
     }
 
     /// Starts such a gateway as a node of those that share this Redis.
     pub(crate) fn sharing(redis: u16, phone: u16, webhook: &str) -> Self {
         let url = format!("redis://127.0.0.1:{redis}");
-        Self::of(Some(&url), &trunk(phone), &format!("{IN_US}\n{}", webhooks(webhook)))
+        let tenant = format!("{IN_US}\n{}", webhooks(webhook));
+        Self::of(&[], Some(&url), &trunk(phone), &tenant)
     }
 
     /// Starts a gateway with these carriers and routes. They know it as [`PUBLIC`].
@@ -73,17 +83,18 @@ impl Gateway {
     /// Starts a gateway with these trunks, carriers and routes, and more of these about its tenant.
     /// Limits are what the tenant has of its own.
     pub(crate) fn with(ways: &str, tenant: &str) -> Self {
-        Self::of(None, ways, &format!("{IN_US}\n{tenant}"))
+        Self::of(&[], None, ways, &format!("{IN_US}\n{tenant}"))
     }
 
     /// Starts a gateway that has one tenant with a key, and nothing else.
     pub(crate) fn closed() -> Self {
-        Self::of(None, "", "#here\n")
+        Self::of(&[], None, "", "#here\n")
     }
 
-    fn of(store: Option<&str>, ways: &str, tenant: &str) -> Self {
+    fn of(under: &[&str], store: Option<&str>, ways: &str, tenant: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data").display().to_string();
+        std::fs::create_dir(&data).unwrap();
         let store = match store {
             Some(url) => format!("url = {url:?}\nfolder = {data:?}"),
             None => format!("url = \"file:{data}\""),
@@ -111,8 +122,9 @@ impl Gateway {
             rtp_last = rtp + 255,
         );
         std::fs::write(folder.path().join("octothorpe.toml"), config).unwrap();
-        let (process, [api, admin, sip]) = serve(folder.path());
-        Self { process, folder, api, admin, sip }
+        let under: Vec<String> = under.iter().map(|&word| word.to_owned()).collect();
+        let (process, [api, admin, sip]) = serve(&under, folder.path());
+        Self { process, folder, under, api, admin, sip }
     }
 
     /// Searches what it prints for this, too: see [`Process::hide`].
@@ -127,7 +139,7 @@ impl Gateway {
 
     /// Starts it again, with the same configuration and the same store.
     pub(crate) fn restart(&mut self) {
-        (self.process, [self.api, self.admin, self.sip]) = serve(self.folder.path());
+        (self.process, [self.api, self.admin, self.sip]) = serve(&self.under, self.folder.path());
     }
 
     /// Changes its configuration; it reads that when it is told to.
@@ -162,6 +174,17 @@ impl Gateway {
     /// Where it takes SIP.
     pub(crate) fn sip(&self) -> SocketAddr {
         self.sip
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Whether it takes new verifications, and why not.
+    pub(crate) fn readiness(&self) -> (u16, String) {
+        let answer = request(self.admin, "GET", "/readyz", &[], b"");
+        (answer.status, answer.body)
     }
 
     /// The memory that it has now, in KiB.
@@ -307,8 +330,14 @@ pub(crate) const PUBLIC: &str = "https://gw.example.com";
 pub(crate) const BEARER: &str = "Bearer otk_e2e_canary_8c1f5d0b7a93e264f0";
 
 /// Starts a gateway in this folder, and waits until it is ready.
-fn serve(folder: &Path) -> (Process, [SocketAddr; 3]) {
-    let mut command = octothorpe();
+fn serve(under: &[String], folder: &Path) -> (Process, [SocketAddr; 3]) {
+    let ours = octothorpe();
+    let command = under.split_first().map(|(first, more)| {
+        let mut command = Command::new(first);
+        command.args(more).arg(ours.get_program());
+        command
+    });
+    let mut command = command.unwrap_or(ours);
     command.current_dir(folder).args(["serve", "--config", "octothorpe.toml"]);
     let mut process = Process::gateway(command);
     let mut told = |field: &str| {

@@ -9,7 +9,18 @@
 //!
 //! Transactions are synced once and checked by checksums (redb's one-phase commit). Its two-phase
 //! commit doubles the syncs, and guards against someone who controls the contents of pages, their
-//! order on the way to the disk and the moment of a crash.
+//! order on the way to the disk and the moment of a crash. What it would also tell, that the last change
+//! was damaged later and not cut off, [`mark`] does.
+//!
+//! # When the disk fails
+//!
+//! *Full*: what is under way goes on in the room that is kept for it ([`disk`]), and
+//! [`trouble`](super::Store::trouble) says that nothing new should be begun, until there is room again.
+//!
+//! *A write or a sync fails*: nothing is read or written any more, and what was in that transaction is
+//! told to nobody, until the file was opened anew, by what is on the disk alone. That is tried at once, and
+//! then every second. Where the transaction turns out to have come to be, its effects are taken from
+//! those who were not told that they have them.
 
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
@@ -18,20 +29,26 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use redb::{Database, Error, ReadTransaction, ReadableDatabase};
 use tokio::sync::{mpsc, oneshot};
 
-use self::tables::Tables;
+use self::disk::{Disk, Reserve, is_full, own_file};
+use self::mark::{Life, Mark};
+use self::tables::{Tables, Untold};
 use super::leases::Leases;
 use super::seal::Seal;
 use super::{
     Claimed, Commit, Committed, Counter, Effect, Forgotten, Given, Hold, ListQuery, OpenError,
     Owner, Page, SCHEMA, StoreError, Stored, Tally, UNSEALED,
 };
-use crate::ambient::Timestamp;
+use crate::ambient::{Clock, Timestamp};
+use crate::telemetry::{self, Event};
 
+mod disk;
 mod forget;
+mod mark;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -49,6 +66,9 @@ const WAITING_MOST: usize = 1_024;
 /// How many of them one transaction takes: a larger group would keep its first ones waiting.
 const GROUP_MOST: usize = 256;
 
+/// How long after a failure nothing is tried: to open a file takes its time.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// The open file. The last clone closes it.
 #[derive(Clone)]
 pub(super) struct Embedded(Arc<Handle>);
@@ -63,24 +83,28 @@ struct Handle {
 /// What the writer and the readers share.
 struct OpenFile {
     path: PathBuf,
-    /// `None` while the writer opens it anew after the disk was full.
-    database: RwLock<Option<Database>>,
+    /// Why there is none, while there is none.
+    database: RwLock<Result<Database, StoreError>>,
     leases: Mutex<Leases>,
+    reserve: Arc<Reserve>,
+    mark: Mark,
 }
 
 impl Embedded {
     pub(super) fn open(dir: &Path, seal: &Seal) -> Result<Self, OpenError> {
         let path = create(dir)?;
-        let database = open_database(&path)?;
+        let failed = |source| io_error(path.clone(), source);
+        let reserve = Arc::new(Reserve::open(dir).map_err(failed)?);
+        let mark = Mark::open(dir).map_err(failed)?;
+        let database = open_database(&path, &reserve)?;
+        nothing_missing(&database, &path, &mark)?;
         prepare(&database, &path, seal)?;
-        orphan_all(&database).map_err(|error| open_error(&path, error))?;
-        let file = Arc::new(OpenFile {
-            database: RwLock::new(Some(database)),
-            leases: Mutex::default(),
-            path,
-        });
+        let life = begin(&database).map_err(|error| open_error(&path, error))?;
+        mark.set(life).map_err(failed)?;
+        let (database, leases) = (RwLock::new(Ok(database)), Mutex::default());
+        let file = Arc::new(OpenFile { path, database, leases, reserve, mark });
         let (jobs, waiting) = mpsc::channel(WAITING_MOST);
-        let writer = Writer { file: Arc::clone(&file), failed: None };
+        let writer = Writer::new(Arc::clone(&file));
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(waiting))
@@ -96,7 +120,9 @@ impl Embedded {
             let source = io::Error::new(io::ErrorKind::NotFound, "there is no store to be sealed");
             return Err(io_error(path, source));
         }
-        let database = open_database(&path)?;
+        let reserve = Reserve::open(dir).map_err(|source| io_error(path.clone(), source))?;
+        let reserve = Arc::new(reserve);
+        let database = open_database(&path, &reserve)?;
         let blame = |error: Error| open_error(&path, error);
         let read = database.begin_read().map_err(|error| blame(error.into()))?;
         let (schema, _) = tables::meta(&read).map_err(blame)?;
@@ -105,13 +131,12 @@ impl Embedded {
             Some(UNSEALED) => {
                 let records = upgrade::seal(&database, seal).map_err(blame)?;
                 // What was in the clear is still in the pages that are not used any more.
-                upgrade::rewrite(&database, &path, new_database).map_err(blame)?;
+                let create = |path: &Path| new_database(path, &reserve);
+                let read = database.begin_read().map_err(|error| blame(error.into()))?;
+                upgrade::rewrite(&read, &path, create).map_err(blame)?;
                 Ok(records)
             }
-            Some(SCHEMA) => {
-                let detail = "it is sealed already".to_owned();
-                Err(OpenError::Corrupt { path: path.clone(), detail })
-            }
+            Some(SCHEMA) => Err(OpenError::Sealed { path: path.clone() }),
             found => Err(OpenError::Schema { path: path.clone(), found: found.unwrap_or(0) }),
         }
     }
@@ -151,10 +176,13 @@ impl Embedded {
         limit: usize,
     ) -> Result<Claimed, StoreError> {
         let file = &self.0.file;
-        let idle = file.read(|read| tables::idle(read, &mut file.leases(), now, owner))?;
+        let idle = file.read(|read| tables::idle(read, &mut file.leases(), now, owner));
         match idle {
-            Some(claimed) => Ok(claimed),
-            None => self.write(|slot| Job::Claim(now, owner.clone(), limit, slot)).await,
+            Ok(Some(claimed)) => Ok(claimed),
+            // Whoever writes opens it anew, where it cannot be read.
+            Ok(None) | Err(_) => {
+                self.write(|slot| Job::Claim(now, owner.clone(), limit, slot)).await
+            }
         }
     }
 
@@ -196,6 +224,29 @@ impl Embedded {
         self.write(Job::Rewrite).await.map(|()| records)
     }
 
+    /// Why nothing new should be begun.
+    pub(super) fn trouble(&self) -> Option<StoreError> {
+        let file = &self.0.file;
+        let closed = file.with(|_| ()).err();
+        closed.or_else(|| (!file.reserve.is_kept()).then_some(StoreError::Full))
+    }
+
+    /// Copies the file as it is now; others read and write meanwhile. How many bytes the copy has.
+    pub(super) fn back_up(&self, to: &Path) -> Result<u64, StoreError> {
+        let file = &self.0.file;
+        let create = |path: &Path| new_database(path, &file.reserve);
+        file.read(|transaction| upgrade::back_up(transaction, to, create))?;
+        length(to)
+    }
+
+    /// Writes the file anew, without its unused pages; who writes waits meanwhile. How many bytes it had,
+    /// and has.
+    pub(super) async fn compact(&self) -> Result<(u64, u64), StoreError> {
+        let before = length(&self.0.file.path)?;
+        self.write(Job::Rewrite).await?;
+        Ok((before, length(&self.0.file.path)?))
+    }
+
     /// Has the writer do a job, and waits until it is durable.
     async fn write<T>(&self, job: impl FnOnce(Slot<T>) -> Job) -> Result<T, StoreError> {
         let stopped = || StoreError::Failed("its writer has stopped".to_owned());
@@ -224,16 +275,23 @@ impl Drop for Handle {
 }
 
 impl OpenFile {
+    /// Does something with the file, where it is open.
+    fn with<T>(&self, act: impl FnOnce(&Database) -> T) -> Result<T, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().map(act).map_err(StoreError::clone)
+    }
+
+    fn put(&self, database: Result<Database, StoreError>) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+    }
+
     fn read<T>(
         &self,
         read: impl Fn(&ReadTransaction) -> Result<T, Error>,
     ) -> Result<T, StoreError> {
         let begin = || {
-            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-            match &*database {
-                Some(database) => database.begin_read().map_err(|error| failure(&error.into())),
-                None => Err(StoreError::Full),
-            }
+            let begun = self.with(Database::begin_read)?;
+            begun.map_err(|error| failure(&error.into()))
         };
         match read(&begin()?) {
             // Another file came into its place meanwhile.
@@ -249,23 +307,34 @@ impl OpenFile {
     /// Puts a copy in the file's place, in which nothing is left of what was removed. Only the writer
     /// calls this: nothing is written meanwhile, and what is read is read from the file of before.
     fn rewrite(&self) -> Result<(), StoreError> {
-        let copy = {
-            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-            let database = database.as_ref().ok_or(StoreError::Full)?;
-            upgrade::rewrite(database, &self.path, new_database)
-        };
-        let copy = copy.map_err(|error| failure(&error))?;
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+        let create = |path: &Path| new_database(path, &self.reserve);
+        let copy = self.read(|transaction| upgrade::rewrite(transaction, &self.path, create))?;
+        self.put(Ok(copy));
         Ok(())
     }
 
-    /// Closes the file and opens it again: after a failed write redb allows nothing else.
-    fn reopen(&self) -> Result<(), OpenError> {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        *database = None;
-        *database = Some(open_database(&self.path)?);
-        Ok(())
+    /// Closes the file and opens it anew, as after a failed write redb allows nothing else: what is on the
+    /// disk, and only if it is all that was told. Meanwhile there is none, and this is why.
+    fn reopen(&self, why: &StoreError) -> Result<(), StoreError> {
+        self.put(Err(why.clone()));
+        let open = || {
+            let database = open_database(&self.path, &self.reserve)?;
+            nothing_missing(&database, &self.path, &self.mark)?;
+            Ok(database)
+        };
+        let opened = open().map_err(|error: OpenError| match error {
+            OpenError::Io { source, .. } if is_full(&source) => StoreError::Full,
+            error => StoreError::Failed(error.to_string()),
+        });
+        let outcome = opened.as_ref().map(|_| ()).map_err(StoreError::clone);
+        self.put(opened);
+        outcome
     }
+}
+
+fn length(path: &Path) -> Result<u64, StoreError> {
+    let file = std::fs::metadata(path).map_err(|error| failure(&Error::Io(error)))?;
+    Ok(file.len())
 }
 
 /// A write that waits for the writer.
@@ -320,6 +389,28 @@ impl Job {
         })
     }
 
+    /// The effects that have an owner by it.
+    fn owned(&self) -> Vec<Untold> {
+        match self {
+            Self::Commit(commit, _) => {
+                let owned = commit.queue.iter().filter_map(|it| {
+                    let (id, owner) = (it.id.clone(), it.claimed_by.clone()?);
+                    Some(Untold { id, owner, orphaned: false })
+                });
+                owned.collect()
+            }
+            Self::Claim(_, owner, _, slot) => {
+                let claimed = slot.answer.iter().flat_map(|it| &it.effects);
+                let owned = claimed.map(|it| {
+                    let (id, owner) = (it.id.clone(), owner.clone());
+                    Untold { id, owner, orphaned: it.orphaned }
+                });
+                owned.collect()
+            }
+            Self::Tally(..) | Self::Sweep(..) | Self::Forget(..) | Self::Rewrite(_) => Vec::new(),
+        }
+    }
+
     fn tell(self, durable: &Result<(), StoreError>) {
         match self {
             Self::Commit(_, slot) => slot.tell(durable),
@@ -335,11 +426,18 @@ impl Job {
 /// The one thread that writes.
 struct Writer {
     file: Arc<OpenFile>,
-    /// Why the last group failed.
-    failed: Option<StoreError>,
+    clock: Clock,
+    /// Why the last transaction failed, and when that was.
+    failed: Option<(StoreError, Timestamp)>,
+    /// What transactions did of which it is not known whether they came to be.
+    untold: Vec<Untold>,
 }
 
 impl Writer {
+    fn new(file: Arc<OpenFile>) -> Self {
+        Self { file, clock: Clock::system(), failed: None, untold: Vec::new() }
+    }
+
     fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
         let mut group = Vec::with_capacity(GROUP_MOST);
         while waiting.blocking_recv_many(&mut group, GROUP_MOST) > 0 {
@@ -355,55 +453,80 @@ impl Writer {
     }
 
     fn write(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
-        match &self.failed {
-            None => {}
-            // A failed sync cannot be repeated: the kernel may have dropped the pages and report
-            // success the next time. Only a new process, reading what is there, knows.
-            Some(
-                StoreError::Failed(_)
-                | StoreError::Tampered(_)
-                | StoreError::Unsafe(_)
-                | StoreError::Cursor,
-            ) => {
-                return self.failed.clone().map_or(Ok(()), Err);
+        self.mend()?;
+        let result = self.transact(|tables, leases| {
+            let mut wrote = false;
+            for job in &mut *group {
+                wrote |= job.carry_out(tables, leases)?;
             }
-            Some(StoreError::Full) => self.reopen()?,
-        }
-        let result = self.transact(group).map_err(|error| failure(&error));
+            Ok(wrote)
+        });
         if let Err(error) = &result {
-            self.failed = Some(error.clone());
-            if *error == StoreError::Full {
-                // At once, so that reading goes on; the caller hears of the full disk in any case.
-                let _tried_again_by_the_next = self.reopen();
-            }
+            self.untold.extend(group.iter().flat_map(Job::owned));
+            self.fail(error.clone());
         }
         result
     }
 
-    fn reopen(&mut self) -> Result<(), StoreError> {
-        self.file.reopen().map_err(|_| StoreError::Full)?;
-        self.failed = None;
-        Ok(())
+    /// A transaction failed. The file is opened anew at once, so that reading goes on.
+    fn fail(&mut self, error: StoreError) {
+        telemetry::observe(&Event::Store { how: &error.to_string() });
+        // A failed sync cannot be repeated: the kernel may have dropped the pages, and report success
+        // the next time. Until it is read what is there, nobody knows.
+        let _tried_again_later = self.file.reopen(&error);
+        self.failed = Some((error, self.clock.now()));
     }
 
-    fn transact(&self, group: &mut [Job]) -> Result<(), Error> {
-        let transaction = {
-            let database = self.file.database.read().unwrap_or_else(PoisonError::into_inner);
-            database.as_ref().ok_or(Error::DatabaseClosed)?.begin_write()?
-        };
-        let mut wrote = false;
-        {
-            let mut tables = Tables::open(&transaction)?;
-            for job in group {
-                wrote |= job.carry_out(&mut tables, &mut self.file.leases())?;
+    /// Goes on after a failure, if it is time to and the file can be used.
+    fn mend(&mut self) -> Result<(), StoreError> {
+        let Some((error, since)) = &self.failed else { return Ok(()) };
+        if self.clock.now() < *since + AFTER_FAILURE {
+            return Err(error.clone());
+        }
+        if let Err(error) = self.file.with(|_| ()).or_else(|why| self.file.reopen(&why)) {
+            self.failed = Some((error.clone(), self.clock.now()));
+            return Err(error);
+        }
+        let untold = std::mem::take(&mut self.untold);
+        let mended = self.transact(|tables, _| {
+            tables.give_back(&untold)?;
+            Ok(true)
+        });
+        match &mended {
+            Ok(()) => {
+                self.failed = None;
+                telemetry::observe(&Event::Store { how: "it works again" });
+            }
+            Err(error) => {
+                self.untold = untold;
+                self.fail(error.clone());
             }
         }
-        if wrote {
-            transaction.commit()?;
-        } else {
-            transaction.abort()?;
-        }
-        Ok(())
+        mended
+    }
+
+    /// One transaction, durable when it is over, and the mark with it; nothing where nothing was written.
+    fn transact(
+        &self,
+        act: impl FnOnce(&mut Tables<'_>, &mut Leases) -> Result<bool, Error>,
+    ) -> Result<(), StoreError> {
+        let begun = self.file.with(Database::begin_write)?;
+        let written = || {
+            let transaction = begun?;
+            let mut tables = Tables::open(&transaction)?;
+            let wrote = act(&mut tables, &mut self.file.leases())?;
+            let life = if wrote { Some(tables.count()?) } else { None };
+            drop(tables);
+            match life {
+                None => transaction.abort()?,
+                Some(life) => {
+                    transaction.commit()?;
+                    self.file.mark.set(life).map_err(Error::Io)?;
+                }
+            }
+            Ok(())
+        };
+        written().map_err(|error: Error| failure(&error))
     }
 }
 
@@ -417,13 +540,10 @@ pub fn make_folder(dir: &Path) -> Result<(), OpenError> {
 }
 
 fn failure(error: &Error) -> StoreError {
-    let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    if let Error::Io(source) = error
-        && full(source.kind())
-    {
-        return StoreError::Full;
+    match error {
+        Error::Io(source) if is_full(source) => StoreError::Full,
+        error => StoreError::Failed(error.to_string()),
     }
-    StoreError::Failed(error.to_string())
 }
 
 fn io_error(path: PathBuf, source: io::Error) -> OpenError {
@@ -440,29 +560,40 @@ fn io_error(path: PathBuf, source: io::Error) -> OpenError {
 fn create(dir: &Path) -> Result<PathBuf, OpenError> {
     make_folder(dir)?;
     let path = dir.join(FILE);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    match options.open(&path) {
+    match own_file(&path) {
         Ok(_) => Ok(path),
         Err(source) => Err(io_error(path, source)),
     }
 }
 
 /// Creates a file for this user alone, and opens it.
-fn new_database(path: &Path) -> Result<Database, Error> {
+fn new_database(path: &Path, reserve: &Arc<Reserve>) -> Result<Database, Error> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     made.map_err(Error::Io)?;
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create(path)?)
+    let disk = Disk::open(path, reserve).map_err(Error::Io)?;
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(disk)?)
 }
 
 /// Opens the file, and checks that it is whole.
-fn open_database(path: &Path) -> Result<Database, OpenError> {
+fn open_database(path: &Path, reserve: &Arc<Reserve>) -> Result<Database, OpenError> {
+    let disk = Disk::open(path, reserve).map_err(|source| io_error(path.to_owned(), source))?;
     let opened = Database::builder()
         .set_cache_size(CACHE_BYTES)
         // Otherwise a damaged file is trusted, and redb may panic on it later.
         .set_check_integrity_on_open(true)
-        .create(path);
+        .create_with_backend(disk);
     opened.map_err(|error| open_error(path, error.into()))
+}
+
+/// The file has all that anybody was told of.
+fn nothing_missing(database: &Database, path: &Path, mark: &Mark) -> Result<(), OpenError> {
+    let blame = |error: Error| open_error(path, error);
+    let read = database.begin_read().map_err(|error| blame(error.into()))?;
+    let life = Life::of(&read).map_err(blame)?;
+    match mark.missing(life).map_err(|source| io_error(path.to_owned(), source))? {
+        0 => Ok(()),
+        missing => Err(OpenError::Behind { path: path.to_owned(), missing }),
+    }
 }
 
 /// Creates the tables in a new file; checks that those of another are of our schema, and sealed by a key
@@ -497,10 +628,14 @@ fn set_meta(database: &Database, seal: &Seal) -> Result<(), Error> {
 
 /// Takes every held effect from the process that had the file before, and makes the tables that an
 /// older program had not.
-fn orphan_all(database: &Database) -> Result<(), Error> {
+fn begin(database: &Database) -> Result<Life, Error> {
     let transaction = database.begin_write()?;
-    Tables::open(&transaction)?.orphan_all()?;
-    Ok(transaction.commit()?)
+    let mut tables = Tables::open(&transaction)?;
+    tables.orphan_all()?;
+    let life = tables.count()?;
+    drop(tables);
+    transaction.commit()?;
+    Ok(life)
 }
 
 fn open_error(path: &Path, error: Error) -> OpenError {
@@ -510,7 +645,7 @@ fn open_error(path: &Path, error: Error) -> OpenError {
     }
     let detail = error.to_string();
     if let Error::Io(source) = error
-        && source.kind() != io::ErrorKind::InvalidData
+        && !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
     {
         return io_error(path, source);
     }

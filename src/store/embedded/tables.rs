@@ -7,6 +7,7 @@ use redb::{
     Error, ReadTransaction, ReadableTable, StorageError, Table, TableDefinition, WriteTransaction,
 };
 
+use super::mark::{LIFE, LifeRow};
 use crate::ambient::Timestamp;
 use crate::store::leases::Leases;
 use crate::store::window::{self, Buckets};
@@ -65,6 +66,7 @@ const COUNTER_EXPIRY: TableDefinition<(u64, &str, u64), ()> =
 /// All tables, open for writing.
 pub(super) struct Tables<'t> {
     meta: Table<'t, &'static str, u32>,
+    pub(super) life: Table<'t, (), LifeRow>,
     pub(super) records: Table<'t, &'static str, RecordRow>,
     pub(super) listed: Table<'t, (&'static str, u64, &'static str), ()>,
     wake_of: Table<'t, &'static str, u64>,
@@ -83,6 +85,15 @@ pub(super) struct Tables<'t> {
     pub(super) counter_expiry: Table<'t, (u64, &'static str, u64), ()>,
 }
 
+/// An effect that may have got an owner in a transaction of which it is not known whether it came to be.
+#[derive(Clone, Debug)]
+pub(super) struct Untold {
+    pub(super) id: EffectId,
+    pub(super) owner: Owner,
+    /// A former owner was lost with it.
+    pub(super) orphaned: bool,
+}
+
 /// A verb's answer, and whether it wrote anything: a group that wrote nothing is not synced.
 pub(super) struct Outcome<T> {
     pub(super) answer: T,
@@ -94,6 +105,7 @@ impl<'t> Tables<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, Error> {
         Ok(Self {
             meta: transaction.open_table(META)?,
+            life: transaction.open_table(LIFE)?,
             records: transaction.open_table(RECORDS)?,
             listed: transaction.open_table(LISTED)?,
             wake_of: transaction.open_table(WAKE_OF)?,
@@ -132,6 +144,20 @@ impl<'t> Tables<'t> {
             if let Some(queued) = self.unqueue(id)? {
                 let claimed_by = Some(Owner::new(NOBODY));
                 self.enqueue(&Queued { claimed_by, to: None, ..queued })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes effects from owners who were never told that they have them: who had lost one before has
+    /// lost it still.
+    pub(super) fn give_back(&mut self, untold: &[Untold]) -> Result<(), Error> {
+        for Untold { id, owner, orphaned } in untold {
+            let queued = self.queued(id)?;
+            if let Some(queued) = queued.filter(|it| it.claimed_by.as_ref() == Some(owner)) {
+                let claimed_by = orphaned.then(|| Owner::new(NOBODY));
+                self.unqueue(id)?;
+                self.enqueue(&Queued { claimed_by, ..queued })?;
             }
         }
         Ok(())
@@ -481,6 +507,7 @@ impl<'t> Tables<'t> {
 /// Copies every table.
 pub(super) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Error> {
     copy_table(META, from, to)?;
+    copy_table(LIFE, from, to)?;
     copy_table(RECORDS, from, to)?;
     copy_table(LISTED, from, to)?;
     copy_table(WAKE_OF, from, to)?;

@@ -14,6 +14,8 @@ use crate::store::{
 };
 use crate::verify::code::Vault;
 
+mod disks;
+
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + secs)
 }
@@ -245,35 +247,64 @@ fn holds(dir: &Path, text: &str) -> bool {
     file.windows(text.len()).any(|it| it == text.as_bytes())
 }
 
+/// Puts a file there that the version of this program wrote whose stores had this schema.
+fn earlier(dir: &Path, schema: u32) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/store");
+    std::fs::copy(folder.join(format!("schema-{schema}.redb")), dir.join("octothorpe.redb"))
+        .unwrap();
+}
+
+/// All that is in such a file, besides a name that was taken.
+async fn is_taken_over(store: &Store) {
+    is_all_there(store).await;
+    let claimed = store.claim(at(30), &Owner::new("d"), 9).await.unwrap();
+    let effects: Vec<_> =
+        claimed.effects.iter().map(|it| (it.id.effect.as_str(), it.orphaned)).collect();
+    assert_eq!(effects, [("deliver", true), ("dial", true)], "of an owner that was lost since");
+    let counter = Counter {
+        key: "number/acme/x".into(),
+        window: Duration::from_secs(60),
+        add: 1,
+        most: None,
+    };
+    assert_eq!(store.tally(at(1), &[counter]).await.unwrap().counts[0].counted, 4);
+}
+
 #[tokio::test]
 async fn a_store_in_the_clear_is_refused_until_it_is_sealed_once() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    store.commit(everything()).await.unwrap();
-    drop(store);
-    // As an earlier version wrote it.
-    let meta = TableDefinition::<&str, u32>::new("meta");
-    let database = Database::open(dir.path().join("octothorpe.redb")).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let mut table = transaction.open_table(meta).unwrap();
-    table.insert("schema", 1).unwrap();
-    table.remove("key").unwrap();
-    drop(table);
-    transaction.commit().unwrap();
-    drop(database);
+    earlier(dir.path(), 1);
     assert!(holds(dir.path(), NUMBER));
-
     let refused = Store::open(dir.path(), &vault()).unwrap_err();
     assert!(refused.to_string().contains("`octothorpe store seal`"), "{refused}");
     assert_eq!(Store::upgrade(dir.path(), &vault()).unwrap(), 1);
+    // The names of counts and of what is taken were keyed in versions after that.
     assert!(!holds(dir.path(), NUMBER) && !holds(dir.path(), "4155550132"));
     let store = Store::open(dir.path(), &vault()).unwrap();
-    is_all_there(&store).await;
+    is_taken_over(&store).await;
     drop(store);
     let twice = Store::upgrade(dir.path(), &vault()).unwrap_err();
     assert!(twice.to_string().contains("sealed already"), "{twice}");
     let nothing = Store::upgrade(&dir.path().join("elsewhere"), &vault()).unwrap_err();
     assert!(matches!(nothing, OpenError::Io { .. }), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    earlier(dir.path(), 2);
+    let store = Store::open(dir.path(), &vault()).unwrap();
+    let name = format!("call/{NUMBER}");
+    assert_eq!(store.holder(at(1), &name).await.unwrap().unwrap().record, "vf_1");
+    is_taken_over(&store).await;
+    drop(store);
+    // It counts its changes from now on.
+    let file = dir.path().join("octothorpe.redb");
+    let older = std::fs::read(&file).unwrap();
+    commit(&open(dir.path()), "vf_3", None).await;
+    std::fs::write(&file, older).unwrap();
+    let refused = Store::open(dir.path(), &vault()).unwrap_err();
+    assert!(matches!(refused, OpenError::Behind { .. }), "{refused:?}");
 }
 
 #[tokio::test]

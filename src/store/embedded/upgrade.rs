@@ -1,36 +1,76 @@
 //! A file in place of another: one that was in the clear is sealed, every row in the place that it would
-//! have now; and one is copied without what was removed from it, which stays in a file's unused pages.
+//! have now; one is copied without what was removed from it, which stays in a file's unused pages; and one
+//! is copied for later.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use redb::{Database, Error, ReadableDatabase as _, ReadableTable as _, StorageError};
+use redb::{Database, Error, ReadTransaction, ReadableTable as _, StorageError};
 
+use super::mark::Life;
 use super::tables::{self, Tables};
 use crate::ambient::Timestamp;
 use crate::store::seal::{Place, Seal};
 use crate::store::{Alias, Answer, EffectId, SCHEMA};
 
-/// A copy of the file at `path`, in its place; nothing may be written to the file meanwhile.
+/// Puts a copy of the file at `path` in its place; nothing may be written to it meanwhile.
 pub(super) fn rewrite(
-    database: &Database,
+    from: &ReadTransaction,
     path: &Path,
     create: impl Fn(&Path) -> Result<Database, Error>,
 ) -> Result<Database, Error> {
     let half = path.with_extension("new");
-    match fs::remove_file(&half) {
+    let copy = copy(from, &half, create, |_| Ok(()));
+    let placed = copy.and_then(|copy| in_place(&half, path).map(|()| copy).map_err(Error::Io));
+    if placed.is_err() {
+        let _left_for_the_next_time = fs::remove_file(&half);
+    }
+    placed
+}
+
+/// Writes a copy of the file, as it is now, to another place. It is a store of its own: it may be put in
+/// the place of the first, whatever that has seen since.
+pub(super) fn back_up(
+    from: &ReadTransaction,
+    to: &Path,
+    create: impl Fn(&Path) -> Result<Database, Error>,
+) -> Result<(), Error> {
+    let half = to.with_extension("half");
+    let copy = copy(from, &half, create, |tables| tables.begin(Life::new()));
+    let placed = copy.and_then(|copy| {
+        copy.close()?;
+        in_place(&half, to).map_err(Error::Io)
+    });
+    if placed.is_err() {
+        let _left_for_the_next_time = fs::remove_file(&half);
+    }
+    placed
+}
+
+fn copy(
+    from: &ReadTransaction,
+    to: &Path,
+    create: impl Fn(&Path) -> Result<Database, Error>,
+    change: impl Fn(&mut Tables<'_>) -> Result<(), Error>,
+) -> Result<Database, Error> {
+    match fs::remove_file(to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::Io(error)),
         Ok(()) | Err(_) => {}
     }
-    let copy = create(&half)?;
-    let (from, to) = (database.begin_read()?, copy.begin_write()?);
-    tables::copy(&from, &to)?;
+    let copy = create(to)?;
+    let to = copy.begin_write()?;
+    tables::copy(from, &to)?;
+    change(&mut Tables::open(&to)?)?;
     to.commit()?;
-    fs::rename(&half, path).map_err(Error::Io)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::Io)?;
     Ok(copy)
+}
+
+/// Puts a file in the place of another: whole, or not at all.
+fn in_place(half: &Path, whole: &Path) -> io::Result<()> {
+    fs::rename(half, whole)?;
+    let folder = whole.parent().filter(|it| !it.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Seals every row in one transaction; how many records there are.

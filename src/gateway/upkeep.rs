@@ -1,0 +1,65 @@
+//! What is done to the store's file while the gateway runs.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::settings::StoreSettings;
+use super::{Fault, Gateway};
+use crate::store::StoreError;
+
+/// The copy's name, in the folder of the store.
+pub const BACKUP: &str = "octothorpe.backup";
+
+/// A copy of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackedUp {
+    /// The file.
+    pub file: String,
+    /// How long it is.
+    pub bytes: u64,
+}
+
+/// The store's file, written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Compacted {
+    /// How many bytes it had.
+    pub before: u64,
+    /// How many it has.
+    pub after: u64,
+}
+
+impl Gateway {
+    /// Copies the store, as it is now, to a file beside it; everything goes on meanwhile. `None`: it has no
+    /// file.
+    ///
+    /// # Errors
+    /// When the store fails, or has no room for it.
+    pub async fn back_up(&self) -> Result<Option<BackedUp>, Fault> {
+        let Some(dir) = self.folder() else { return Ok(None) };
+        let file = dir.join(BACKUP);
+        let (store, to) = (self.0.store.clone(), file.clone());
+        let done = tokio::task::spawn_blocking(move || store.back_up(&to)).await;
+        let bytes = done.unwrap_or_else(|_| Err(StoreError::Failed("it was not copied".into())))?;
+        Ok(Some(BackedUp { file: file.display().to_string(), bytes }))
+    }
+
+    /// Gives back the room that the store does not use; who writes waits meanwhile. `None`: it has no file.
+    ///
+    /// # Errors
+    /// When the store fails, or has no room for it.
+    pub async fn compact(&self) -> Result<Option<Compacted>, Fault> {
+        if self.folder().is_none() {
+            return Ok(None);
+        }
+        let (before, after) = self.0.store.compact().await?;
+        Ok(Some(Compacted { before, after }))
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        match &self.0.started.store {
+            StoreSettings::Directory(dir) => Some(dir),
+            StoreSettings::Memory => None,
+        }
+    }
+}

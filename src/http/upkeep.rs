@@ -1,0 +1,42 @@
+//! For those who run it: the store's file.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::auth::Operator;
+use super::ops::{act, json};
+use super::problem::{Code, Problem};
+use super::{App, verify};
+use crate::gateway::Fault;
+
+/// Copies the store to a file beside it.
+pub(super) async fn back_up(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
+    let gateway = app.gateway;
+    done(async move {
+        gateway.audit(act("store.backup", Value::Null)).await?;
+        gateway.back_up().await
+    })
+    .await
+}
+
+/// Writes the store's file anew, without what is unused.
+pub(super) async fn compact(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
+    let gateway = app.gateway;
+    done(async move {
+        gateway.audit(act("store.compact", Value::Null)).await?;
+        gateway.compact().await
+    })
+    .await
+}
+
+/// Whoever asked may hang up; what was begun is finished.
+async fn done<T: Serialize + Send + 'static>(
+    work: impl Future<Output = Result<Option<T>, Fault>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let done = verify::carried_out(work).await.map_err(verify::fault)?;
+    let done = done.ok_or_else(|| Problem::new(Code::NotFound).because("the store has no file"))?;
+    Ok(json(StatusCode::OK, &done))
+}
