@@ -19,6 +19,9 @@ use crate::telemetry::{self, Event};
 /// The room that is kept, in bytes: a thousand verifications that are under way settle in it.
 const KEPT: i64 = 4 * 1024 * 1024;
 
+/// How much must be free before it is kept, in bytes: who has just run out of it would do so again at once.
+const AMPLE: u64 = 6 * 1024 * 1024;
+
 /// The file that keeps it.
 const RESERVE: &str = "octothorpe.reserve";
 
@@ -55,8 +58,7 @@ impl Reserve {
         *kept
     }
 
-    /// Takes the room, where there is as much again besides: who has just run out of it would do so
-    /// again at once.
+    /// Takes the room, if it is not taken yet or there is ample.
     fn take(&self) -> bool {
         #[cfg(test)]
         if self.faults.is_full() {
@@ -67,7 +69,7 @@ impl Reserve {
             Ok(disk) => {
                 let free = disk.blocks_available().saturating_mul(disk.fragment_size());
                 // A file system that counts no blocks has no end that it could tell.
-                free >= 2 * KEPT.unsigned_abs() || disk.blocks() == 0
+                free >= AMPLE || disk.blocks() == 0
             }
             Err(_) => true,
         };

@@ -27,6 +27,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -85,6 +86,8 @@ struct OpenFile {
     path: PathBuf,
     /// Why there is none, while there is none.
     database: RwLock<Result<Database, StoreError>>,
+    /// The last transaction failed, and the next has more to do.
+    failed: AtomicBool,
     leases: Mutex<Leases>,
     reserve: Arc<Reserve>,
     mark: Mark,
@@ -102,7 +105,8 @@ impl Embedded {
         let life = begin(&database).map_err(|error| open_error(&path, error))?;
         mark.set(life).map_err(failed)?;
         let (database, leases) = (RwLock::new(Ok(database)), Mutex::default());
-        let file = Arc::new(OpenFile { path, database, leases, reserve, mark });
+        let failed = AtomicBool::new(false);
+        let file = Arc::new(OpenFile { path, database, failed, leases, reserve, mark });
         let (jobs, waiting) = mpsc::channel(WAITING_MOST);
         let writer = Writer::new(Arc::clone(&file));
         let writer = std::thread::Builder::new()
@@ -322,9 +326,9 @@ impl OpenFile {
             nothing_missing(&database, &self.path, &self.mark)?;
             Ok(database)
         };
-        let opened = open().map_err(|error: OpenError| match error {
-            OpenError::Io { source, .. } if is_full(&source) => StoreError::Full,
-            error => StoreError::Failed(error.to_string()),
+        let opened = open().map_err(|error: OpenError| {
+            let full = matches!(&error, OpenError::Io { source, .. } if is_full(source));
+            if full { StoreError::Full } else { StoreError::Failed(error.to_string()) }
         });
         let outcome = opened.as_ref().map(|_| ()).map_err(StoreError::clone);
         self.put(opened);
@@ -474,6 +478,7 @@ impl Writer {
         // A failed sync cannot be repeated: the kernel may have dropped the pages, and report success
         // the next time. Until it is read what is there, nobody knows.
         let _tried_again_later = self.file.reopen(&error);
+        self.file.failed.store(true, Ordering::Relaxed);
         self.failed = Some((error, self.clock.now()));
     }
 
@@ -495,6 +500,7 @@ impl Writer {
         match &mended {
             Ok(()) => {
                 self.failed = None;
+                self.file.failed.store(false, Ordering::Relaxed);
                 telemetry::observe(&Event::Store { how: "it works again" });
             }
             Err(error) => {
@@ -540,10 +546,8 @@ pub fn make_folder(dir: &Path) -> Result<(), OpenError> {
 }
 
 fn failure(error: &Error) -> StoreError {
-    match error {
-        Error::Io(source) if is_full(source) => StoreError::Full,
-        error => StoreError::Failed(error.to_string()),
-    }
+    let full = matches!(error, Error::Io(source) if is_full(source));
+    if full { StoreError::Full } else { StoreError::Failed(error.to_string()) }
 }
 
 fn io_error(path: PathBuf, source: io::Error) -> OpenError {
