@@ -51,6 +51,7 @@ mod ready {
             bytes: vec![b'x'; 40],
             once: true,
             claimed_by: Some(Owner::new("killed")),
+            to: None,
         };
         let answer = Answer {
             key: format!("start/tenant/{n}"),

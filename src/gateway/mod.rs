@@ -201,20 +201,6 @@ pub enum Fault {
     Audit(std::io::Error),
 }
 
-impl Fault {
-    /// Whether somebody else has changed what is stored.
-    #[must_use]
-    pub const fn is_tampering(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Tampered(_)))
-    }
-
-    /// Whether the store cannot say that what was asked for is kept.
-    #[must_use]
-    pub const fn is_unsafe(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Unsafe(_)))
-    }
-}
-
 /// Whether this node takes new verifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
@@ -471,12 +457,7 @@ impl Gateway {
         if self.is_draining() {
             reasons.push("shutting down".to_owned());
         }
-        match self.0.store.trouble() {
-            Some(StoreError::Full) => reasons.push("the store's disk is full".to_owned()),
-            Some(_) => reasons.push("the store cannot be used".to_owned()),
-            None if self.0.store_works.load(Ordering::Relaxed) => {}
-            None => reasons.push("the store cannot be used".to_owned()),
-        }
+        reasons.extend(self.store_trouble().map(str::to_owned));
         if self.0.work.is_closed() {
             reasons.push("effects are not carried out".to_owned());
         }

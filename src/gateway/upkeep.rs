@@ -1,6 +1,7 @@
-//! What is done to the store's file while the gateway runs.
+//! The store's file while the gateway runs: what is done to it, and what is wrong with it.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
@@ -27,6 +28,30 @@ pub struct Compacted {
     pub before: u64,
     /// How many it has.
     pub after: u64,
+}
+
+impl Fault {
+    /// Whether somebody else has changed what is stored.
+    #[must_use]
+    pub const fn is_tampering(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Tampered(_)))
+    }
+
+    /// Whether the store cannot say that what was asked for is kept.
+    #[must_use]
+    pub const fn is_unsafe(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unsafe(_) | StoreError::Failed(_)))
+    }
+
+    /// Whether there is no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Full) => true,
+            Self::Audit(source) => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Store(_) | Self::Record(_) | Self::Contended(_) | Self::Restless => false,
+        }
+    }
 }
 
 impl Gateway {
@@ -56,10 +81,17 @@ impl Gateway {
         Ok(Some(Compacted { before, after }))
     }
 
-    fn folder(&self) -> Option<&Path> {
-        match &self.0.started.store {
-            StoreSettings::Directory(dir) => Some(dir),
-            StoreSettings::Memory => None,
+    /// Why the store takes nothing new.
+    pub(super) fn store_trouble(&self) -> Option<&'static str> {
+        match self.0.store.trouble() {
+            Some(StoreError::Full) => Some("the store's disk is full"),
+            None if self.0.store_works.load(Ordering::Relaxed) => None,
+            Some(_) | None => Some("the store cannot be used"),
         }
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        let StoreSettings::Directory(dir) = &self.0.started.store else { return None };
+        Some(dir)
     }
 }

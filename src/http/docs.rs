@@ -123,7 +123,6 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::StoreTampered,
             Code::StoreUnsafe,
             Code::StoreFull,
-            Code::StoreFailed,
             Code::NotReady,
         ],
         "read" => &[
@@ -134,7 +133,6 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::Internal,
             Code::StoreTampered,
             Code::StoreUnsafe,
-            Code::StoreFailed,
         ],
         "check" => &[
             Code::InvalidBody,
@@ -155,7 +153,6 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::StoreTampered,
             Code::StoreUnsafe,
             Code::StoreFull,
-            Code::StoreFailed,
         ],
         "resend" => &[
             Code::InvalidBody,
@@ -183,7 +180,6 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::StoreTampered,
             Code::StoreUnsafe,
             Code::StoreFull,
-            Code::StoreFailed,
             Code::NotReady,
         ],
         "cancel" => &[
@@ -201,7 +197,6 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::StoreTampered,
             Code::StoreUnsafe,
             Code::StoreFull,
-            Code::StoreFailed,
         ],
         _ => &[],
     }

@@ -218,7 +218,7 @@ pub(super) struct ProblemBody {
 impl Problem {
     /// A problem of this code.
     pub(super) const fn new(code: Code) -> Self {
-        let retry_after = if matches!(code, Code::NotReady | Code::StoreFull | Code::StoreFailed) {
+        let retry_after = if matches!(code, Code::NotReady | Code::StoreFull) {
             Some(5)
         } else if matches!(code, Code::Overloaded | Code::TimedOut | Code::StoreUnsafe) {
             Some(1)

@@ -184,12 +184,12 @@ fn nothing_is_told_while_the_disk_fails_and_all_goes_on_when_it_does_not() {
                     let (status, found) = scene.reads(&id);
                     assert_ne!(found["status"], "approved", "{found}");
                     assert!(
-                        status == 200 || (status, &found["code"]) == (503, &json!("store_failed")),
+                        status == 200 || (status, &found["code"]) == (503, &json!("store_unsafe")),
                         "{status} {found}"
                     );
                     let refused =
                         scene.gateway.post("/v1/verifications", &json!({"to": "+12025550140"}));
-                    assert_eq!(refused.json()["code"], "store_failed", "{refused:?}");
+                    assert_eq!(refused.json()["code"], "store_unsafe", "{refused:?}");
                     assert_eq!(scene.receiver.tries().len(), told, "nobody is told");
                     std::thread::sleep(Duration::from_millis(200));
                 }

@@ -180,13 +180,14 @@ impl Embedded {
         limit: usize,
     ) -> Result<Claimed, StoreError> {
         let file = &self.0.file;
-        let idle = file.read(|read| tables::idle(read, &mut file.leases(), now, owner));
+        let idle = match file.failed.load(Ordering::Relaxed) {
+            // There may be more due than can be seen, or nothing can be seen.
+            true => None,
+            false => file.read(|read| tables::idle(read, &mut file.leases(), now, owner))?,
+        };
         match idle {
-            Ok(Some(claimed)) => Ok(claimed),
-            // Whoever writes opens it anew, where it cannot be read.
-            Ok(None) | Err(_) => {
-                self.write(|slot| Job::Claim(now, owner.clone(), limit, slot)).await
-            }
+            Some(claimed) => Ok(claimed),
+            None => self.write(|slot| Job::Claim(now, owner.clone(), limit, slot)).await,
         }
     }
 

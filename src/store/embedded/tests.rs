@@ -26,7 +26,10 @@ fn vault() -> Vault {
 
 /// A store whose rows are as they are written.
 fn open(dir: &Path) -> Store {
-    let embedded = Embedded::open(dir, &Seal::new(&vault()).unwrap()).unwrap();
+    over(Embedded::open(dir, &Seal::new(&vault()).unwrap()).unwrap())
+}
+
+fn over(embedded: Embedded) -> Store {
     Store { backend: Backend::Embedded(embedded), seal: None, hints: None, between: None }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 /// A store, and what reaches its disk.
 fn opened(dir: &Path) -> (Store, Embedded) {
     let embedded = Embedded::open(dir, &Seal::new(&vault()).unwrap()).unwrap();
-    (Store { backend: Backend::Embedded(embedded.clone()), seal: None }, embedded)
+    (over(embedded.clone()), embedded)
 }
 
 fn record(id: &str, bytes: Vec<u8>) -> RecordWrite {
@@ -28,7 +28,7 @@ fn with_call(id: &str, owner: &str) -> Commit {
     let effect = EffectId { record: id.into(), effect: "dial".into() };
     let claimed_by = Some(Owner::new(owner));
     let (bytes, once) = (b"call".to_vec(), true);
-    let queued = Queued { id: effect, kind: 1, due: at(0), bytes, once, claimed_by };
+    let queued = Queued { id: effect, kind: 1, due: at(0), bytes, once, claimed_by, to: None };
     let record = Some(record(id, b"one".to_vec()));
     Commit { now: at(0), record, queue: vec![queued], ..Commit::default() }
 }
@@ -162,7 +162,7 @@ async fn is_whole(dir: &Path, damage: &str) -> bool {
         }
         Err(error) => panic!("{damage}: {error:?}"),
     };
-    let store = Store { backend: Backend::Embedded(embedded), seal: None };
+    let store = over(embedded);
     for n in 0..40 {
         let id = format!("v{n}");
         let found = store.load(&id).await.unwrap().unwrap_or_else(|| panic!("{damage}: no {id}"));
