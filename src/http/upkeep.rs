@@ -7,26 +7,31 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::auth::Operator;
-use super::ops::{act, json};
 use super::problem::{Code, Problem};
-use super::{App, verify};
+use super::{App, shown, verify};
 use crate::gateway::Fault;
 
 /// Copies the store to a file beside it.
-pub(super) async fn back_up(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
+pub(super) async fn back_up(
+    operator: Operator,
+    State(app): State<App>,
+) -> Result<Response, Problem> {
     let gateway = app.gateway;
     done(async move {
-        gateway.audit(act("store.backup", Value::Null)).await?;
+        gateway.audit(operator.act("store.backup", Value::Null)).await?;
         gateway.back_up().await
     })
     .await
 }
 
 /// Writes the store's file anew, without what is unused.
-pub(super) async fn compact(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
+pub(super) async fn compact(
+    operator: Operator,
+    State(app): State<App>,
+) -> Result<Response, Problem> {
     let gateway = app.gateway;
     done(async move {
-        gateway.audit(act("store.compact", Value::Null)).await?;
+        gateway.audit(operator.act("store.compact", Value::Null)).await?;
         gateway.compact().await
     })
     .await
@@ -38,5 +43,5 @@ async fn done<T: Serialize + Send + 'static>(
 ) -> Result<Response, Problem> {
     let done = verify::carried_out(work).await.map_err(verify::fault)?;
     let done = done.ok_or_else(|| Problem::new(Code::NotFound).because("the store has no file"))?;
-    Ok(json(StatusCode::OK, &done))
+    Ok(shown(StatusCode::OK, &done))
 }

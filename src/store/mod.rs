@@ -476,7 +476,7 @@ impl Store {
     #[must_use]
     pub fn trouble(&self) -> Option<StoreError> {
         match &self.backend {
-            Backend::Memory(_) => None,
+            Backend::Memory(_) | Backend::Redis(_) => None,
             Backend::Embedded(embedded) => embedded.trouble(),
         }
     }
@@ -490,7 +490,7 @@ impl Store {
     /// When the backend fails, or has no file.
     pub fn back_up(&self, to: &Path) -> Result<u64, StoreError> {
         match &self.backend {
-            Backend::Memory(_) => Err(StoreError::NoFile),
+            Backend::Memory(_) | Backend::Redis(_) => Err(StoreError::NoFile),
             Backend::Embedded(embedded) => embedded.back_up(to),
         }
     }
@@ -502,7 +502,7 @@ impl Store {
     /// When the backend fails, or has no file.
     pub async fn compact(&self) -> Result<(u64, u64), StoreError> {
         match &self.backend {
-            Backend::Memory(_) => Err(StoreError::NoFile),
+            Backend::Memory(_) | Backend::Redis(_) => Err(StoreError::NoFile),
             Backend::Embedded(embedded) => embedded.compact().await,
         }
     }
