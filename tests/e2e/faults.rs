@@ -96,11 +96,15 @@ fn a_full_disk_finishes_what_is_under_way_and_refuses_what_is_new() {
     let filler = Path::new(&inside).join("filler");
     let mut file = fs::File::create(&filler).expect("the disk of the store");
     while file.write_all(&[7; 4096]).is_ok() {}
+    drop(file);
     let began = Instant::now();
     let new = |n: u32| json!({"to": format!("+12025550{n}")});
-    let refused = (140..180).find_map(|n| {
-        let answer = gateway.post("/v1/verifications", &new(n));
-        (answer.status != 201).then_some(answer)
+    let mut answers = (140..180).map(|n| gateway.post("/v1/verifications", &new(n)));
+    let mut begun = vec![id.clone()];
+    let refused = answers.find(|answer| {
+        let is_begun = answer.status == 201;
+        begun.extend(is_begun.then(|| answer.json()["id"].as_str().unwrap().to_owned()));
+        !is_begun
     });
     let refused = refused.expect("a full disk");
     assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("store_full")));
@@ -112,10 +116,13 @@ fn a_full_disk_finishes_what_is_under_way_and_refuses_what_is_new() {
 
     // Reading and cancelling go on, and what follows from them.
     assert_eq!(scene.reads(&id).1["status"], "pending");
-    let canceled = gateway.post(&format!("/v1/verifications/{id}/cancel"), &json!({}));
-    assert_eq!((canceled.status, &canceled.json()["status"]), (200, &json!("canceled")));
-    scene.told_once(&gateway.read(&id, ""));
-    wait_for("the call ends", SOON, || (scene.phone.count("BYE") >= 2).then_some(()));
+    for id in &begun {
+        let canceled = gateway.post(&format!("/v1/verifications/{id}/cancel"), &json!({}));
+        assert_eq!((canceled.status, &canceled.json()["status"]), (200, &json!("canceled")));
+        scene.told_once(&gateway.read(id, ""));
+    }
+    let ended = || scene.phone.count("BYE") + scene.phone.count("CANCEL");
+    wait_for("the calls end", SOON, || (ended() > begun.len()).then_some(()));
     for n in 140..150 {
         let answer = gateway.post("/v1/verifications", &new(n));
         assert_eq!(answer.status, 503, "it stays full: {answer:?}");
@@ -127,6 +134,45 @@ fn a_full_disk_finishes_what_is_under_way_and_refuses_what_is_new() {
     println!("ready {:.0?} after there was room", began.elapsed());
     scene.approves();
     assert!(gateway.log().contains("its disk is full"), "the log tells it");
+}
+
+#[test]
+fn a_backup_is_written_while_it_runs_and_restored() {
+    let mut scene = Scene::under(&[]);
+    scene.approves();
+    let id = scene.listening(&json!({"to": crate::tools::NUMBER}));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kept.redb");
+    let (kept, admin) = (file.display().to_string(), scene.gateway.admin_url());
+    let done = |words: &[&str], gateway: &Gateway| -> Value {
+        let done = gateway.command(words).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let told = done(&["store", "backup", &kept, "--json", "--admin", &admin], &scene.gateway);
+    let bytes = fs::metadata(&file).unwrap().len();
+    assert_eq!(told, json!({"file": kept, "bytes": bytes}));
+    assert!(!scene.gateway.data().join("octothorpe.backup").exists(), "it was taken from there");
+    let told = done(&["store", "compact", "--json", "--admin", &admin], &scene.gateway);
+    assert!(told["after"].as_u64().unwrap() > 0, "{told}");
+    scene.phone.press();
+    assert_eq!(scene.gateway.settles(&id, SOON)["status"], "approved", "its call went on");
+
+    // What came after the backup is forgotten when it is restored.
+    scene.gateway.terminate();
+    fs::copy(&file, scene.gateway.data().join("octothorpe.redb")).unwrap();
+    scene.gateway.restart();
+    let settled = scene.gateway.settles(&id, SOON);
+    assert_eq!((&settled["status"], &settled["reason"]), (&"failed".into(), &"node_lost".into()));
+    scene.approves();
+
+    // And without a gateway.
+    scene.gateway.terminate();
+    for words in [&["store", "backup", &kept, "--json"][..], &["store", "compact", "--json"]] {
+        done(words, &scene.gateway);
+    }
+    scene.gateway.restart();
+    assert_eq!(scene.gateway.read(&id, ""), settled);
 }
 
 /// Has syncs of the store's file fail from now on.
@@ -310,9 +356,9 @@ fn a_clock_that_steps_approves_nothing_late_and_ends_nothing_early() {
 
             // And what is over is over, whichever way the clock goes meanwhile.
             let began = Instant::now();
-            let id = scene.listening(&json!({"to": crate::tools::NUMBER, "expires_in": 10}));
+            let id = scene.listening(&json!({"to": crate::tools::NUMBER, "expires_in": 20}));
             set("+0");
-            let settled = wait_for("it is over", Duration::from_secs(15), || {
+            let settled = wait_for("it is over", Duration::from_secs(30), || {
                 let found = scene.gateway.read(&id, "");
                 (found["status"] != "pending").then_some(found)
             });
@@ -320,7 +366,7 @@ fn a_clock_that_steps_approves_nothing_late_and_ends_nothing_early() {
             scene.phone.press();
             println!("{step}: {} after {took:.1?}", settled["status"]);
             assert_ne!(settled["status"], "approved");
-            assert!(took >= Duration::from_millis(9_500), "it was over after {took:?}");
+            assert!(took >= Duration::from_millis(19_500), "it was over after {took:?}");
             std::thread::sleep(Duration::from_secs(1));
             assert_eq!(scene.gateway.read(&id, ""), settled, "a press that comes late");
             scene.told_once(&settled);
