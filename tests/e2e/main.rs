@@ -13,11 +13,16 @@
 //! | `OCTOTHORPE_DRAIN_CALLS` | how many calls are up when the gateway is told to stop; 50 unless said |
 //! | `OCTOTHORPE_LOSS_CALLS` | how many calls go over a line that loses datagrams; 60 unless said |
 //! | `OCTOTHORPE_ECHO_CALLS` | how many calls go to a line that sends back what it is sent; 12 unless said |
+//! | `OCTOTHORPE_FAILOVER_RATE` | how many people a second come while Redis fails; 20 unless said |
+//! | `OCTOTHORPE_FROZEN_SECONDS` | how long Redis stands still; 6 unless said |
 //! | `OCTOTHORPE_KILL_EVENTS` | how often the gateway is killed in the midst of events; 10 unless said |
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
 //! | `OCTOTHORPE_NOISE_SECONDS` | how long calls go on in the midst of noise; 10 unless said |
 //!
 //! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 OCTOTHORPE_KILL_EVENTS=100 cargo test --test e2e kill`.
+//!
+//! That of a Redis that fails: `OCTOTHORPE_FAILOVER_RATE=200 OCTOTHORPE_FROZEN_SECONDS=60 cargo test --test e2e
+//! failover`.
 //!
 //! Everything that the gateway prints is kept, at `RUST_LOG=trace`, and searched for the number
 //! that was called and for every key, password, code, PIN and text: see [`tools::Process`]. So are the pages
@@ -45,6 +50,7 @@ mod client;
 mod dns;
 mod drain;
 mod extension;
+mod failover;
 mod faults;
 mod guard;
 mod idempotency;
@@ -55,6 +61,7 @@ mod kill;
 mod languages;
 mod limits;
 mod listener;
+mod load;
 mod loss;
 mod lost;
 mod mailbox;
@@ -63,9 +70,13 @@ mod nodes;
 mod pcap;
 mod peers;
 mod phone;
+mod rediss;
 mod reload;
 mod risk;
 mod serve;
+#[expect(dead_code, reason = "the tests of the store need more of it")]
+#[path = "../store/servers.rs"]
+mod servers;
 mod sipp;
 mod smsc;
 mod strangers;

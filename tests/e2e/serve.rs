@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Answer, request};
+use crate::servers::Machine;
 use crate::tools::{
     API_KEY, NUMBER, Process, STORE_SECRET, WEBHOOK_SECRET, octothorpe, ports, wait_for,
 };
@@ -23,6 +24,11 @@ const LIMITLESS: &str = "[limits]\nnumber = []\ntenant = []\nsubject = []\nprefi
 /// What the tenant of the tests may.
 const IN_US: &str =
     "voice_countries = [\"US\"]\nsms_countries = [\"US\"]\nallow_private_webhooks = true";
+
+/// This machine, on which everything runs under a command.
+fn here(command: &[&str]) -> Machine {
+    Machine { under: command.iter().map(|&word| word.to_owned()).collect(), ..Machine::here() }
+}
 
 /// The phone at this port, as a trunk.
 fn trunk(phone: u16) -> String {
@@ -64,14 +70,27 @@ impl Gateway {
     /// where `data` is that of the store.
     pub(crate) fn under(command: &[&str], phone: u16, webhook: Option<&str>) -> Self {
         let webhooks = webhook.map_or_else(String::new, webhooks);
-        Self::of(command, None, &trunk(phone), &format!("{IN_US}\n{webhooks}"))
+        Self::of(&here(command), None, &trunk(phone), &format!("{IN_US}\n{webhooks}"))
     }
 
     /// Starts such a gateway as a node of those that share this Redis.
     pub(crate) fn sharing(redis: u16, phone: u16, webhook: &str) -> Self {
         let url = format!("redis://127.0.0.1:{redis}");
         let tenant = format!("{IN_US}\n{}", webhooks(webhook));
-        Self::of(&[], Some(&url), &trunk(phone), &tenant)
+        Self::of(&here(&[]), Some(&url), &trunk(phone), &tenant)
+    }
+
+    /// Starts such a gateway on this machine, with this store, and with more ways than a phone.
+    pub(crate) fn node(
+        machine: &Machine,
+        store: &str,
+        phone: Option<u16>,
+        ways: &str,
+        webhook: &str,
+    ) -> Self {
+        let phone = phone.map(trunk).unwrap_or_default();
+        let tenant = format!("{IN_US}\n{}", webhooks(webhook));
+        Self::of(machine, Some(store), &format!("{phone}{ways}"), &tenant)
     }
 
     /// Starts a gateway with these carriers and routes. They know it as [`PUBLIC`].
@@ -83,15 +102,15 @@ impl Gateway {
     /// Starts a gateway with these trunks, carriers and routes, and more of these about its tenant.
     /// Limits are what the tenant has of its own.
     pub(crate) fn with(ways: &str, tenant: &str) -> Self {
-        Self::of(&[], None, ways, &format!("{IN_US}\n{tenant}"))
+        Self::of(&here(&[]), None, ways, &format!("{IN_US}\n{tenant}"))
     }
 
     /// Starts a gateway that has one tenant with a key, and nothing else.
     pub(crate) fn closed() -> Self {
-        Self::of(&[], None, "", "#here\n")
+        Self::of(&here(&[]), None, "", "#here\n")
     }
 
-    fn of(under: &[&str], store: Option<&str>, ways: &str, tenant: &str) -> Self {
+    fn of(machine: &Machine, store: Option<&str>, ways: &str, tenant: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data").display().to_string();
         std::fs::create_dir(&data).unwrap();
@@ -103,14 +122,15 @@ impl Gateway {
         let config = format!(
             r#"
             [server]
-            api_listen = "127.0.0.1:0"
-            admin_listen = "127.0.0.1:0"
+            api_listen = "{host}:0"
+            admin_listen = "{host}:0"
+            insecure_http = true
             public_url = "{PUBLIC}"
             [store]
             {store}
             secret = "{STORE_SECRET}"
             [sip]
-            listen = ["udp:127.0.0.1:0"]
+            listen = ["udp:{host}:0"]
             rtp_ports = [{rtp}, {rtp_last}]
             {ways}
             {LIMITLESS}
@@ -119,10 +139,11 @@ impl Gateway {
             api_keys = ["{API_KEY}"]
             {tenant}
             "#,
+            host = machine.host,
             rtp_last = rtp + 255,
         );
         std::fs::write(folder.path().join("octothorpe.toml"), config).unwrap();
-        let under: Vec<String> = under.iter().map(|&word| word.to_owned()).collect();
+        let under = machine.under.clone();
         let (process, [api, admin, sip]) = serve(&under, folder.path());
         Self { process, folder, under, api, admin, sip }
     }
@@ -264,6 +285,11 @@ impl Gateway {
     pub(crate) fn operate(&self, path: &str, body: &Value) -> Answer {
         let headers = [("Content-Type", "application/json")];
         request(self.admin, "POST", path, &headers, body.to_string().as_bytes())
+    }
+
+    /// The folder of its configuration.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The folder of the store.

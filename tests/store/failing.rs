@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use octothorpe::store::{Heard, Hint, Hinted, RedisSettings};
 
-use super::servers::{Cluster, Server, Watched, open, settings, until};
+use super::servers::{Cluster, Server, Watched, named, open, settings, until};
 use super::*;
 
 /// How long after a promotion everything must work again.
@@ -219,17 +219,7 @@ async fn another_key_or_layout_is_refused_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_and_a_password_are_needed_where_they_are() {
-    let server = Server::redis(&["--requirepass", "of the default user"]);
-    let rights = ["~{test-*", "&{test-*", "+@all", "-@dangerous", "-@admin"];
-    let mut user = vec!["--no-auth-warning", "-a", "of the default user", "ACL", "SETUSER"];
-    user.extend(["gateway", "on", ">of the gateway"]);
-    user.extend(rights);
-    assert_eq!(server.ask(&user), "OK");
-    let named = RedisSettings {
-        user: Some("gateway".to_owned()),
-        password: Some("of the gateway".to_owned().into()),
-        ..settings(server.place())
-    };
+    let named = named();
     let store = open(&named);
     yes(&store, writing("v1", None, 1)).await;
     let mut heard = store.hints();

@@ -12,8 +12,12 @@ use std::time::{Duration, Instant};
 use octothorpe::store::{RedisPlace, RedisServer, RedisSettings, Store};
 use octothorpe::verify::code::Vault;
 
-/// One for all tests that need no more than that.
-static ALONE: LazyLock<Server> = LazyLock::new(|| Server::redis(&[]));
+/// One for all tests that need no more than that, with the user that is recommended, and its rights.
+static ALONE: LazyLock<Server> = LazyLock::new(|| {
+    let conf = include_str!("../../docker/redis.conf").replace("{octothorpe}", "{test-*}");
+    let args = ["--min-replicas-to-write", "0", "--appendonly", "no"];
+    Server::start(&Machine::here(), "redis-server", Some(&conf), &args)
+});
 
 /// A primary, its replicas and sentinels, for tests that kill nobody.
 static WATCHED: LazyLock<Watched> = LazyLock::new(Watched::start);
@@ -25,7 +29,13 @@ pub(super) const SERVICE: &str = "octothorpe";
 
 /// A store of its own on a server without replicas.
 pub(super) fn alone() -> Store {
-    open(&settings(ALONE.place()))
+    open(&named())
+}
+
+/// Settings with the recommended user, for a store of its own.
+pub(super) fn named() -> RedisSettings {
+    let (user, password) = ("gateway".to_owned(), "of-the-gateway".to_owned().into());
+    RedisSettings { user: Some(user), password: Some(password), ..settings(ALONE.place()) }
 }
 
 /// A store of its own behind sentinels.
@@ -56,9 +66,32 @@ pub(super) fn settings(place: RedisPlace) -> RedisSettings {
     }
 }
 
+/// What a server runs on.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    /// Its address.
+    pub(super) host: String,
+    /// The command that runs another one on it.
+    pub(super) under: Vec<String>,
+}
+
+impl Machine {
+    pub(super) fn here() -> Self {
+        Self { host: "127.0.0.1".to_owned(), under: Vec::new() }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut words = self.under.iter().map(String::as_str).chain([program]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
+        command
+    }
+}
+
 /// A server that listens on a port of its own.
 pub(super) struct Server {
     pub(super) port: u16,
+    on: Machine,
     command: Vec<String>,
     pid: String,
     /// Each ends a server when this end of its input is closed.
@@ -68,21 +101,26 @@ pub(super) struct Server {
 impl Server {
     /// A `redis-server` that keeps nothing on disk.
     pub(super) fn redis(more: &[&str]) -> Self {
-        let mut args = vec!["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
-        args.extend(more);
-        Self::start("redis-server", None, &args)
+        Self::redis_on(&Machine::here(), more)
     }
 
-    fn sentinel(primary: u16) -> Self {
+    fn redis_on(machine: &Machine, more: &[&str]) -> Self {
+        let mut args = vec!["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
+        args.extend(more);
+        Self::start(machine, "redis-server", None, &args)
+    }
+
+    fn sentinel(machine: &Machine, primary: &RedisServer) -> Self {
+        let RedisServer { host, port } = primary;
         let conf = format!(
-            "sentinel monitor {SERVICE} 127.0.0.1 {primary} 2\n\
+            "sentinel monitor {SERVICE} {host} {port} 2\n\
              sentinel down-after-milliseconds {SERVICE} 1000\n\
              sentinel failover-timeout {SERVICE} 3000\n"
         );
-        Self::start("redis-sentinel", Some(&conf), &[])
+        Self::start(machine, "redis-sentinel", Some(&conf), &[])
     }
 
-    fn start(program: &str, conf: Option<&str>, args: &[&str]) -> Self {
+    fn start(machine: &Machine, program: &str, conf: Option<&str>, args: &[&str]) -> Self {
         let found = Command::new(program).arg("--version").stdout(Stdio::null()).status();
         assert!(
             found.is_ok(),
@@ -93,24 +131,18 @@ impl Server {
         let (file, dir) = (dir.join("conf"), dir.to_str().unwrap().to_owned());
         std::fs::write(&file, conf.unwrap_or_default()).unwrap();
         let file = file.to_str().unwrap();
-        let mut command = vec![
-            dir.as_str(),
-            program,
-            file,
-            "--port",
-            &port,
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            &dir,
-        ];
+        let mut command = vec![dir.as_str()];
+        command.extend(machine.under.iter().map(String::as_str));
+        command.extend([program, file, "--port", &port, "--bind", &machine.host, "--dir", &dir]);
+        command.extend(["--protected-mode", "no"]);
         if program == "redis-server" {
             command.extend(["--cluster-port", &bus]);
         }
         command.extend(args);
         let command = command.into_iter().map(str::to_owned).collect();
         let port = port.parse().unwrap();
-        let mut server = Self { port, command, pid: String::new(), shells: Vec::new() };
+        let (on, pid) = (machine.clone(), String::new());
+        let mut server = Self { port, on, command, pid, shells: Vec::new() };
         server.run();
         server
     }
@@ -136,12 +168,15 @@ impl Server {
     }
 
     fn address(&self) -> RedisServer {
-        RedisServer { host: "127.0.0.1".to_owned(), port: self.port }
+        RedisServer { host: self.on.host.clone(), port: self.port }
     }
 
     /// What it answers to a command.
     pub(super) fn ask(&self, command: &[&str]) -> String {
-        ask(self.port, command)
+        let mut cli = self.on.command("redis-cli");
+        cli.args(["-h", &self.on.host, "-p", &self.port.to_string()]);
+        let told = cli.args(command).output().unwrap();
+        String::from_utf8_lossy(&told.stdout).trim_end().to_owned()
     }
 
     pub(super) fn signal(&self, name: &str) {
@@ -167,14 +202,20 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn start() -> Self {
-        let primary = Server::redis(&[]);
-        let of = format!("127.0.0.1 {}", primary.port);
-        let mut servers: Vec<Server> =
-            (0..2).map(|_| Server::redis(&["--replicaof", &of])).collect();
+        Self::across(&Machine::here(), &Machine::here())
+    }
+
+    /// The primary on one machine, everything else on another.
+    pub(super) fn across(one: &Machine, other: &Machine) -> Self {
+        let primary = Server::redis_on(one, &[]);
+        let of = format!("{} {}", one.host, primary.port);
+        let replica = |_| Server::redis_on(other, &["--replicaof", &of]);
+        let mut servers: Vec<Server> = (0..2).map(replica).collect();
         servers.insert(0, primary);
         let replicas = || servers[0].ask(&["INFO", "replication"]).matches("state=online").count();
         until("there are two replicas", || replicas() == 2);
-        let sentinels: Vec<_> = (0..3).map(|_| Server::sentinel(servers[0].port)).collect();
+        let primary = servers[0].address();
+        let sentinels: Vec<_> = (0..3).map(|_| Server::sentinel(other, &primary)).collect();
         let knows = |it: &Server| {
             let told = it.ask(&["SENTINEL", "MASTER", SERVICE]);
             let lines: Vec<&str> = told.lines().collect();
@@ -243,12 +284,6 @@ impl Cluster {
     pub(super) fn place(&self) -> RedisPlace {
         RedisPlace::Cluster { servers: self.nodes.iter().map(Server::address).collect() }
     }
-}
-
-fn ask(port: u16, command: &[&str]) -> String {
-    let mut cli = Command::new("redis-cli");
-    let told = cli.args(["-p", &port.to_string()]).args(command).output().unwrap();
-    String::from_utf8_lossy(&told.stdout).trim_end().to_owned()
 }
 
 /// A port that nobody has, and never the same twice.
