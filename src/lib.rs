@@ -26,3 +26,6 @@ pub mod cli;
 
 #[doc = include_str!("SECURITY.md")]
 pub mod security {}
+
+#[doc = include_str!("OPERATIONS.md")]
+pub mod operations {}

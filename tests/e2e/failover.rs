@@ -52,8 +52,7 @@ impl Site {
         let mut load = Load::at(host);
         let port = phone.as_ref().map(Sipp::port);
         let url = settings(redis.place()).to_string();
-        let calls = "[[routes]]\nchannel = \"voice\"\nvia = [\"phone\"]\n";
-        let ways = port.map(|_| calls).unwrap_or_default().to_owned() + &load.carrier();
+        let ways = if port.is_some() { load.ways() } else { load.texts() };
         let node = |machine: &Machine| Gateway::node(machine, &url, port, &ways, &load.hooks());
         let nodes = machines.each_ref().map(node);
         load.begin(&nodes.each_ref().map(Gateway::api), rate(), port.is_some());

@@ -3,6 +3,7 @@
 //! what every node says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -50,6 +51,30 @@ pub(crate) struct Asked {
     pub(crate) status: u16,
     /// The code of a refusal.
     pub(crate) code: String,
+}
+
+/// How all of it ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// How many verifications ended so.
+    pub(crate) verdicts: BTreeMap<String, usize>,
+    /// How many starts were given up.
+    pub(crate) given_up: usize,
+    requests: usize,
+    refused: usize,
+    compared: usize,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verdicts, given_up, requests, refused, compared } = self;
+        let begun: usize = verdicts.values().sum();
+        write!(
+            f,
+            "{requests} requests, {refused} of them refused; {begun} verifications ({given_up} starts were given \
+             up), {compared} wrong codes compared; {verdicts:?}"
+        )
+    }
 }
 
 /// What was told of one verification.
@@ -111,8 +136,13 @@ impl Load {
         format!("http://{}/hooks", self.address)
     }
 
-    /// A carrier of texts, and its route.
-    pub(crate) fn carrier(&self) -> String {
+    /// A carrier of texts, its route, and that of calls to the trunk `phone`.
+    pub(crate) fn ways(&self) -> String {
+        format!("[[routes]]\nchannel = \"voice\"\nvia = [\"phone\"]\n{}", self.texts())
+    }
+
+    /// The carrier of texts, and its route.
+    pub(crate) fn texts(&self) -> String {
         format!(
             r#"
             [[carriers]]
@@ -133,23 +163,26 @@ impl Load {
 
     /// Begins: so many a second, of whom one a second is called, if any are.
     pub(crate) fn begin(&mut self, nodes: &[SocketAddr], rate: usize, calls: bool) {
-        *self.world.nodes.lock().unwrap() = nodes.to_vec();
+        self.ask_at(nodes);
         let world = Arc::clone(&self.world);
         self.people = Some(self.runtime.spawn(async move {
-            let (began, mut people) = (Instant::now(), JoinSet::new());
+            let mut people = JoinSet::new();
+            let pace = Duration::from_secs(1) / u32::try_from(rate).unwrap();
+            let mut turn = tokio::time::interval(pace);
             for n in 0.. {
+                turn.tick().await;
                 if world.is_over.load(Ordering::Relaxed) {
                     break;
                 }
-                let due =
-                    Duration::from_secs_f64(f64::from(n) / f64::from(u32::try_from(rate).unwrap()));
-                sleep(due.saturating_sub(began.elapsed())).await;
-                let n = usize::try_from(n).unwrap();
-                let is_called = calls && n % rate == 0;
-                people.spawn(person(Arc::clone(&world), n, is_called));
+                people.spawn(person(Arc::clone(&world), n, calls && n % rate == 0));
             }
             while people.join_next().await.is_some() {}
         }));
+    }
+
+    /// Only these nodes are asked from now on.
+    pub(crate) fn ask_at(&self, nodes: &[SocketAddr]) {
+        *self.world.nodes.lock().unwrap() = nodes.to_vec();
     }
 
     /// Every request so far.
@@ -165,8 +198,8 @@ impl Load {
     }
 
     /// Ends it: nobody new comes, and whoever has begun goes on to the end. What was told must then be what all
-    /// nodes say; gives the figures of it.
-    pub(crate) fn end(&mut self) -> String {
+    /// nodes say.
+    pub(crate) fn end(&mut self) -> Outcome {
         self.world.is_over.store(true, Ordering::Relaxed);
         let people = self.people.take().unwrap();
         self.runtime.block_on(people).unwrap();
@@ -224,15 +257,14 @@ impl Load {
             told.len(),
             &wrong[..wrong.len().min(5)]
         );
-        let compared: usize = told.values().map(|it| it.left.len()).sum();
-        let refused = asked.iter().filter(|it| it.status == 503).count();
-        format!(
-            "{} requests, {refused} of them refused; {} verifications ({} starts were given up), {compared} wrong \
-             codes compared; {verdicts:?}",
-            asked.len(),
-            told.len(),
-            world.given_up.load(Ordering::Relaxed),
-        )
+        let requests = world.asked.lock().unwrap();
+        Outcome {
+            verdicts,
+            given_up: world.given_up.load(Ordering::Relaxed),
+            requests: requests.len(),
+            refused: requests.iter().filter(|it| it.status == 503).count(),
+            compared: told.values().map(|it| it.left.len()).sum(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `OCTOTHORPE_BIN` | test this binary instead of the one that Cargo has just built |
+//! | `OCTOTHORPE_OLD_BIN` | the version that is exchanged for the one under test in `nodes_are_exchanged…`; the same unless said |
 //! | `OCTOTHORPE_ATTENDANT_CALLS` | how many calls reach a person behind an auto-attendant; 12 unless said |
 //! | `OCTOTHORPE_DRAIN_CALLS` | how many calls are up when the gateway is told to stop; 50 unless said |
 //! | `OCTOTHORPE_LOSS_CALLS` | how many calls go over a line that loses datagrams; 60 unless said |

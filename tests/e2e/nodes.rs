@@ -1,17 +1,17 @@
 //! Two gateways over one Redis, as a load balancer has them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::load::Load;
 use crate::pcap::{POUND, Sound};
 use crate::phone::{Manner, Phone};
-use crate::serve::{BEARER, Gateway, SOON};
+use crate::serve::{Gateway, SOON};
+use crate::servers::Machine;
 use crate::sipp::Sipp;
 use crate::tools::{Process, ports, wait_for};
 use crate::webhook::Receiver;
@@ -148,84 +148,35 @@ fn a_node_that_was_stopped_in_the_midst_of_a_call_gives_it_up() {
     assert_eq!(site.a.read(&again, "")["status"], "pending");
 }
 
-/// What a load balancer knows.
-#[derive(Clone, Default)]
-struct Balancer(Arc<Mutex<Vec<SocketAddr>>>);
-
-impl Balancer {
-    fn set(&self, nodes: &[&Gateway]) {
-        *self.0.lock().unwrap() = nodes.iter().map(|node| node.api()).collect();
-    }
-
-    /// Begins a verification at whichever node takes it.
-    fn begin(&self, n: usize) -> String {
-        wait_for("some node takes it", SOON, || {
-            let nodes = self.0.lock().unwrap().clone();
-            (0..nodes.len()).find_map(|turn| try_begin(nodes[(n + turn) % nodes.len()], n))
-        })
-    }
-}
-
-/// `None`: this node does not take it.
-fn try_begin(at: SocketAddr, n: usize) -> Option<String> {
-    let area = [212, 310, 415, 512, 617, 702, 713, 718, 808, 917][n / 100 % 10];
-    let body = json!({"to": format!("+1{area}55501{:02}", n % 100)}).to_string();
-    let head = format!(
-        "POST /v1/verifications HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nAuthorization: {BEARER}\r\n\
-         Content-Type: application/json\r\nIdempotency-Key: start-{n}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(at).ok()?;
-    stream.write_all(head.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    if !head.starts_with("HTTP/1.1 201") {
-        assert!(head.starts_with("HTTP/1.1 503"), "{answer}");
-        return None;
-    }
-    let body: Value = serde_json::from_str(body).unwrap();
-    Some(body["id"].as_str().unwrap().to_owned())
-}
-
+/// Both nodes are of this version at first, or of another one that `OCTOTHORPE_OLD_BIN` names, and each is
+/// exchanged for one of this version while people come.
 #[test]
 fn nodes_are_exchanged_one_after_the_other_under_load() {
-    let (redis, receiver) = (Redis::start(), Receiver::start(&[]));
-    let phone = Sipp::many(100_000, "press", Duration::from_secs(5), Sound::Keys(&[POUND]));
-    let node = || Gateway::sharing(redis.port, phone.port(), receiver.url());
-    let (mut a, mut b) = (node(), node());
-    let balancer = Balancer::default();
-    balancer.set(&[&a, &b]);
-    let over = AtomicBool::new(false);
-    let ids = std::thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            let mut ids = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                ids.push(balancer.begin(ids.len()));
-                std::thread::sleep(Duration::from_millis(300));
-            }
-            ids
-        });
-        std::thread::sleep(Duration::from_secs(3));
-        a.signal("TERM");
-        assert!(a.stops(Duration::from_secs(90)).success());
-        a.restart();
-        balancer.set(&[&a, &b]);
-        std::thread::sleep(Duration::from_secs(2));
-        b.signal("TERM");
-        assert!(b.stops(Duration::from_secs(90)).success());
-        b.restart();
-        balancer.set(&[&a, &b]);
-        std::thread::sleep(Duration::from_secs(2));
-        over.store(true, Ordering::Relaxed);
-        load.join().unwrap()
+    let older = std::env::var_os("OCTOTHORPE_OLD_BIN").map(|_| {
+        let other = ["sh", "-c", "shift; exec \"$OCTOTHORPE_OLD_BIN\" \"$@\"", "sh"];
+        other.map(str::to_owned).to_vec()
     });
-    let mut verdicts = std::collections::BTreeMap::<String, usize>::new();
-    for id in &ids {
-        let found = a.settles(id, Duration::from_secs(60));
-        *verdicts.entry(format!("{} {}", found["status"], found["reason"])).or_default() += 1;
+    let older = Machine { under: older.unwrap_or_default(), ..Machine::here() };
+    let (redis, mut load) = (Redis::start(), Load::at("127.0.0.1"));
+    let phone = Sipp::many(100_000, "press", Duration::from_secs(5), Sound::Keys(&[POUND]));
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let node = || Gateway::node(&older, &url, Some(phone.port()), &load.ways(), &load.hooks());
+    let (mut a, mut b) = (node(), node());
+    load.begin(&[a.api(), b.api()], 20, true);
+    std::thread::sleep(Duration::from_secs(3));
+    for turn in 0..2 {
+        // As a load balancer does that looks at /readyz.
+        let (going, staying) = if turn == 0 { (&mut a, &b) } else { (&mut b, &a) };
+        load.ask_at(&[staying.api()]);
+        going.signal("TERM");
+        assert!(going.stops(Duration::from_secs(90)).success());
+        going.renew();
+        load.ask_at(&[going.api(), staying.api()]);
+        std::thread::sleep(Duration::from_secs(3));
     }
-    println!("{} verifications while both nodes were exchanged: {verdicts:?}", ids.len());
-    assert_eq!(verdicts.len(), 1, "{verdicts:?}");
-    assert!(verdicts.contains_key(r#""approved" "confirmed""#), "{verdicts:?}");
+    let outcome = load.end();
+    println!("while both nodes were exchanged: {outcome}");
+    assert_eq!(outcome.given_up, 0);
+    let fine = ["approved (code_matched)", "approved (confirmed)", "denied (too_many_checks)"];
+    assert!(outcome.verdicts.keys().eq(fine), "{outcome}");
 }

@@ -163,6 +163,12 @@ impl Gateway {
         (self.process, [self.api, self.admin, self.sip]) = serve(&self.under, self.folder.path());
     }
 
+    /// Starts the version under test in the place of the one that has stopped.
+    pub(crate) fn renew(&mut self) {
+        self.under.clear();
+        self.restart();
+    }
+
     /// Changes its configuration; it reads that when it is told to.
     pub(crate) fn rewrite(&self, change: impl FnOnce(&str) -> String) {
         let file = self.folder.path().join("octothorpe.toml");

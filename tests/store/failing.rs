@@ -205,6 +205,21 @@ async fn rows_that_somebody_else_wrote_are_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_memory_throws_nothing_away_and_says_that_it_is_full() {
+    let server = Server::redis(&["--maxmemory-policy", "noeviction"]);
+    let settings = settings(server.place());
+    let store = open(&settings);
+    yes(&store, writing("v1", None, 1)).await;
+    server.ask(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    assert_eq!(store.commit(writing("v1", Some(1), 2)).await, Err(StoreError::Full));
+    assert_eq!(store.load("v1").await.unwrap().unwrap().version, 1);
+    // Whoever comes anew must be known by a row of its own.
+    assert!(open(&settings).load("v1").await.unwrap_err().to_string().contains("memory"));
+    server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    yes(&store, writing("v1", Some(1), 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_key_or_layout_is_refused_and_says_so() {
     let server = Server::redis(&[]);
     let settings = settings(server.place());

@@ -20,6 +20,19 @@ fn the_lab_loads_and_its_key_opens_loopback_listeners_only() {
     assert!(spoken.contains("tenants[0].api_keys[0]"));
 }
 
+/// What `docker/compose.yaml` runs. What is warned of is right in a network of its own alone.
+#[test]
+fn a_node_of_the_cluster_loads_and_is_warned_of_what_others_could_reach() {
+    let loaded = load(&example("cluster.toml"), example_secrets).unwrap();
+    let keys: Vec<&str> = loaded.warnings.iter().map(|it| it.key.as_str()).collect();
+    let listeners = ["server.api_listen", "server.admin_listen", "server.admin_listen"];
+    assert_eq!(keys, [&listeners[..], &["store.url"]].concat());
+    let StoreSettings::Redis(redis) = &loaded.config.gateway.store else { panic!("no Redis") };
+    assert_eq!((redis.user.as_deref(), redis.min_replicas), (Some("gateway"), None));
+    let spoken = load(&example("cluster.toml"), |_| None).unwrap_err().to_string();
+    assert_eq!(spoken.lines().count(), 3, "{spoken}");
+}
+
 /// What the examples take from the environment.
 fn example_secrets(name: &str) -> Option<String> {
     let text = match name {
@@ -29,7 +42,9 @@ fn example_secrets(name: &str) -> Option<String> {
         "ACME_API_KEY" => KEY,
         "ACME_BATCH_KEY" => "canary_batch_01234567890123456789012345",
         "ACME_HOOK_SECRET" | "ACME_RISK_SECRET" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
-        "STORE_SECRET" | "OLD_STORE_SECRET" => "canary-0123456789-0123456789-0123456789",
+        "STORE_SECRET" | "OLD_STORE_SECRET" | "REDIS_PASSWORD" => {
+            "canary-0123456789-0123456789-0123456789"
+        }
         "TWILIO_TOKEN" | "TWILIO_SIGNING_KEY" | "TWILIO_INBOUND_TOKEN" => "canary-canary-canary",
         "TELNYX_API_KEY" => "KEYcanary",
         "VONAGE_PRIVATE_KEY" => include_str!("../../carrier/vonage/tests/key.pem"),
@@ -79,7 +94,7 @@ fn every_file_of_the_folder_is_an_example_that_is_tested() {
             let entry = entry.unwrap();
             let name = format!("{folder}{}", entry.file_name().to_string_lossy());
             let tested = EXAMPLES.iter().any(|(example, _)| *example == name);
-            let other = ["lab.toml", "default.toml"].contains(&name.as_str());
+            let other = ["lab.toml", "cluster.toml", "default.toml"].contains(&name.as_str());
             assert!(tested || other || entry.path().is_dir(), "nothing loads config/{name}");
         }
     }
