@@ -109,7 +109,7 @@ pub struct Key {
     pub no: u32,
     /// Which key.
     pub digit: Digit,
-    /// When the first sign of it came; for a tone, when it began.
+    /// When it went down, as far as its first sign tells: never later than that came.
     pub at: Timestamp,
     /// The ways that told of it.
     pub paths: Paths,
@@ -150,8 +150,10 @@ pub struct Sign {
     pub path: Path,
     /// Which key.
     pub digit: Digit,
-    /// When the key went down, as far as this way tells.
+    /// When it came; for a tone, when that began.
     pub at: Timestamp,
+    /// How long before that the key went down, as far as this way tells.
+    pub late: Duration,
     /// How long it was down, where that is told at once: by INFO, after the press.
     pub held: Option<Duration>,
     /// Its level in dBm0, if this way tells.
@@ -199,7 +201,7 @@ impl Open {
 impl Merger {
     /// Takes a sign that a key went down.
     pub fn down(&mut self, sign: &Sign, mut tell: impl FnMut(Told)) {
-        let Sign { path, digit, at, held, level, stream } = *sign;
+        let Sign { path, digit, at, late, held, level, stream } = *sign;
         self.lapsed(at, &mut tell);
         let is_press = path != Path::Inband || self.events.is_none();
         if path == Path::Rfc4733 {
@@ -218,7 +220,7 @@ impl Merger {
         } else if is_press {
             self.count = self.count.saturating_add(1);
             let (no, paths) = (self.count, Paths::of(path));
-            let key = Key { no, digit, at, paths, held, level, stream };
+            let key = Key { no, digit, at: at - late, paths, held, level, stream };
             if self.open.len() >= OPEN
                 && let Some(oldest) = self.open.pop_front()
             {

@@ -477,8 +477,16 @@ impl MediaSession {
 
     /// Takes a key that a SIP INFO told of, and how long it says that it was down.
     pub fn on_info(&mut self, now: Timestamp, digit: Digit, held: Duration, out: &mut Vec<Output>) {
-        let held = Some(held);
-        let sign = keys::Sign { path: Path::Info, digit, at: now, held, level: None, stream: None };
+        let sign = keys::Sign {
+            path: Path::Info,
+            digit,
+            at: now,
+            // It tells no time: one that was sent again for want of an answer looks like any other.
+            late: Duration::ZERO,
+            held: Some(held),
+            level: None,
+            stream: None,
+        };
         self.keys.down(&sign, |told| out.push(told.into()));
     }
 
@@ -773,6 +781,7 @@ impl MediaSession {
                 if let Some(source) = &mut self.source {
                     source.reception.audio_arrived(now, timestamp);
                 }
+                let late = self.late(now, timestamp);
                 let keys = &mut self.keys;
                 self.events.audio_arrived(ssrc, timestamp, |heard| key_up(keys, now, heard));
                 // By then all that the tones had to say of that event has been said.
@@ -780,7 +789,9 @@ impl MediaSession {
                     self.listening.ignore_tones();
                 }
                 self.listening.packet(now, packet, Some(codec), |heard| match heard {
-                    listening::Heard::Down(sign) => keys.down(&sign, |told| out.push(told.into())),
+                    listening::Heard::Down(sign) => {
+                        keys.down(&keys::Sign { late, ..sign }, |told| out.push(told.into()));
+                    }
                     listening::Heard::Up { digit, held } => {
                         keys.up(now, Path::Inband, digit, held);
                     }
@@ -792,6 +803,7 @@ impl MediaSession {
                 self.listening.packet(now, packet, None, |_| ());
                 let Some(event) = Event::read(payload) else { return };
                 let arrival = Arrival { at: now, ssrc, timestamp, marker, event };
+                let late = self.late(now, timestamp);
                 let (keys, tones) = (&mut self.keys, &mut self.tones);
                 let listening = &mut self.listening;
                 self.events.arrived(arrival, |heard| match heard {
@@ -802,6 +814,7 @@ impl MediaSession {
                             path: Path::Rfc4733,
                             digit,
                             at: now,
+                            late,
                             held: None,
                             level: i8::try_from(event.volume).ok().map(|below| -below),
                             stream: Some(stream),
@@ -822,6 +835,10 @@ impl MediaSession {
                 });
             }
         }
+    }
+
+    fn late(&self, now: Timestamp, timestamp: u32) -> Duration {
+        self.source.as_ref().map_or(Duration::ZERO, |it| it.reception.late(now, timestamp))
     }
 
     fn heard(&mut self, now: Timestamp) {

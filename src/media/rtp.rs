@@ -72,6 +72,58 @@ pub struct Reception {
     transit: Option<u32>,
     /// Sixteen times the jitter, in timestamp units, as in Appendix A.8.
     jitter: u32,
+    quickest: Option<Quickest>,
+}
+
+/// The shortest transit of a source's audio of late: when something was sent, on our own clock, up
+/// to the shortest time that the network takes.
+///
+/// Of late, because two clocks drift apart and a sender may set its own anew.
+#[derive(Clone, Copy, Debug)]
+struct Quickest {
+    since: Timestamp,
+    /// The shortest since then.
+    now: u32,
+    /// The shortest of the span before that.
+    before: u32,
+}
+
+/// The span of which the shortest transit is known: as long as a network that holds everything up
+/// may be remembered for what it was.
+const SPAN: Duration = Duration::from_secs(10);
+
+/// What would be later than this is not late: its sender's clock tells nothing.
+const LATEST: Duration = Duration::from_secs(10);
+
+impl Quickest {
+    const fn first(at: Timestamp, transit: u32) -> Self {
+        Self { since: at, now: transit, before: transit }
+    }
+
+    fn audio_arrived(&mut self, at: Timestamp, transit: u32) {
+        if is_less(transit, self.now) {
+            self.now = transit;
+        }
+        if at.since(self.since) >= SPAN {
+            *self = Self { since: at, now: transit, before: self.now };
+        }
+    }
+
+    /// How much more than the shortest this transit is, in timestamp units; negative where it is
+    /// less.
+    const fn excess(self, transit: u32) -> i32 {
+        let shortest = if is_less(self.before, self.now) { self.before } else { self.now };
+        transit.wrapping_sub(shortest) as i32
+    }
+}
+
+/// Whether `a` comes before `b` on a clock that wraps.
+const fn is_less(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+fn transit(arrival: Timestamp, timestamp: u32) -> u32 {
+    ((arrival.as_micros() / MICROS_PER_SAMPLE) as u32).wrapping_sub(timestamp)
 }
 
 const MICROS_PER_SAMPLE: u64 = 1_000_000 / RATE as u64;
@@ -97,6 +149,7 @@ impl Reception {
             received_prior: 0,
             transit: None,
             jitter: 0,
+            quickest: None,
         }
     }
 
@@ -128,8 +181,8 @@ impl Reception {
     /// Telephone-events must not be handed in: all packets of one press carry the timestamp of
     /// its start, which would read as jitter.
     pub fn audio_arrived(&mut self, now: Timestamp, timestamp: u32) {
-        let arrival = now.as_micros() / MICROS_PER_SAMPLE;
-        let transit = (arrival as u32).wrapping_sub(timestamp);
+        let transit = transit(now, timestamp);
+        self.quickest.get_or_insert(Quickest::first(now, transit)).audio_arrived(now, transit);
         if let Some(before) = self.transit.replace(transit) {
             let step = (transit.wrapping_sub(before) as i32).unsigned_abs();
             // "J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16", bounded so that a sender whose clock
@@ -137,6 +190,19 @@ impl Reception {
             let step = step.min(60 * RATE);
             self.jitter = self.jitter.saturating_add(step).saturating_sub((self.jitter + 8) >> 4);
         }
+    }
+
+    /// How late something is that the source sent at `timestamp`, beside its quickest audio: a key
+    /// that was pressed before the question must not answer it because the network held it up.
+    ///
+    /// Zero where the source has sent no audio yet, or its timestamps tell nothing: a few senders
+    /// stamp events by another clock.
+    #[must_use]
+    pub fn late(&self, now: Timestamp, timestamp: u32) -> Duration {
+        let excess = self.quickest.map_or(0, |it| it.excess(transit(now, timestamp)));
+        let samples = u64::try_from(excess).unwrap_or(0);
+        let late = Duration::from_micros(samples * MICROS_PER_SAMPLE);
+        if late > LATEST { Duration::ZERO } else { late }
     }
 
     /// The highest sequence number, with the count of its cycles in the upper 16 bits.
@@ -241,6 +307,60 @@ mod tests {
         assert_eq!(reception.lost(), -2);
     }
 
+    /// A source whose audio took this long, in ms, one packet each 20 ms; and the time after it.
+    fn heard(transits: impl IntoIterator<Item = u64>) -> (Reception, Timestamp) {
+        let mut reception = Reception::starting_at(1);
+        let mut sent = BEGAN;
+        for transit in transits {
+            reception.audio_arrived(sent + Duration::from_millis(transit), stamp(sent));
+            sent += Duration::from_millis(20);
+        }
+        (reception, sent)
+    }
+
+    const BEGAN: Timestamp = Timestamp::from_secs(1_000);
+
+    /// The sender's clock: close to where it wraps.
+    fn stamp(sent: Timestamp) -> u32 {
+        0xffff_ff00_u32.wrapping_add((sent.since(BEGAN).as_millis() * 8) as u32)
+    }
+
+    #[test]
+    fn what_the_network_held_up_is_late_by_as_much() {
+        let (reception, now) = heard([40, 60, 45, 900, 41]);
+        let late = |ms| reception.late(now + Duration::from_millis(ms), stamp(now));
+        assert_eq!(late(40), Duration::ZERO);
+        assert_eq!(late(30), Duration::ZERO, "quicker than any audio");
+        assert_eq!(late(3_040), Duration::from_secs(3));
+        assert_eq!(late(10_041), Duration::ZERO, "no network holds so long");
+    }
+
+    #[test]
+    fn a_source_without_audio_is_never_late() {
+        let reception = Reception::starting_at(1);
+        assert_eq!(reception.late(BEGAN + Duration::from_secs(3), stamp(BEGAN)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_believed_after_two_spans() {
+        let spans =
+            |seconds: u64| heard((0..seconds * 50).map(|n| if n < 50 { 40 } else { 5_040 }));
+        let late = |(reception, now): (Reception, Timestamp)| {
+            reception.late(now + Duration::from_millis(5_040), stamp(now))
+        };
+        assert_eq!(late(spans(9)), Duration::from_secs(5));
+        assert_eq!(late(spans(21)), Duration::ZERO);
+    }
+
+    #[test]
+    fn nothing_is_forgotten_while_nothing_comes() {
+        let (mut reception, sent) = heard([40, 40]);
+        let after = sent + Duration::from_secs(60);
+        reception.audio_arrived(after + Duration::from_millis(2_040), stamp(after));
+        let late = reception.late(after + Duration::from_millis(2_041), stamp(after));
+        assert_eq!(late, Duration::from_micros(2_001_000));
+    }
+
     #[test]
     fn a_leap_needs_a_second_packet_to_be_believed() {
         let mut reception = Reception::starting_at(1);
@@ -270,6 +390,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn nothing_is_told_to_have_been_sent_before_it_was(
+            transits in proptest::collection::vec(0_u64..8_000, 1..2_000),
+            transit in 0_u64..8_000,
+        ) {
+            let least = transits.iter().min().copied().unwrap_or(0);
+            let (reception, sent) = heard(transits);
+            let arrived = sent + Duration::from_millis(transit);
+            let earliest = sent + Duration::from_millis(least.min(transit));
+            prop_assert!(arrived - reception.late(arrived, stamp(sent)) >= earliest);
+        }
+
         #[test]
         fn hostile_bytes_never_panic(datagram in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = Packet::read(&datagram);

@@ -97,6 +97,21 @@ fn a_pound_key_is_told_with_its_evidence_and_masks_only_others() {
 }
 
 #[test]
+fn a_key_that_the_network_held_up_is_told_with_the_time_of_its_press() {
+    let mut call = Call::up();
+    for _ in 0..50 {
+        let _ = call.rtp(0, 7, &[0xff; 160]);
+        call.now += FRAME_TIME;
+    }
+    let pressed = call.now;
+    call.now += Duration::from_secs(3);
+    let told = call.rtp(101, 7, &POUND_DOWN);
+    let [Output::Key(key)] = told.as_slice() else { panic!("one key: {told:?}") };
+    // One frame lies between what was sent last and the press.
+    assert_eq!(key.at, pressed);
+}
+
+#[test]
 fn a_key_is_up_at_its_end_or_150_ms_after_its_last_packet() {
     let mut call = Call::up();
     let held = Some(Duration::from_millis(20));

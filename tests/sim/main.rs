@@ -243,7 +243,7 @@ fn a_planted_fault_is_found() {
 fn challenges() {
     let count = number("OCTOTHORPE_CHALLENGES").unwrap_or(800);
     let one = number("OCTOTHORPE_SIM_SEED");
-    let all = || (1..=count.div_ceil(CHALLENGES)).collect();
+    let all = || (1..=count.div_ceil(CHALLENGES)).chain(known()).collect();
     let seeds: Vec<u64> = one.map_or_else(all, |seed| vec![seed]);
     let (prompts, began) = (prompts(), std::time::Instant::now());
     let (wrong, ends) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::<String, usize>::new()));

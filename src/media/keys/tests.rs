@@ -43,7 +43,7 @@ impl Line {
         };
         self.take(|merger, tell| {
             merger.lapsed(at, &mut *tell);
-            merger.down(&Sign { path, digit, at, held, level, stream }, tell);
+            merger.down(&Sign { path, digit, at, late: Duration::ZERO, held, level, stream }, tell);
         })
     }
 

@@ -224,6 +224,7 @@ fn sign(now: Timestamp, press: &tones::Press) -> Sign {
         path: Path::Inband,
         digit: press.digit,
         at: now - since,
+        late: Duration::ZERO,
         held: None,
         level: i8::try_from(press.volume()).ok().map(|below| -below),
         stream: None,
