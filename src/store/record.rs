@@ -186,6 +186,8 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -194,6 +196,61 @@ mod tests {
         assert_eq!(decode_duty(&encode_duty(&duty).unwrap()).unwrap(), duty);
         assert!(duty.repeatable());
         assert!(!Duty::Dial { attempt: AttemptNo::FIRST }.repeatable());
+    }
+
+    /// What a version before this one has written; a release adds its own, and takes none away.
+    const WRITTEN: [&str; 3] = [
+        include_str!("../../tests/vectors/records/1-text-pending.json"),
+        include_str!("../../tests/vectors/records/1-text-denied.json"),
+        include_str!("../../tests/vectors/records/1-call-approved.json"),
+    ];
+
+    fn stored(json: &str) -> Vec<u8> {
+        [&[FORMAT], json.as_bytes()].concat()
+    }
+
+    /// All that stands in one stands in the other, too.
+    fn is_kept(before: &Value, after: &Value) -> bool {
+        match (before, after) {
+            (Value::Object(before), Value::Object(after)) => before
+                .iter()
+                .all(|(name, value)| after.get(name).is_some_and(|after| is_kept(value, after))),
+            (Value::Array(before), Value::Array(after)) => {
+                before.len() == after.len() && before.iter().zip(after).all(|(a, b)| is_kept(a, b))
+            }
+            _ => before == after,
+        }
+    }
+
+    #[test]
+    fn what_earlier_versions_wrote_is_read_and_nothing_of_it_is_lost() {
+        for written in WRITTEN {
+            let bytes = encode(&decode(&stored(written)).unwrap()).unwrap();
+            let (before, after): (Value, Value) = (
+                serde_json::from_str(written).unwrap(),
+                serde_json::from_slice(&bytes[1..]).unwrap(),
+            );
+            assert!(is_kept(&before, &after), "{before:#}\n{after:#}");
+        }
+    }
+
+    #[test]
+    fn what_a_later_version_adds_is_no_obstacle() {
+        for written in WRITTEN {
+            let mut later: Value = serde_json::from_str(written).unwrap();
+            for place in ["", "/request", "/request/way", "/attempts/0", "/route/0", "/expected"] {
+                later.pointer_mut(place).unwrap()["of_a_later_version"] = json!({"n": [1]});
+            }
+            let read = decode(&stored(&later.to_string())).unwrap();
+            assert_eq!(read, decode(&stored(written)).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_refused_and_never_guessed() {
+        let word = |written: &str| written.replace("\"too_many_checks\"", "\"of_a_later_version\"");
+        assert_ne!(word(WRITTEN[1]), WRITTEN[1]);
+        assert!(matches!(decode(&stored(&word(WRITTEN[1]))), Err(RecordError::Content(_))));
     }
 
     #[test]
