@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand_chacha::ChaCha12Rng;
@@ -119,17 +119,33 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
+/// The most that a clock moves at once to follow another: half of a frame of speech.
+const FOLLOWS_BY: Duration = Duration::from_millis(10);
+
 /// Where the shell reads the time. Cheap to clone.
 ///
 /// The system clock anchors wall time to the monotonic clock once, at start: afterwards it never
-/// steps, neither back nor forth, whatever is done to the machine's wall clock.
+/// steps, neither back nor forth, whatever is done to the machine's wall clock. What it may do is to
+/// [`follow`](Self::follow) the clock of what several machines share.
 #[derive(Clone, Debug)]
-pub struct Clock(Kind);
+pub struct Clock {
+    kind: Kind,
+    lead: Arc<Lead>,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
     System { wall: Timestamp, start: Instant },
     Manual(Arc<AtomicU64>),
+}
+
+/// How far the clock that is followed is ahead of this machine's.
+#[derive(Debug, Default)]
+struct Lead {
+    /// Microseconds.
+    by: AtomicI64,
+    /// Whether another clock was ever followed.
+    is_known: AtomicBool,
 }
 
 impl Clock {
@@ -139,30 +155,68 @@ impl Clock {
     pub fn system() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = Timestamp::default() + wall;
-        Self(Kind::System { wall, start: Instant::now() })
+        Self::of(Kind::System { wall, start: Instant::now() })
     }
 
     /// A clock that stands still until it is told to [`advance`](Self::advance); for simulations.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self(Kind::Manual(Arc::new(AtomicU64::new(start.0))))
+        Self::of(Kind::Manual(Arc::new(AtomicU64::new(start.0))))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, lead: Arc::default() }
+    }
+
+    /// The same clock, which follows no other: for what is this machine's own affair, and must not
+    /// notice when the other is first known.
+    #[must_use]
+    pub fn unled(&self) -> Self {
+        Self::of(self.kind.clone())
     }
 
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        match &self.0 {
+        let own = match &self.kind {
             Kind::System { wall, start } => *wall + start.elapsed(),
             Kind::Manual(micros) => Timestamp(micros.load(Ordering::Relaxed)),
-        }
+        };
+        Timestamp(own.0.saturating_add_signed(self.lead.by.load(Ordering::Relaxed)))
     }
 
     /// Moves a manual clock on; the system clock moves by itself and ignores this.
     pub fn advance(&self, span: Duration) {
-        if let Kind::Manual(micros) = &self.0 {
+        if let Kind::Manual(micros) = &self.kind {
             let by = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
             micros.fetch_add(by, Ordering::Relaxed);
         }
+    }
+
+    /// Follows another clock, which said `theirs` at some time between `asked` and `answered` by this one:
+    /// at once the first time, afterwards by at most 10 ms, and not at all where both may be right. By how
+    /// much it moved.
+    ///
+    /// Only one may have a clock follow another.
+    pub fn follow(&self, asked: Timestamp, theirs: Timestamp, answered: Timestamp) -> Duration {
+        let most = if self.lead.is_known.swap(true, Ordering::Relaxed) {
+            FOLLOWS_BY
+        } else {
+            Duration::MAX
+        };
+        // It is at least so much behind, or ahead.
+        let (ahead, behind) = (asked.since(theirs), theirs.since(answered));
+        let (ahead, behind) = (ahead.min(most), behind.min(most));
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let by = micros(behind).saturating_sub(micros(ahead));
+        self.lead.by.fetch_add(by, Ordering::Relaxed);
+        ahead.max(behind)
+    }
+
+    /// How far the clock that is followed is ahead of this machine's, in microseconds.
+    #[must_use]
+    pub fn lead(&self) -> i64 {
+        self.lead.by.load(Ordering::Relaxed)
     }
 }
 
@@ -310,5 +364,30 @@ mod tests {
         let seen = clock.clone();
         clock.advance(Duration::from_secs(2));
         assert_eq!(seen.now(), Timestamp::from_secs(3));
+    }
+
+    #[test]
+    fn a_clock_follows_another_at_once_and_then_slowly() {
+        let at = Timestamp::from_secs;
+        for theirs in [at(880), at(1_120)] {
+            let clock = Clock::manual(at(1_000));
+            let (seen, own) = (clock.clone(), clock.unled());
+            assert_eq!(clock.follow(at(1_000), theirs, at(1_000)), Duration::from_secs(120));
+            assert_eq!((seen.now(), own.now()), (theirs, at(1_000)));
+            seen.advance(Duration::from_secs(1));
+            assert_eq!((clock.now(), own.now()), (theirs + Duration::from_secs(1), at(1_001)));
+            // It may be the time that the answer took.
+            let now = clock.now();
+            let (asked, half) = (now - Duration::from_millis(100), Duration::from_millis(50));
+            assert_eq!(clock.follow(asked, now - half, now), Duration::ZERO);
+            // And where the other steps, it is followed by steps that no call notices.
+            for other in [now + Duration::from_secs(60), now - Duration::from_secs(60)] {
+                let before = clock.now();
+                assert_eq!(clock.follow(before, other, before), FOLLOWS_BY);
+                assert_eq!(clock.now() > before, other > before);
+                let moved = clock.now().since(before) + before.since(clock.now());
+                assert_eq!(moved, FOLLOWS_BY);
+            }
+        }
     }
 }

@@ -291,6 +291,8 @@ pub enum Event<'a> {
         at: &'a str,
         /// How many replicas must have what is told.
         replicas: u32,
+        /// How far its clock is ahead of this machine's, in milliseconds.
+        ahead_ms: i64,
     },
     /// There is no server of the store, as far as is known.
     StoreLost {
@@ -452,8 +454,8 @@ pub fn observe(event: &Event<'_>) {
             tracing::error!(table, id, why, "ALARM: what is stored is not what was put there");
             counter!("octothorpe_store_tampered_total", "table" => *table).increment(1);
         }
-        Event::StoreReached { at, replicas } => {
-            tracing::info!(at, replicas, "the store is reached");
+        Event::StoreReached { at, replicas, ahead_ms } => {
+            tracing::info!(at, replicas, ahead_ms, "the store is reached");
             gauge!("octothorpe_store_reached").set(1.0);
         }
         Event::StoreLost { why } => {

@@ -47,7 +47,7 @@ impl Gateway {
             let By::Smpp(wanted) = &carrier.by else { continue };
             let kept = before.get(&carrier.name).filter(|smsc| smsc.settings() == &**wanted);
             let session = kept.cloned().unwrap_or_else(|| {
-                let clock = self.0.clock.clone();
+                let clock = self.0.clock.unled();
                 let smsc = Smsc::start((**wanted).clone(), events.clone(), clock);
                 tokio::spawn(start::tell_of(carrier.name.clone(), smsc.states()));
                 smsc

@@ -187,14 +187,16 @@ impl Gateway {
         let store = match &settings.store {
             StoreSettings::Memory => Store::memory(),
             StoreSettings::Directory(dir) => Store::open(dir, &vault)?,
-            StoreSettings::Redis(redis) => Store::redis((**redis).clone(), &vault)?,
+            StoreSettings::Redis(redis) => Store::redis((**redis).clone(), &vault, &clock)?,
         };
         let audit = open_audit(&settings, &vault)?;
         Lines::of(&*settings.prompts.first()?, None, Kind::Confirm)?;
+        // Until the store's time is known, calls there are none, but trunks are looked after.
+        let own = clock.unled();
         let (net, listeners) =
-            Net::bind(&settings.sip_listen, settings.sip_identity.as_ref(), clock.clone())
+            Net::bind(&settings.sip_listen, settings.sip_identity.as_ref(), own.clone())
                 .map_err(|(hop, source)| StartError::Listen { hop, source })?;
-        let resolver = Arc::new(Resolver::new(clock.clone(), settings.dns));
+        let resolver = Arc::new(Resolver::new(own.clone(), settings.dns));
         let courier = Courier::new(&resolver)?;
         let (signals, learned) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -205,14 +207,14 @@ impl Gateway {
             tap,
         });
         let known = Known::default();
-        let guard = Guard::new(clock.clone(), known.clone());
+        let guard = Guard::new(own.clone(), known.clone());
         let (tell, heard) = mpsc::unbounded_channel();
         let (calls, engines) = start_engines(&settings, &shared, guard, tell)?;
         let mut tasks = JoinSet::new();
         listeners.serve(&calls, &mut entropy, &mut tasks);
         let sip = net.bound();
         let links = Links { net, calls: Arc::clone(&calls), known };
-        let watch = Watch::start(&settings, &clock, entropy.fork(), links, heard, &mut tasks);
+        let watch = Watch::start(&settings, &own, entropy.fork(), links, heard, &mut tasks);
         let present = Present::new(Orders::new(&settings, vault.clone(), HashMap::new()));
         let (sessions, told) = mpsc::unbounded_channel();
         let hands = Trunks {

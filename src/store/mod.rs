@@ -19,6 +19,11 @@
 //!
 //! Each verb is one transaction in memory and on disk, and one script in Redis.
 //!
+//! Times are the store's: it has no other clock than `now`, and those who share one hand in the same, because
+//! their clocks [follow](crate::ambient::Clock::follow) its server's. A lease, a wake-up, a window, a name
+//! that is held and an answer that is kept mean the same to all of them, and so does a deadline that one
+//! node computes and another meets.
+//!
 //! On its way to a backend that keeps anything outside of this process, every row is
 //! [sealed](crate::store#sealed-rows), and its name keyed where it tells something.
 //!
@@ -41,7 +46,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use crate::ambient::Timestamp;
+use crate::ambient::{Clock, Timestamp};
 use crate::telemetry::{self, Event};
 use crate::verify::code::Vault;
 
@@ -192,12 +197,16 @@ impl Store {
     /// The server is looked for from now on: a verb that is asked for before it was reached waits for 5 s,
     /// any later one for 500 ms.
     ///
+    /// The clock, by which the caller has to go, [follows](Clock::follow) the server's: those who share the
+    /// store have one time. What was asked for at a time that was wrong by a second, before the server's was
+    /// known, fails.
+    ///
     /// # Errors
     /// Outside of an asynchronous runtime.
-    pub fn redis(settings: RedisSettings, vault: &Vault) -> Result<Self, OpenError> {
+    pub fn redis(settings: RedisSettings, vault: &Vault, clock: &Clock) -> Result<Self, OpenError> {
         let seal = Arc::new(Self::seal_of(vault)?);
         let (hints, _) = broadcast::channel(hint::WAITING);
-        let redis = Redis::open(settings, Arc::clone(&seal), hints.clone());
+        let redis = Redis::open(settings, Arc::clone(&seal), hints.clone(), clock.clone());
         let backend = Backend::Redis(redis.ok_or(OpenError::NoRuntime)?);
         Ok(Self { backend, seal: Some(seal), hints: Some(hints), between: None })
     }

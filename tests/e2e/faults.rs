@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::client::request;
 use crate::phone::{Manner, Phone};
 use crate::serve::{BEARER, Gateway, SOON};
-use crate::tools::{Process, is_root, octothorpe, ports, side_by_side, wait_for};
+use crate::tools::{Process, faketime, is_root, octothorpe, ports, side_by_side, wait_for};
 use crate::webhook::{Receiver, Reply};
 
 /// A person, a call that is up, and somebody who is told.
@@ -312,15 +312,6 @@ fn too_few_descriptors_refuse_some_and_lose_nothing() {
             taken.map(|one| one.json()["data"]["id"].as_str().unwrap().to_owned()).collect();
         (told == wanted).then_some(())
     });
-}
-
-/// The library that lies about the time.
-fn faketime() -> String {
-    let found = fs::read_dir("/usr/lib").unwrap().find_map(|entry| {
-        let library = entry.unwrap().path().join("faketime/libfaketimeMT.so.1");
-        library.exists().then_some(library)
-    });
-    found.expect("apt-get install faketime").display().to_string()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::load::Load;
 use crate::pcap::{POUND, Sound};
@@ -13,7 +13,7 @@ use crate::phone::{Manner, Phone};
 use crate::serve::{Gateway, SOON};
 use crate::servers::Machine;
 use crate::sipp::Sipp;
-use crate::tools::{Process, ports, wait_for};
+use crate::tools::{NUMBER, Process, faketime, ports, wait_for};
 use crate::webhook::Receiver;
 
 /// How long another node may take to settle what a lost one held.
@@ -109,6 +109,44 @@ fn a_cancellation_at_one_node_ends_the_call_of_the_other() {
     println!("BYE comes {:?} after the other node was asked", canceled.elapsed());
     assert!(canceled.elapsed() < Duration::from_millis(200), "{:?}", canceled.elapsed());
     assert_eq!(site.a.read(&id, "")["status"], "canceled");
+}
+
+#[test]
+fn nodes_whose_clocks_differ_by_four_minutes_take_each_other_for_alive_and_end_in_time() {
+    let (redis, phone) = (Redis::start(), Phone::start(Manner::Answer));
+    let receiver = Receiver::start(&[]);
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let node = |time: &str| {
+        let (library, fake) = (faketime(), format!("FAKETIME={time}"));
+        let preload = format!("LD_PRELOAD={library}");
+        let under = ["env", &preload, &fake, "FAKETIME_DONT_FAKE_MONOTONIC=1"];
+        let machine = Machine { under: under.map(str::to_owned).to_vec(), ..Machine::here() };
+        Gateway::node(&machine, &url, Some(phone.port()), "", receiver.url())
+    };
+    let nodes = [node("-120s"), node("+120s")];
+    for (one, other) in [(0, 1), (1, 0)] {
+        let began = Instant::now();
+        let body = json!({"to": NUMBER, "expires_in": 20});
+        let id = nodes[one].begin(&body);
+        phone.speak();
+        nodes[one].reaches(&id, "listening");
+        // Longer than a lease is.
+        std::thread::sleep(Duration::from_secs(17).saturating_sub(began.elapsed()));
+        let found = nodes[other].read(&id, "");
+        assert_eq!((&found["status"], &found["reason"]), (&"pending".into(), &Value::Null));
+        let settled = nodes[other].settles(&id, Duration::from_secs(10));
+        let took = began.elapsed();
+        println!("{} {} after {took:.1?}", settled["status"], settled["reason"]);
+        assert_ne!(settled["reason"], "node_lost", "{settled}");
+        assert!((19.5..25.0).contains(&took.as_secs_f32()), "over after {took:?}");
+        wait_for("BYE", SOON, || (phone.count("BYE") > one).then_some(()));
+    }
+    // And a press is heard.
+    let id = nodes[1].ask();
+    phone.speak();
+    nodes[1].reaches(&id, "listening");
+    phone.press();
+    assert_eq!(nodes[0].settles(&id, SOON)["status"], "approved");
 }
 
 #[test]

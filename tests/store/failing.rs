@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use octothorpe::ambient::Clock;
 use octothorpe::store::{Heard, Hint, Hinted, RedisSettings};
 
-use super::servers::{Cluster, Server, Watched, named, open, settings, until};
+use super::servers::{Cluster, Server, Watched, named, open, open_by, settings, until};
 use super::*;
 
 /// How long after a promotion everything must work again.
@@ -224,7 +225,9 @@ async fn another_key_or_layout_is_refused_and_says_so() {
     let server = Server::redis(&[]);
     let settings = settings(server.place());
     yes(&open(&settings), writing("v1", None, 1)).await;
-    let other = Store::redis(settings.clone(), &Vault::of("another key of tests")).unwrap();
+    let other =
+        Store::redis(settings.clone(), &Vault::of("another key of tests"), &Clock::system())
+            .unwrap();
     let refused = other.load("v1").await.unwrap_err().to_string();
     assert!(refused.contains("store.older_secrets"), "{refused}");
     server.ask(&["HSET", &format!("{{{}}}:meta", settings.prefix), "layout", "9"]);
@@ -264,4 +267,32 @@ async fn hints_reach_every_node_also_after_a_connection_was_lost() {
 
 fn hinted(hint: Hint) -> Hinted {
     Hinted { from: owner("a"), hint }
+}
+
+#[tokio::test]
+async fn whatever_their_clocks_say_those_who_share_a_store_have_its_time() {
+    let settings = named();
+    let real = Clock::system();
+    let behind = Duration::from_secs(120);
+    for start in [real.now() - behind, real.now() + behind] {
+        let clock = Clock::manual(start);
+        let store = open_by(&settings, &clock);
+        let owner = Owner::new(start.to_rfc3339());
+        // What is asked for at a time that is wrong is not done; what has no time is.
+        let early = store.claim(clock.now(), &owner, 10);
+        let (early, read) = tokio::join!(early, store.load("vf_1"));
+        assert!(is_unsafe(&early), "{early:?}");
+        assert_eq!(read, Ok(None));
+        let differs = clock.now().since(real.now()) + real.now().since(clock.now());
+        assert!(differs < Duration::from_secs(60), "{differs:?}");
+        store.claim(clock.now(), &owner, 10).await.unwrap();
+    }
+    // A clock that stands still falls behind, and follows a little with each claim.
+    let clock = Clock::manual(real.now());
+    let store = open_by(&settings, &clock);
+    store.load("vf_1").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let before = clock.now();
+    store.claim(clock.now(), &Owner::new("c"), 10).await.unwrap();
+    assert_eq!(clock.now(), before + Duration::from_millis(10));
 }

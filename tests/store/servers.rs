@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use octothorpe::ambient::Clock;
 use octothorpe::store::{RedisPlace, RedisServer, RedisSettings, Store};
 use octothorpe::verify::code::Vault;
 
@@ -49,7 +50,12 @@ pub(super) fn cluster() -> Store {
 }
 
 pub(super) fn open(settings: &RedisSettings) -> Store {
-    Store::redis(settings.clone(), &Vault::of("a key of tests")).unwrap()
+    open_by(settings, &Clock::system())
+}
+
+/// As whoever has this clock opens it.
+pub(super) fn open_by(settings: &RedisSettings, clock: &Clock) -> Store {
+    Store::redis(settings.clone(), &Vault::of("a key of tests"), clock).unwrap()
 }
 
 /// Settings with a prefix that nobody else has.

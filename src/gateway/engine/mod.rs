@@ -404,6 +404,10 @@ impl Engine {
 
     fn begin(&mut self, now: Timestamp, name: u64, seat: Occupant) {
         let Occupant { leg, verification, attempt, trunk, exit, local, berth } = seat;
+        if self.slots.is_empty() {
+            // The clock may have gone back far when the store's was first known.
+            self.wheel = Wheel::new(now);
+        }
         let (at, address) = (self.slots.next(), berth.address());
         let media = match self.moor(at, berth, now) {
             Ok(media) => media,

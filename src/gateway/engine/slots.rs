@@ -13,6 +13,11 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    /// Whether there is no leg.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
     /// The number that the next leg will have.
     pub(super) fn next(&self) -> usize {
         self.free.last().copied().unwrap_or(self.slots.len())

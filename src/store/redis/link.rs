@@ -10,6 +10,8 @@
 //! scripts of an earlier one are refused: what waited in a frozen server's buffers cannot come to life behind
 //! our back. What a turn did whose answer never came is not known to us, though it may have been done: effects
 //! that it took are given up by the next claim, and come back as orphans.
+//!
+//! The server is asked what time it is, with each connection and each claim, and the gateway's clock follows.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +28,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use super::reply::{self, Reply};
 use super::scripts::{Loaded, Verb};
 use super::settings::{RedisPlace, RedisServer, RedisSettings};
-use crate::ambient;
+use crate::ambient::{self, Clock, Timestamp};
 use crate::store::seal::Seal;
 use crate::store::{Hinted, StoreError};
 use crate::telemetry::{self, Event};
@@ -49,6 +51,9 @@ const REPLICA_MS: u32 = 200;
 
 /// How long a server may take to take a connection.
 const CONNECT: Duration = Duration::from_millis(300);
+
+/// By how much a clock may have been wrong when something was asked for that waits for the first connection.
+const MOVES_MOST: Duration = Duration::from_secs(1);
 
 /// How long to wait before the next try to find the primary, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -90,8 +95,17 @@ pub(super) enum Order {
     Script(Verb, Vec<Vec<u8>>),
 }
 
+impl Order {
+    /// Whether it writes by the time that the caller had.
+    const fn has_time(&self) -> bool {
+        matches!(self, Self::Script(Verb::Commit | Verb::Claim | Verb::Tally, _))
+    }
+}
+
 struct Job {
     order: Order,
+    /// It was given before the server's time was known.
+    is_early: bool,
     /// `None`: nobody waits for the answer.
     reply: Option<oneshot::Sender<Result<Value, StoreError>>>,
 }
@@ -102,6 +116,7 @@ impl Link {
         settings: RedisSettings,
         seal: Arc<Seal>,
         hints: broadcast::Sender<Hinted>,
+        clock: Clock,
     ) -> Option<Self> {
         let runtime = tokio::runtime::Handle::try_current().ok()?;
         let (jobs, waiting) = mpsc::channel(WAITING_MOST);
@@ -116,6 +131,7 @@ impl Link {
             had_replicas: false,
             prefix: prefix.clone(),
             hints,
+            clock,
             state: Arc::clone(&state),
             settings,
             seal,
@@ -133,10 +149,11 @@ impl Link {
     pub(super) async fn call(&self, order: Order) -> Result<Value, StoreError> {
         let stopped = || StoreError::Unsafe("its task has stopped".to_owned());
         let state = &self.0.state;
-        let patience = if state.was_reached.load(Ordering::Relaxed) { CALL } else { FIRST_CALL };
+        let is_early = !state.was_reached.load(Ordering::Relaxed);
+        let patience = if is_early { FIRST_CALL } else { CALL };
         let (reply, answer) = oneshot::channel();
         let told = async {
-            let job = Job { order, reply: Some(reply) };
+            let job = Job { order, is_early, reply: Some(reply) };
             self.0.jobs.send(job).await.map_err(|_| stopped())?;
             answer.await.unwrap_or_else(|_| Err(stopped()))
         };
@@ -148,7 +165,7 @@ impl Link {
     pub(super) fn publish(&self, hint: &Hinted) {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(self.key("hints", "")).arg(hint.to_string());
-        let job = Job { order: Order::Plain(publish), reply: None };
+        let job = Job { order: Order::Plain(publish), is_early: false, reply: None };
         let _where_too_much_waits_hints_are_left_out = self.0.jobs.try_send(job);
     }
 }
@@ -184,6 +201,8 @@ struct Keeper {
     seal: Arc<Seal>,
     prefix: String,
     hints: broadcast::Sender<Hinted>,
+    /// It follows the server's.
+    clock: Clock,
     state: Arc<State>,
     /// Names this process among those that share the store.
     session: String,
@@ -204,6 +223,8 @@ struct Connection {
     /// How many replicas must confirm.
     replicas: u32,
     scripts: Loaded,
+    /// By how much our clock moved when it was opened.
+    moved: Duration,
     lost: Arc<Notify>,
 }
 
@@ -216,7 +237,8 @@ impl Keeper {
                     pause = PAUSE.0;
                     if self.state.note(None) {
                         let (at, replicas) = (connection.at.to_string(), connection.replicas);
-                        telemetry::observe(&Event::StoreReached { at: &at, replicas });
+                        let ahead_ms = self.clock.lead() / 1_000;
+                        telemetry::observe(&Event::StoreReached { at: &at, replicas, ahead_ms });
                     }
                     match self.serve(connection, &mut waiting).await {
                         Some(why) => self.lost(&why),
@@ -259,6 +281,11 @@ impl Keeper {
             }
             // Whoever waited for too long was told that nothing is known of it: it is not begun any more.
             group.retain(|job| job.reply.as_ref().is_none_or(|reply| !reply.is_closed()));
+            if connection.moved > MOVES_MOST {
+                for job in group.extract_if(.., |job| job.is_early && job.order.has_time()) {
+                    job.tell(Err(StoreError::Unsafe("the time was not known yet".to_owned())));
+                }
+            }
             if let Err(why) = self.carry_out(&mut connection, &mut group).await {
                 for job in group.drain(..) {
                     job.tell(Err(StoreError::Unsafe(why.clone())));
@@ -286,6 +313,9 @@ impl Keeper {
         }
         let doubts = self.doubts.len();
         let has_claim = group.iter().any(|job| matches!(job.order, Order::Script(Verb::Claim, _)));
+        if has_claim {
+            pipe.cmd("TIME");
+        }
         // Also what WAIT waits for where the group has only read.
         pipe.cmd("EXPIRE").arg(self.session_key()).arg(SESSION_SECS);
         if connection.replicas > 0 {
@@ -293,8 +323,10 @@ impl Keeper {
         }
         // Until it is known otherwise.
         self.doubts.push(turn);
+        let asked = self.clock.now();
         let mut answers: Vec<RedisResult<Value>> =
             pipe.query_async(&mut connection.connection).await.map_err(|error| said(&error))?;
+        let answered = self.clock.now();
         if connection.replicas > 0 {
             let confirmed = last(&mut answers)?;
             if confirmed < u64::from(connection.replicas) {
@@ -306,6 +338,8 @@ impl Keeper {
         }
         self.doubts.pop();
         if has_claim {
+            let time = answers.pop().unwrap_or(Ok(Value::Nil)).map_err(|error| said(&error))?;
+            self.clock.follow(asked, time_of(time).map_err(|error| error.to_string())?, answered);
             self.doubts.drain(..doubts);
         }
         let mut trouble = Ok(());
@@ -377,7 +411,11 @@ impl Keeper {
             return Err(format!("{at}: {}", unconfirmed(confirmed, replicas)));
         }
         connection.subscribe(format!("{}hints", self.prefix)).await.map_err(told)?;
-        Ok(Connection { connection, at, replicas, scripts, lost })
+        let asked = self.clock.now();
+        let time = redis::cmd("TIME").query_async(&mut connection).await.map_err(told)?;
+        let time = time_of(time).map_err(|error| format!("{at}: {error}"))?;
+        let moved = self.clock.follow(asked, time, self.clock.now());
+        Ok(Connection { connection, at, replicas, scripts, moved, lost })
     }
 
     /// Whether what is there is of our layout, and sealed by a key that is at hand.
@@ -525,6 +563,12 @@ impl Job {
             let _unheard = reply.send(answer);
         }
     }
+}
+
+/// The time that a server tells: seconds and microseconds.
+fn time_of(told: Value) -> Result<Timestamp, StoreError> {
+    let mut told = Reply::new(told)?;
+    Ok(Timestamp::from_secs(told.number()?) + Duration::from_micros(told.number()?))
 }
 
 /// What comes without having been asked for.

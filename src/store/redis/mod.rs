@@ -24,7 +24,7 @@ use super::{
     Hold, LEASE, ListQuery, Listed, Owner, PRUNE_MOST, Page, RENEWAL, StoreError, Stored, Tally,
     WAKE_RETRY,
 };
-use crate::ambient::Timestamp;
+use crate::ambient::{Clock, Timestamp};
 
 mod link;
 mod reply;
@@ -51,8 +51,9 @@ impl Redis {
         settings: RedisSettings,
         seal: Arc<Seal>,
         hints: broadcast::Sender<Hinted>,
+        clock: Clock,
     ) -> Option<Self> {
-        Link::open(settings, seal, hints).map(Self)
+        Link::open(settings, seal, hints, clock).map(Self)
     }
 
     pub(super) async fn load(
