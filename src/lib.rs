@@ -2,6 +2,8 @@
 
 pub mod ambient;
 
+pub mod failpoint;
+
 pub mod verify;
 
 pub mod access;

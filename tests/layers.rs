@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Each layer, and the layers it may import besides itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("ambient", &[]),
+    ("failpoint", &[]),
     ("verify", &["ambient"]),
     ("access", &["ambient", "verify"]),
     ("sip", &["ambient"]),
@@ -16,17 +17,29 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("voice", &["ambient", "sip", "media"]),
     ("carrier", &["ambient", "verify"]),
     ("telemetry", &["ambient", "verify", "access", "voice"]),
-    ("store", &["ambient", "verify", "access", "telemetry"]),
+    ("store", &["ambient", "failpoint", "verify", "access", "telemetry"]),
     (
         "gateway",
-        &["ambient", "verify", "access", "sip", "media", "voice", "carrier", "telemetry", "store"],
+        &[
+            "ambient",
+            "failpoint",
+            "verify",
+            "access",
+            "sip",
+            "media",
+            "voice",
+            "carrier",
+            "telemetry",
+            "store",
+        ],
     ),
-    ("http", &["ambient", "verify", "access", "carrier", "telemetry", "gateway"]),
+    ("http", &["ambient", "failpoint", "verify", "access", "carrier", "telemetry", "gateway"]),
     ("config", &["ambient", "verify", "access", "sip", "media", "carrier", "gateway", "http"]),
     (
         "cli",
         &[
             "ambient",
+            "failpoint",
             "verify",
             "access",
             "sip",

@@ -51,7 +51,7 @@ const FAULT: u8 = 70;
 
 /// Calls a phone, says a prompt, listens for #, and reports one verdict.
 #[derive(Debug, Parser)]
-#[command(name = "octothorpe", version, arg_required_else_help = true)]
+#[command(name = "octothorpe", version = crate::failpoint::VERSION, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

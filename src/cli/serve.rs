@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::{WRONG, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config::{self, Complaint, Complaints, Config, Log, LogFormat};
+use crate::failpoint;
 use crate::gateway::Gateway;
 use crate::gateway::audit::Act;
 use crate::gateway::settings::{Settings, StoreSettings};
@@ -64,6 +65,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let metrics = count()?;
     let settings = loaded.config.gateway;
     let summary = summary(&settings);
+    #[cfg(feature = "failpoints")]
+    if let Ok(order) = std::env::var(failpoint::VARIABLE) {
+        failpoint::arm(&order).map_err(|error| wrong(error.to_string()))?;
+        tracing::warn!("dies at {order}");
+    }
     let started = Gateway::start(settings, Clock::system(), Entropy::system(), None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
     let taken_up = gateway.take_up().await;
@@ -76,7 +82,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let server = Server::bind(listening, gateway, operator)
         .await
         .map_err(|error| wrong(error.to_string()))?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "octothorpe");
+    tracing::info!(version = failpoint::VERSION, config = %path.display(), "octothorpe");
     tracing::info!("{summary}");
     let sip: Vec<String> = running.sip.iter().map(Hop::to_string).collect();
     tracing::info!(sip = sip.join(" "), "takes SIP");

@@ -15,6 +15,7 @@ use super::{Fault, Gateway, rehearsal};
 use crate::ambient::Timestamp;
 use crate::carrier::wire::HttpRequest;
 use crate::carrier::{Body, Receipt};
+use crate::failpoint::{self, Point};
 use crate::store::record::{self, Delivery, Duty};
 use crate::store::{EffectId, Postponed};
 use crate::telemetry::{self, Event};
@@ -214,7 +215,9 @@ impl<H: Hands> Dispatcher<H> {
             self.hands.abandon();
         }
         let now = self.gateway.now();
+        failpoint::pass(Point::ClaimBefore);
         let claimed = inner.store.claim(now, &inner.owner, CLAIM_MOST).await;
+        failpoint::pass(Point::ClaimAfter);
         let effects = claimed.as_ref().ok().map(|claimed| claimed.effects.as_slice());
         inner.taken.claimed(effects, now);
         let claimed = claimed?;
@@ -230,6 +233,7 @@ impl<H: Hands> Dispatcher<H> {
                 Err(error) => report("read a stored effect", &error),
             }
         }
+        failpoint::pass(Point::HandedOver);
         for id in claimed.wakes.iter().filter_map(|id| VerificationId::parse(id)) {
             if let Err(fault) = self.gateway.signal(&id, Signal::Lapsed).await {
                 report("wake a verification", &fault);
@@ -398,7 +402,7 @@ impl<H: Hands> Dispatcher<H> {
         }
         let first = match orphaned {
             true => Receipt::Unclear,
-            false => self.hands.place(verification, attempt).await,
+            false => self.order(verification, attempt).await,
         };
         if first != Receipt::Unclear || !by_carrier {
             return first;
@@ -414,6 +418,14 @@ impl<H: Hands> Dispatcher<H> {
             }
         }
         found
+    }
+
+    async fn order(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
+        failpoint::pass(Point::OrderBefore);
+        let order = self.hands.place(verification, attempt);
+        let receipt = failpoint::amid(Point::OrderAmid, order).await;
+        failpoint::pass(Point::OrderAfter);
+        receipt
     }
 
     /// Whether the phone still wants texts of this sender, where the attempt is one.
@@ -501,7 +513,10 @@ impl<H: Hands> Dispatcher<H> {
             tell_of(&delivery, "withheld", Some("the endpoint is switched off"));
             return self.settle(vec![id], Vec::new(), Some(&delivery)).await;
         }
-        let failure = self.hands.deliver(&delivery).await.err();
+        failpoint::pass(Point::DeliveryBefore);
+        let outcome = failpoint::amid(Point::DeliveryAmid, self.hands.deliver(&delivery)).await;
+        failpoint::pass(Point::DeliveryAfter);
+        let failure = outcome.err();
         let (news, wish) = match &failure {
             None => (News::Taken, None),
             Some(Failure::Gone) => (News::Gone, None),
@@ -523,7 +538,10 @@ impl<H: Hands> Dispatcher<H> {
         };
         tell_of(&delivery, outcome, failure.map(|failure| failure.to_string()).as_deref());
         let Some(pause) = pause else {
-            return self.settle(vec![id], Vec::new(), Some(&delivery)).await;
+            failpoint::pass(Point::DequeueBefore);
+            let settled = self.settle(vec![id], Vec::new(), Some(&delivery)).await;
+            failpoint::pass(Point::DequeueAfter);
+            return settled;
         };
         delivery.tries += 1;
         self.again(id, delivery, pause).await

@@ -82,6 +82,7 @@ pub use self::watch::{HopView, How, Room, Step as TrunkStep, TrunkView};
 use self::webhook::Courier;
 pub use self::webhook::Failure;
 use crate::ambient::{self, Clock, Entropy, Timestamp};
+use crate::failpoint::{self, Point};
 use crate::store::record::{self, Delivery, Duty, RecordError};
 use crate::store::{
     Alias, Answer, Commit, Committed, EffectId, Hint, Hold, Owner, RecordWrite, Store, StoreError,
@@ -248,6 +249,7 @@ impl Gateway {
         scope: &str,
         answer: AnswerOf,
     ) -> Result<Answered, BeginError> {
+        failpoint::count();
         if self.is_draining() {
             return Err(BeginError::NotReady("this node is shutting down".to_owned()));
         }
@@ -596,7 +598,9 @@ impl Gateway {
     /// Commits; and remembers what this node took with it, learned or not.
     async fn write(&self, commit: Commit) -> Result<Committed, Fault> {
         let expected = self.0.taken.expect(&commit, &self.0.owner);
+        failpoint::pass(Point::CommitBefore);
         let written = self.0.store.commit(commit).await;
+        failpoint::pass(Point::CommitAfter);
         self.0.taken.settle(expected, written.as_ref().ok(), self.now());
         Ok(written?)
     }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Settings;
 use super::problem::{Code, Problem};
+use crate::failpoint::{self, Point};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +184,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 
 impl<S: AsyncWrite + Unpin> Timed<S> {
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let is_of_a_start = || bytes.starts_with(b"HTTP/1.1 201");
+        failpoint::pass_where(Point::AnswerBefore, is_of_a_start);
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        failpoint::pass_where(Point::AnswerAfter, || poll.is_ready() && is_of_a_start());
         if poll.is_ready() {
             return poll;
         }

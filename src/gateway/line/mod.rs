@@ -40,6 +40,7 @@ use super::engine::{Command, EngineHandle, Gauge};
 use super::settings::{Tls, TlsIdentity};
 use super::watch::Heard;
 use crate::ambient::{Clock, Entropy};
+use crate::failpoint::{self, Point};
 use crate::sip::message::{self, Incoming};
 use crate::sip::{Hop, Message, Transport, Way, stateless};
 use crate::telemetry::{self, Event};
@@ -224,7 +225,8 @@ impl Exit {
     /// # Errors
     /// When the system refuses to take it, or no connection can be had.
     pub(super) fn send(&self, to: Hop, bytes: &[u8]) -> io::Result<()> {
-        match to.transport {
+        failpoint::pass(Point::SipBefore);
+        let sent = match to.transport {
             Transport::Udp => {
                 let nowhere = || io::Error::from(io::ErrorKind::NetworkUnreachable);
                 let line = self.net.line_for(to.address).ok_or_else(nowhere)?;
@@ -233,7 +235,9 @@ impl Exit {
             Transport::Tcp | Transport::Tls => {
                 self.net.0.pool.send(to, &self.party, self.net.source_to(to), bytes)
             }
-        }
+        };
+        failpoint::pass(Point::SipAfter);
+        sent
     }
 }
 

@@ -45,6 +45,7 @@ use super::{
     Owner, Page, SCHEMA, StoreError, Stored, Tally, UNSEALED,
 };
 use crate::ambient::{Clock, Timestamp};
+use crate::failpoint::{self, Point};
 use crate::telemetry::{self, Event};
 
 mod disk;
@@ -527,8 +528,11 @@ impl Writer {
             match life {
                 None => transaction.abort()?,
                 Some(life) => {
+                    failpoint::pass(Point::DiskBefore);
                     transaction.commit()?;
+                    failpoint::pass(Point::DiskAmid);
                     self.file.mark.set(life).map_err(Error::Io)?;
+                    failpoint::pass(Point::DiskAfter);
                 }
             }
             Ok(())

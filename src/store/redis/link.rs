@@ -29,6 +29,7 @@ use super::reply::{self, Reply};
 use super::scripts::{Loaded, Verb};
 use super::settings::{RedisPlace, RedisServer, RedisSettings};
 use crate::ambient::{self, Clock, Timestamp};
+use crate::failpoint::{self, Point};
 use crate::store::seal::Seal;
 use crate::store::{Hinted, StoreError};
 use crate::telemetry::{self, Event};
@@ -324,8 +325,11 @@ impl Keeper {
         // Until it is known otherwise.
         self.doubts.push(turn);
         let asked = self.clock.now();
-        let mut answers: Vec<RedisResult<Value>> =
-            pipe.query_async(&mut connection.connection).await.map_err(|error| said(&error))?;
+        failpoint::pass(Point::RedisBefore);
+        let told = pipe.query_async(&mut connection.connection);
+        let told = failpoint::amid(Point::RedisAmid, told).await;
+        failpoint::pass(Point::RedisAfter);
+        let mut answers: Vec<RedisResult<Value>> = told.map_err(|error| said(&error))?;
         let answered = self.clock.now();
         if connection.replicas > 0 {
             let confirmed = last(&mut answers)?;
