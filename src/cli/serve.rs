@@ -65,11 +65,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let metrics = count()?;
     let settings = loaded.config.gateway;
     let summary = summary(&settings);
-    #[cfg(feature = "failpoints")]
-    if let Ok(order) = std::env::var(failpoint::VARIABLE) {
-        failpoint::arm(&order).map_err(|error| wrong(error.to_string()))?;
-        tracing::warn!("dies at {order}");
-    }
     let started = Gateway::start(settings, Clock::system(), Entropy::system(), None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
     let taken_up = gateway.take_up().await;

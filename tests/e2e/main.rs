@@ -17,10 +17,13 @@
 //! | `OCTOTHORPE_FAILOVER_RATE` | how many people a second come while Redis fails; 20 unless said |
 //! | `OCTOTHORPE_FROZEN_SECONDS` | how long Redis stands still; 6 unless said |
 //! | `OCTOTHORPE_KILL_EVENTS` | how often the gateway is killed in the midst of events; 10 unless said |
+//! | `OCTOTHORPE_KILLS` | how often it is killed at each point, in a build that has them; once unless said, and at some only on disk |
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
 //! | `OCTOTHORPE_NOISE_SECONDS` | how long calls go on in the midst of noise; 10 unless said |
 //!
 //! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 OCTOTHORPE_KILL_EVENTS=100 cargo test --test e2e kill`.
+//!
+//! That of the points: `OCTOTHORPE_KILLS=20 cargo test --features failpoints --test e2e failpoints`.
 //!
 //! That of a Redis that fails: `OCTOTHORPE_FAILOVER_RATE=200 OCTOTHORPE_FROZEN_SECONDS=60 cargo test --test e2e
 //! failover`.
@@ -52,6 +55,8 @@ mod dns;
 mod drain;
 mod extension;
 mod failover;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod faults;
 mod guard;
 mod idempotency;

@@ -20,13 +20,13 @@ use crate::webhook::Receiver;
 const TAKEN_OVER: Duration = Duration::from_secs(20);
 
 /// A `redis-server` that keeps nothing on disk.
-struct Redis {
+pub(crate) struct Redis {
     _process: Process,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Redis {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = ports(1);
         let mut redis = Command::new("redis-server");
         redis.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);

@@ -93,6 +93,32 @@ impl Gateway {
         Self::of(machine, Some(store), &format!("{phone}{ways}"), &tenant)
     }
 
+    /// Starts a gateway that dies at this point (`commit-after:3`), if one is given, with this store or one of
+    /// its own on disk, and these ways.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn failing(
+        fail: Option<&str>,
+        store: Option<&str>,
+        ways: &str,
+        webhook: &str,
+    ) -> Self {
+        let fail = fail.map(|fail| format!("OCTOTHORPE_FAIL={fail}"));
+        let under: Vec<&str> = fail.iter().flat_map(|fail| ["env", fail.as_str()]).collect();
+        Self::of(&here(&under), store, ways, &format!("{IN_US}\n{}", webhooks(webhook)))
+    }
+
+    /// The next run of it does not die.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn disarm(&mut self) {
+        self.under.clear();
+    }
+
+    /// Whether it runs.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.runs()
+    }
+
     /// Starts a gateway with these carriers and routes. They know it as [`PUBLIC`].
     pub(crate) fn by_carriers(carriers: &str) -> Self {
         // Long enough that no other number of a log is one by chance.

@@ -249,7 +249,7 @@ fn late_by(letter: &Letter) -> f64 {
 const START: &str = r#"{"to": "+12025550102", "expires_in": 10}"#;
 
 /// Posts, and reads the answer; `None` where the gateway died meanwhile.
-fn post(api: SocketAddr, bearer: &str, path: &str, body: &str) -> Option<Value> {
+pub(crate) fn post(api: SocketAddr, bearer: &str, path: &str, body: &str) -> Option<Value> {
     let mut stream = TcpStream::connect(api).ok()?;
     let content = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
     let head = format!(

@@ -1,0 +1,348 @@
+//! `kill -9` at every [`Point`], in the midst of calls whose phone presses `#`, presses a wrong key or is busy,
+//! and of texts whose codes are typed. After it everything that was begun is settled in time, approved only
+//! where somebody pressed or typed, told in one event, and a row in the call records; no phone is asked twice.
+//!
+//! On disk the process is started again; of two nodes over one Redis the other one lives on. Each point is tried
+//! `OCTOTHORPE_KILLS` times, each time at another passing: once unless said, and then a few of them over Redis.
+//! The long run: `OCTOTHORPE_KILLS=20 cargo test --features failpoints --test e2e failpoints`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use octothorpe::failpoint::Point;
+use serde_json::{Value, json};
+
+use crate::carrier::Carrier;
+use crate::mailbox::{Letter, Mailbox, answer};
+use crate::nodes::Redis;
+use crate::pcap::{POUND, Sound};
+use crate::serve::{BEARER, Gateway, SOON};
+use crate::sipp::Sipp;
+use crate::tools::{octothorpe, side_by_side, wait_for};
+use crate::webhooks::post;
+
+/// How long a verification stands, in seconds.
+const LIFE: u64 = 20;
+
+/// How long after its end it must be settled, and how much longer where its node is lost.
+const LATE: Duration = Duration::from_secs(5);
+const NODE_LOST: Duration = Duration::from_secs(20);
+
+/// Numbers that begin so are a phone that presses `#`, one that presses a wrong key, one that is busy, and
+/// one that is sent a code.
+const PRESSES: &str = "+121255501";
+const ERRS: &str = "+131055501";
+const BUSY: &str = "+141555501";
+const TEXT: &str = "+151255501";
+
+/// Who is asked in a round, each at a number of its own.
+const MIX: [&str; 9] = [PRESSES, TEXT, BUSY, ERRS, TEXT, PRESSES, BUSY, TEXT, PRESSES];
+
+/// What a round does: where the process dies, and at which passing.
+struct Round {
+    point: Point,
+    passing: usize,
+}
+
+/// Each point so often as is wished, at other passings.
+fn rounds(points: &[Point], times: usize) -> Vec<Round> {
+    let passing = |time: usize, index: usize, point| (time * 5 + index) % most(point) + 1;
+    let points = points.iter().enumerate();
+    let times = points.flat_map(|(index, point)| (0..times).map(move |time| (time, index, point)));
+    times
+        .map(|(time, index, &point)| Round { point, passing: passing(time, index, point) })
+        .collect()
+}
+
+/// How often a round passes a point at least.
+fn most(point: Point) -> usize {
+    use Point::{
+        AnswerAfter, AnswerBefore, ClaimAfter, ClaimBefore, CommitAfter, CommitBefore,
+        DeliveryAfter, DeliveryAmid, DeliveryBefore, DequeueAfter, DequeueBefore, DiskAfter,
+        DiskAmid, DiskBefore, HandedOver, OrderAfter, OrderAmid, OrderBefore, RedisAfter,
+        RedisAmid, RedisBefore, SipAfter, SipBefore,
+    };
+    match point {
+        CommitBefore | CommitAfter | DiskBefore | DiskAmid | DiskAfter => 18,
+        RedisBefore | RedisAmid | RedisAfter => 18,
+        SipBefore | SipAfter => 12,
+        ClaimBefore | ClaimAfter | HandedOver => 5,
+        OrderBefore | OrderAmid | OrderAfter | AnswerBefore | AnswerAfter => 9,
+        DeliveryBefore | DeliveryAmid | DeliveryAfter | DequeueBefore | DequeueAfter => 6,
+    }
+}
+
+fn times() -> Option<usize> {
+    let times = std::env::var("OCTOTHORPE_KILLS").ok()?;
+    Some(times.parse().expect("a number of kills"))
+}
+
+fn is_of(point: &Point, store: &str) -> bool {
+    let name = point.name();
+    name.starts_with(store) || !(name.starts_with("disk") || name.starts_with("redis"))
+}
+
+#[test]
+fn killed_at_every_point_on_disk() {
+    let points: Vec<Point> = Point::ALL.iter().copied().filter(|it| is_of(it, "disk")).collect();
+    let rounds = rounds(&points, times().unwrap_or(1));
+    side_by_side(8, &rounds, named, |round| Stage::set(None).kill(round));
+    println!("{} kills on disk: all is well", rounds.len());
+}
+
+#[test]
+fn killed_at_points_beside_another_node() {
+    let few = [Point::OrderAmid, Point::DeliveryAfter, Point::RedisAmid, Point::RedisAfter];
+    let rounds = match times() {
+        None => rounds(&few, 1),
+        Some(times) => {
+            let points = Point::ALL.iter().copied().filter(|it| is_of(it, "redis"));
+            rounds(&points.collect::<Vec<_>>(), times)
+        }
+    };
+    side_by_side(8, &rounds, named, |round| Stage::set(Some(Redis::start())).kill(round));
+    println!("{} kills of one of two nodes: all is well", rounds.len());
+}
+
+#[test]
+fn a_point_that_is_none_is_refused_with_the_names_of_all() {
+    let told = octothorpe().arg("--version").output().unwrap().stdout;
+    assert!(String::from_utf8(told).unwrap().contains("+failpoints"), "nobody ships it unknowing");
+    let (folder, file) = (tempfile::tempdir().unwrap(), "octothorpe.toml");
+    let config = "[server]\napi_listen = \"127.0.0.1:0\"\nadmin_listen = \"off\"\n[store]\nurl = \"memory:\"\n";
+    std::fs::write(folder.path().join(file), config).unwrap();
+    let mut serve = octothorpe();
+    serve.current_dir(folder.path()).args(["serve", "--config", file]);
+    let output = serve.env("OCTOTHORPE_FAIL", "comit-after:1").output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(Point::ALL.iter().all(|point| told.contains(point.name())), "{told}");
+}
+
+fn named(round: &Round) -> String {
+    format!("{}:{}", round.point.name(), round.passing)
+}
+
+/// Phones, a carrier of texts, an endpoint, and the Redis that is shared, if any.
+struct Stage {
+    presses: Sipp,
+    errs: Sipp,
+    busy: Carrier,
+    texts: Mailbox,
+    endpoint: Mailbox,
+    redis: Option<Redis>,
+}
+
+/// What the caller knows.
+#[derive(Default)]
+struct Known {
+    /// What was begun, and the number that was asked.
+    begun: BTreeMap<String, String>,
+    /// Which verdicts it was told.
+    approved: BTreeSet<String>,
+    /// To which numbers' codes it has typed, right or wrong.
+    typed: BTreeSet<String>,
+}
+
+impl Stage {
+    fn set(redis: Option<Redis>) -> Self {
+        let phone = |keys| Sipp::many(1_000, "press", Duration::from_secs(2), Sound::Keys(keys));
+        let (presses, errs, busy) = (phone(&[POUND]), phone(&[5, 5]), Carrier::start());
+        let texts = Mailbox::start(Arc::new(|number, stream| {
+            let body = format!("{{\"sid\":\"SM{number}\"}}");
+            let length = body.len();
+            let head = format!("HTTP/1.1 201 X\r\nConnection: close\r\nContent-Length: {length}");
+            let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes());
+        }));
+        let endpoint = Mailbox::start(Arc::new(|_, stream| answer(stream, 204, "")));
+        Self { presses, errs, busy, texts, endpoint, redis }
+    }
+
+    /// By which way each number is reached.
+    fn ways(&self) -> String {
+        let trunk = |name: &str, port: u16, numbers: &str| {
+            format!(
+                "[[trunks]]\nname = {name:?}\ntarget = \"sip:127.0.0.1:{port};transport=udp\"\n\
+                 options_secs = 0\ncaller_id = \"+12025550100\"\n\
+                 [[routes]]\nprefix = {numbers:?}\nvia = [{name:?}]\n"
+            )
+        };
+        let texts = format!(
+            "[[carriers]]\nname = \"texts\"\nkind = \"http\"\nurl = {:?}\nfrom = \"+12025550100\"\n\
+             body = {{ form = {{ To = \"{{to}}\", From = \"{{from}}\", Body = \"{{body}}\" }} }}\n\
+             handle = {{ pointer = \"/sid\" }}\n\
+             [[routes]]\nchannel = \"sms\"\nvia = [\"texts\"]\n",
+            self.texts.url()
+        );
+        trunk("presses", self.presses.port(), PRESSES)
+            + &trunk("errs", self.errs.port(), ERRS)
+            + &trunk("busy", self.busy.port(), BUSY)
+            + &texts
+    }
+
+    fn node(&self, fail: Option<&str>) -> Gateway {
+        let redis = self.redis.as_ref().map(|redis| format!("redis://127.0.0.1:{}", redis.port));
+        Gateway::failing(fail, redis.as_deref(), &self.ways(), &self.endpoint.url())
+    }
+
+    fn kill(self, round: &Round) {
+        let mut first = self.node(Some(&named(round)));
+        let other = self.redis.is_some().then(|| self.node(None));
+        let mut known = Known::default();
+        for (n, numbers) in MIX.iter().enumerate() {
+            let number = format!("{numbers}{n:02}");
+            let channel = if *numbers == TEXT { "sms" } else { "voice" };
+            let body = json!({"to": number, "channel": channel, "expires_in": LIFE});
+            let told = post(first.api(), BEARER, "/v1/verifications", &body.to_string());
+            // Who is not answered goes away.
+            let Some(told) = told else { break };
+            let id = told["id"].as_str().unwrap_or_else(|| panic!("{told}"));
+            known.begun.insert(id.to_owned(), number);
+            self.type_codes(&first, &mut known);
+        }
+        wait_for("it dies where it was told to", Duration::from_secs(40), || {
+            self.type_codes(&first, &mut known);
+            (!first.runs()).then_some(())
+        });
+        let status = first.stops(SOON);
+        assert_eq!(status.signal(), Some(9), "{}", first.log());
+        let node = match other {
+            Some(other) => other,
+            None => {
+                first.disarm();
+                first.restart();
+                first
+            }
+        };
+        self.judge(&node, known);
+    }
+
+    /// Types the code of every text that has come and was not typed yet: the right one, and at the last
+    /// number a wrong one.
+    fn type_codes(&self, node: &Gateway, known: &mut Known) {
+        for (number, body) in self.texts.letters().iter().map(text) {
+            let id = known.begun.iter().find(|(_, known)| **known == number).map(|(id, _)| id);
+            let Some(id) = id.filter(|_| !known.typed.contains(&number)) else { continue };
+            let digits = body.split(|c: char| !c.is_ascii_digit()).find(|it| it.len() == 6);
+            let right = digits.unwrap_or_else(|| panic!("a code in {body:?}"));
+            let wrong = if right == "000000" { "000001" } else { "000000" };
+            let code = if is_mistyped(&number) { wrong } else { right };
+            let path = format!("/v1/verifications/{id}/check");
+            let told = post(node.api(), BEARER, &path, &json!({"code": code}).to_string());
+            // Who is not answered types it again.
+            let Some(told) = told else { return };
+            if told["status"] == "approved" {
+                known.approved.insert(id.clone());
+            }
+            known.typed.insert(number);
+        }
+    }
+
+    fn judge(&self, node: &Gateway, mut known: Known) {
+        let patience = Duration::from_secs(LIFE) + LATE + NODE_LOST + SOON;
+        let late = if self.redis.is_some() { LATE + NODE_LOST } else { LATE };
+        let settled = wait_for("all is settled", patience, || {
+            self.type_codes(node, &mut known);
+            let found: Vec<Value> = rows(node).iter().map(|id| node.read(id, "")).collect();
+            found.iter().all(|it| it["status"] != "pending").then_some(found)
+        });
+        let settled: BTreeMap<String, Value> = settled
+            .into_iter()
+            .map(|found| (found["id"].as_str().unwrap().to_owned(), found))
+            .collect();
+        for id in known.begun.keys() {
+            assert!(settled.contains_key(id), "{id} was told and is no row: {settled:#?}");
+        }
+        for (id, found) in &settled {
+            let time =
+                |field: &str| humantime::parse_rfc3339(found[field].as_str().unwrap()).unwrap();
+            let (end, settled) = (time("expires_at"), time("settled_at"));
+            let behind = settled.duration_since(end).unwrap_or_default();
+            assert!(behind <= late && settled <= SystemTime::now(), "{behind:?} late: {found}");
+            let approved = found["status"] == "approved";
+            assert!(approved || !known.approved.contains(id), "told as approved: {found}");
+            let Some(number) = known.begun.get(id) else {
+                // Nobody could type a code of what nobody knows of.
+                assert!(!approved || found["channel"] != "sms", "{found}");
+                continue;
+            };
+            let may = number.starts_with(PRESSES)
+                || number.starts_with(TEXT) && known.typed.contains(number) && !is_mistyped(number);
+            assert!(may || !approved, "nobody agreed: {found}");
+        }
+        self.told_once(&settled);
+        self.asked_once();
+    }
+
+    /// Each verdict is told in one event, by one id and one body.
+    fn told_once(&self, settled: &BTreeMap<String, Value>) {
+        let events = || {
+            let mut events: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
+            for letter in self.endpoint.letters() {
+                let subject = letter.event()["subject"].as_str().unwrap().to_owned();
+                events.entry(subject).or_default().insert((letter.id(), letter.body));
+            }
+            events
+        };
+        let events = wait_for("every verdict is told", LATE + NODE_LOST + SOON, || {
+            let events = events();
+            settled.keys().all(|id| events.contains_key(id)).then_some(events)
+        });
+        for (id, events) in events {
+            let bodies: Vec<&String> = events.iter().map(|(_, body)| body).collect();
+            assert_eq!(bodies.len(), 1, "{id}: {bodies:#?}");
+            let event: Value = serde_json::from_str(bodies[0]).unwrap();
+            let (told, found) = (&event["data"], &settled[&id]);
+            assert_eq!(told["status"], found["status"], "{id} is told as it is");
+            assert_eq!(told["reason"], found["reason"], "{id} is told as it is");
+        }
+    }
+
+    /// No phone is rung twice, and none is sent a second text: nobody has asked for more.
+    fn asked_once(&self) {
+        let busy = self.busy.seen("INVITE").into_iter().map(|seen| seen.text);
+        let invites = self.presses.invites().into_iter().chain(self.errs.invites()).chain(busy);
+        let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for invite in invites {
+            let of = |name: &str| {
+                let line = invite.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_else(|| panic!("{name} in {invite}")).trim().to_owned()
+            };
+            calls.entry(of("To: ")).or_default().insert(of("Call-ID: "));
+        }
+        for (to, calls) in calls {
+            assert_eq!(calls.len(), 1, "{to} is rung once");
+        }
+        let letters = self.texts.letters();
+        let numbers: BTreeSet<String> = letters.iter().map(|letter| text(letter).0).collect();
+        assert_eq!(numbers.len(), letters.len(), "each number is sent one text");
+    }
+}
+
+/// The last of those who are sent a code types another one.
+fn is_mistyped(number: &str) -> bool {
+    number.starts_with(TEXT) && number.ends_with("07")
+}
+
+/// To whom a text goes, and what it says.
+fn text(letter: &Letter) -> (String, String) {
+    let fields: BTreeMap<String, String> =
+        form_urlencoded::parse(letter.body.as_bytes()).into_owned().collect();
+    (fields["To"].clone(), fields["Body"].clone())
+}
+
+/// The verifications that have a row in the call records.
+fn rows(node: &Gateway) -> BTreeSet<String> {
+    let words = ["cdr", "export", "--since", "2020-01-01", "--admin", &node.admin_url()];
+    let output = octothorpe().args(words).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let rows = String::from_utf8(output.stdout).unwrap();
+    let row = |line: &str| {
+        let row: Value = serde_json::from_str(line).unwrap();
+        row["verification"].as_str().unwrap().to_owned()
+    };
+    rows.lines().map(row).collect()
+}
