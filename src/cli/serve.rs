@@ -46,6 +46,10 @@ pub(super) struct Args {
 
 /// Carries the command out.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "failpoints")]
+    if let Ok(order) = std::env::var(failpoint::VARIABLE) {
+        failpoint::arm(&order).map_err(|error| wrong(error.to_string()))?;
+    }
     let Some(path) = args.config else {
         eprintln!("{}", config::what_to_write());
         return Ok(ExitCode::from(WRONG));

@@ -111,12 +111,9 @@ fn killed_at_points_beside_another_node() {
 fn a_point_that_is_none_is_refused_with_the_names_of_all() {
     let told = octothorpe().arg("--version").output().unwrap().stdout;
     assert!(String::from_utf8(told).unwrap().contains("+failpoints"), "nobody ships it unknowing");
-    let (folder, file) = (tempfile::tempdir().unwrap(), "octothorpe.toml");
-    let config = "[server]\napi_listen = \"127.0.0.1:0\"\nadmin_listen = \"off\"\n[store]\nurl = \"memory:\"\n";
-    std::fs::write(folder.path().join(file), config).unwrap();
     let mut serve = octothorpe();
-    serve.current_dir(folder.path()).args(["serve", "--config", file]);
-    let output = serve.env("OCTOTHORPE_FAIL", "comit-after:1").output().unwrap();
+    serve.arg("serve").env("OCTOTHORPE_FAIL", "comit-after:1");
+    let output = serve.output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(Point::ALL.iter().all(|point| told.contains(point.name())), "{told}");
@@ -217,7 +214,8 @@ impl Stage {
                 first
             }
         };
-        self.judge(&node, known);
+        let (settled, approved) = self.judge(&node, known);
+        println!("{}: {settled} settled, {approved} of them approved", named(round));
     }
 
     /// Types the code of every text that has come and was not typed yet: the right one, and at the last
@@ -241,7 +239,7 @@ impl Stage {
         }
     }
 
-    fn judge(&self, node: &Gateway, mut known: Known) {
+    fn judge(&self, node: &Gateway, mut known: Known) -> (usize, usize) {
         let patience = Duration::from_secs(LIFE) + LATE + NODE_LOST + SOON;
         let late = if self.redis.is_some() { LATE + NODE_LOST } else { LATE };
         let settled = wait_for("all is settled", patience, || {
@@ -275,6 +273,8 @@ impl Stage {
         }
         self.told_once(&settled);
         self.asked_once();
+        let approved = settled.values().filter(|it| it["status"] == "approved").count();
+        (settled.len(), approved)
     }
 
     /// Each verdict is told in one event, by one id and one body.
