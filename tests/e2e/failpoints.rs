@@ -206,6 +206,7 @@ impl Stage {
         });
         let status = first.stops(SOON);
         assert_eq!(status.signal(), Some(9), "{}", first.log());
+        let died = SystemTime::now();
         let node = match other {
             Some(other) => other,
             None => {
@@ -214,7 +215,8 @@ impl Stage {
                 first
             }
         };
-        let (settled, approved) = self.judge(&node, known);
+        let back = SystemTime::now();
+        let (settled, approved) = self.judge(&node, known, died, back);
         println!("{}: {settled} settled, {approved} of them approved", named(round));
     }
 
@@ -239,7 +241,13 @@ impl Stage {
         }
     }
 
-    fn judge(&self, node: &Gateway, mut known: Known) -> (usize, usize) {
+    fn judge(
+        &self,
+        node: &Gateway,
+        mut known: Known,
+        died: SystemTime,
+        back: SystemTime,
+    ) -> (usize, usize) {
         let patience = Duration::from_secs(LIFE) + LATE + NODE_LOST + SOON;
         let late = if self.redis.is_some() { LATE + NODE_LOST } else { LATE };
         let settled = wait_for("all is settled", patience, || {
@@ -258,8 +266,14 @@ impl Stage {
             let time =
                 |field: &str| humantime::parse_rfc3339(found[field].as_str().unwrap()).unwrap();
             let (end, settled) = (time("expires_at"), time("settled_at"));
-            let behind = settled.duration_since(end).unwrap_or_default();
-            assert!(behind <= late && settled <= SystemTime::now(), "{behind:?} late: {found}");
+            // What ended while nobody was there is settled once somebody is.
+            let behind = settled.duration_since(end.max(back)).unwrap_or_default();
+            assert!(
+                behind <= late && settled <= SystemTime::now(),
+                "{behind:?} late, died {}, back {}: {found}",
+                humantime::format_rfc3339_millis(died),
+                humantime::format_rfc3339_millis(back)
+            );
             let approved = found["status"] == "approved";
             assert!(approved || !known.approved.contains(id), "told as approved: {found}");
             let Some(number) = known.begun.get(id) else {
