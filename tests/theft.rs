@@ -1,10 +1,11 @@
 //! What a thief learns from a store without the gateway's key, and what somebody who writes it can do:
-//! nothing that is worth it, and nothing that is believed.
+//! nothing that is worth it, and nothing that is believed. It needs `redis-server` (`tests/run peers` installs it).
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test fails by panicking"
 )]
 
@@ -24,8 +25,8 @@ use octothorpe::gateway::settings::{Settings, Tenant, Texting};
 use octothorpe::gateway::{
     AnswerOf, Answered, Asked, Failure, Gateway, Hands, Idempotency, Listing,
 };
-use octothorpe::store::Store;
 use octothorpe::store::record::Delivery;
+use octothorpe::store::{RedisSettings, Store};
 use octothorpe::verify::attempt::AttemptNo;
 use octothorpe::verify::block::{List, Target, Why};
 use octothorpe::verify::code::{Pin, Vault};
@@ -39,6 +40,13 @@ use octothorpe::verify::text::Texts;
 use octothorpe::verify::{Verification, VerificationId};
 use redb::{Database, DatabaseError, ReadableDatabase as _, TableDefinition};
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use servers::Server;
+
+#[expect(dead_code, reason = "the tests of the store need more of it")]
+#[path = "store/servers.rs"]
+mod servers;
 
 /// How many people are asked.
 const PEOPLE: u32 = 200;
@@ -86,8 +94,107 @@ fn tenant() -> Tenant {
     }
 }
 
-/// A gateway over the store in this folder.
-fn gateway(dir: &Path) -> (Gateway, impl Future<Output = ()> + use<>) {
+/// Where a store is that can be stolen, or written by somebody else.
+enum Kept {
+    Disk(TempDir),
+    Redis(Server, Box<RedisSettings>),
+}
+
+/// A record as it is kept.
+#[derive(Clone)]
+struct Row {
+    version: u64,
+    created: u64,
+    group: String,
+    bytes: Vec<u8>,
+}
+
+impl Kept {
+    fn on_disk() -> Self {
+        Self::Disk(tempfile::tempdir().unwrap())
+    }
+
+    fn in_redis() -> Self {
+        // What is compressed shows less than is there.
+        let server = Server::redis(&["--rdbcompression", "no"]);
+        let settings = servers::settings(server.place());
+        Self::Redis(server, Box::new(settings))
+    }
+
+    fn store(&self) -> Store {
+        match self {
+            Self::Disk(dir) => Store::open(dir.path(), &vault()).unwrap(),
+            Self::Redis(_, settings) => {
+                Store::redis((**settings).clone(), &vault(), &Clock::system()).unwrap()
+            }
+        }
+    }
+
+    /// All that a thief takes away: the folder, or the dump of the server.
+    fn stolen(&self) -> Vec<u8> {
+        let dir = match self {
+            Self::Disk(dir) => dir.path().to_owned(),
+            Self::Redis(server, _) => {
+                assert_eq!(server.ask(&["SAVE"]), "OK");
+                let dir = server.ask(&["CONFIG", "GET", "dir"]);
+                let dump = Path::new(dir.lines().nth(1).unwrap()).join("dump.rdb");
+                return std::fs::read(dump).unwrap();
+            }
+        };
+        let files = std::fs::read_dir(dir).unwrap();
+        files.flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
+    }
+
+    fn row(&self, id: &VerificationId) -> Row {
+        match self {
+            Self::Disk(dir) => {
+                let database = opened(dir.path());
+                let records = database.begin_read().unwrap().open_table(RECORDS).unwrap();
+                let row = records.get(id.as_str()).unwrap().unwrap();
+                let (version, created, group, bytes) = row.value();
+                Row { version, created, group: group.to_owned(), bytes: bytes.to_vec() }
+            }
+            Self::Redis(server, settings) => {
+                let mut read = redis::cmd("HMGET");
+                read.arg(record(settings, id)).arg(&["v", "c", "g", "b"]);
+                let (version, created, group, bytes) = read.query(&mut reach(server)).unwrap();
+                Row { version, created, group, bytes }
+            }
+        }
+    }
+
+    fn put(&self, id: &VerificationId, row: &Row) {
+        let Row { version, created, group, bytes } = row;
+        match self {
+            Self::Disk(dir) => {
+                let database = opened(dir.path());
+                let transaction = database.begin_write().unwrap();
+                let row = (*version, *created, group.as_str(), bytes.as_slice());
+                transaction.open_table(RECORDS).unwrap().insert(id.as_str(), row).unwrap();
+                transaction.commit().unwrap();
+            }
+            Self::Redis(server, settings) => {
+                let mut write = redis::cmd("HSET");
+                write.arg(record(settings, id)).arg("v").arg(version).arg("c").arg(created);
+                write.arg("g").arg(group).arg("b").arg(bytes);
+                let added: u64 = write.query(&mut reach(server)).unwrap();
+                assert_eq!(added, 0, "it was there");
+            }
+        }
+    }
+}
+
+fn record(settings: &RedisSettings, id: &VerificationId) -> String {
+    format!("{{{}}}:record:{id}", settings.prefix)
+}
+
+fn reach(server: &Server) -> redis::Connection {
+    let url = format!("redis://127.0.0.1:{}", server.port);
+    redis::Client::open(url).unwrap().get_connection().unwrap()
+}
+
+/// A gateway over this store.
+fn gateway(store: Store) -> (Gateway, impl Future<Output = ()> + use<>) {
     let rule = |channel| Rule::every(channel, ["trunk"]);
     let settings = Settings {
         texts: Arc::new(Texts::compiled().unwrap()),
@@ -95,7 +202,6 @@ fn gateway(dir: &Path) -> (Gateway, impl Future<Output = ()> + use<>) {
         tenants: vec![tenant()],
         ..Settings::bare()
     };
-    let store = Store::open(dir, &vault()).unwrap();
     let (clock, entropy) = (Clock::system(), Entropy::from_number(5));
     let (gateway, turns) = Gateway::assemble(store, &settings, vault(), clock, entropy, Nobody);
     (gateway, turns.run())
@@ -163,10 +269,9 @@ fn found(values: &HashSet<[u8; 16]>, guesses: impl Iterator<Item = String>) -> V
     guesses.filter(|text| tried(text)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_million_guesses_at_a_stolen_store_find_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let (gateway, turns) = gateway(dir.path());
+/// What a thief takes away of a store in which people were asked: nothing in the clear.
+async fn stolen(kept: &Kept) -> Vec<u8> {
+    let (gateway, turns) = gateway(kept.store());
     let turning = tokio::spawn(turns);
     let mut codes = Vec::new();
     for n in 0..PEOPLE {
@@ -185,12 +290,9 @@ async fn a_million_guesses_at_a_stolen_store_find_nothing() {
     let _ = turning.await;
     drop(gateway);
 
-    let mut stolen = Vec::new();
-    for entry in std::fs::read_dir(dir.path()).unwrap() {
-        stolen.extend(std::fs::read(entry.unwrap().path()).unwrap());
-    }
-    assert!(stolen.len() > 500_000, "the store holds something");
-    // Nothing of it in the clear.
+    let stolen = kept.stolen();
+    println!("{} bytes are stolen", stolen.len());
+    assert!(stolen.len() > 200_000, "the store holds something");
     let holds = |text: &str| stolen.windows(text.len()).any(|row| row == text.as_bytes());
     for n in 0..PEOPLE {
         let number = number(n);
@@ -199,7 +301,13 @@ async fn a_million_guesses_at_a_stolen_store_find_nothing() {
     assert!(!holds(PIN) && !holds("person ") && !holds("expires_in") && !holds("203.0.113."));
     let shown: Vec<_> = codes.iter().filter(|code| holds(code)).collect();
     assert!(shown.is_empty(), "{shown:?}");
+    stolen
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_million_guesses_at_a_stolen_store_find_nothing() {
+    let mut stolen = stolen(&Kept::on_disk()).await;
+    stolen.extend(self::stolen(&Kept::in_redis()).await);
     let values = values(&stolen);
     let numbers = (0..GUESSES / 2).flat_map(|n| {
         let number = format!("+4915{:09}", 112_345_000 + n);
@@ -237,8 +345,16 @@ fn opened(dir: &Path) -> Database {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_writes_the_store_mints_no_approval() {
-    let dir = tempfile::tempdir().unwrap();
-    let (gateway, turns) = self::gateway(dir.path());
+    mints_nothing(&Kept::on_disk()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_writes_redis_mints_no_approval() {
+    mints_nothing(&Kept::in_redis()).await;
+}
+
+async fn mints_nothing(kept: &Kept) {
+    let (gateway, turns) = self::gateway(kept.store());
     let turning = tokio::spawn(turns);
     let (approved, pending, other) =
         (start(&gateway, 0).await, start(&gateway, 3).await, start(&gateway, 6).await);
@@ -253,36 +369,27 @@ async fn whoever_writes_the_store_mints_no_approval() {
     let _ = turning.await;
     drop(gateway);
 
-    let row = |id: &VerificationId| {
-        let database = opened(dir.path());
-        let records = database.begin_read().unwrap().open_table(RECORDS).unwrap();
-        let row = records.get(id.as_str()).unwrap().unwrap();
-        let (version, created, group, bytes) = row.value();
-        (version, created, group.to_owned(), bytes.to_vec())
-    };
-    let (of_approved, of_pending) = (row(&approved), row(&pending));
+    let (of_approved, of_pending) = (kept.row(&approved), kept.row(&pending));
     // What an approval is in the clear, under the format of before.
     let plain = serde_json::to_vec(&settled).unwrap();
     let plain = String::from_utf8(plain).unwrap().replace(approved.as_str(), pending.as_str());
-    let mut flipped = of_pending.3.clone();
+    let mut flipped = of_pending.bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
+    let with = |bytes: Vec<u8>| Row { bytes, ..of_pending.clone() };
+    let later = Row { version: of_pending.version + 1, ..of_pending.clone() };
+    let moved = Row { created: of_pending.created + 1, ..of_pending.clone() };
     let mints = [
-        ("another's record", (of_approved.0, of_approved.1, of_approved.3)),
-        ("another's bytes", (of_pending.0, of_pending.1, row(&approved).3)),
-        ("in the clear", (of_pending.0, of_pending.1, [b"\x01", plain.as_bytes()].concat())),
-        ("a later version", (of_pending.0 + 1, of_pending.1, of_pending.3.clone())),
-        ("another time", (of_pending.0, of_pending.1 + 1, of_pending.3.clone())),
-        ("one bit", (of_pending.0, of_pending.1, flipped)),
-        ("nothing", (of_pending.0, of_pending.1, Vec::new())),
+        ("another's record", of_approved.clone()),
+        ("another's bytes", with(of_approved.bytes)),
+        ("in the clear", with([b"\x01", plain.as_bytes()].concat())),
+        ("a later version", later),
+        ("another time", moved),
+        ("one bit", with(flipped)),
+        ("nothing", with(Vec::new())),
     ];
-    for (what, (version, created, bytes)) in mints {
-        let database = opened(dir.path());
-        let transaction = database.begin_write().unwrap();
-        let row = (version, created, "acme", bytes.as_slice());
-        transaction.open_table(RECORDS).unwrap().insert(pending.as_str(), row).unwrap();
-        transaction.commit().unwrap();
-        drop(database);
-        let (gateway, turns) = self::gateway(dir.path());
+    for (what, row) in mints {
+        kept.put(&pending, &row);
+        let (gateway, turns) = self::gateway(kept.store());
         let turning = tokio::spawn(turns);
         let refused = gateway.read(&tenant(), &pending).await.unwrap_err();
         assert!(refused.is_tampering(), "{what}: {refused}");
@@ -302,7 +409,7 @@ async fn whoever_writes_the_store_mints_no_approval() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_a_number_that_is_erased() {
     let dir = tempfile::tempdir().unwrap();
-    let (gateway, turns) = self::gateway(dir.path());
+    let (gateway, turns) = self::gateway(Store::open(dir.path(), &vault()).unwrap());
     let turning = tokio::spawn(turns);
     let mut ids = Vec::new();
     for n in 0..PEOPLE {
