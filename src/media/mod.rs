@@ -781,7 +781,6 @@ impl MediaSession {
                 if let Some(source) = &mut self.source {
                     source.reception.audio_arrived(now, timestamp);
                 }
-                let late = self.late(now, timestamp);
                 let keys = &mut self.keys;
                 self.events.audio_arrived(ssrc, timestamp, |heard| key_up(keys, now, heard));
                 // By then all that the tones had to say of that event has been said.
@@ -789,9 +788,7 @@ impl MediaSession {
                     self.listening.ignore_tones();
                 }
                 self.listening.packet(now, packet, Some(codec), |heard| match heard {
-                    listening::Heard::Down(sign) => {
-                        keys.down(&keys::Sign { late, ..sign }, |told| out.push(told.into()));
-                    }
+                    listening::Heard::Down(sign) => keys.down(&sign, |told| out.push(told.into())),
                     listening::Heard::Up { digit, held } => {
                         keys.up(now, Path::Inband, digit, held);
                     }
@@ -803,7 +800,8 @@ impl MediaSession {
                 self.listening.packet(now, packet, None, |_| ());
                 let Some(event) = Event::read(payload) else { return };
                 let arrival = Arrival { at: now, ssrc, timestamp, marker, event };
-                let late = self.late(now, timestamp);
+                let reception = self.source.as_ref().map(|source| &source.reception);
+                let late = reception.map_or(Duration::ZERO, |it| it.late(now, timestamp));
                 let (keys, tones) = (&mut self.keys, &mut self.tones);
                 let listening = &mut self.listening;
                 self.events.arrived(arrival, |heard| match heard {
@@ -835,10 +833,6 @@ impl MediaSession {
                 });
             }
         }
-    }
-
-    fn late(&self, now: Timestamp, timestamp: u32) -> Duration {
-        self.source.as_ref().map_or(Duration::ZERO, |it| it.reception.late(now, timestamp))
     }
 
     fn heard(&mut self, now: Timestamp) {

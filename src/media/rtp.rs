@@ -86,6 +86,8 @@ struct Quickest {
     now: u32,
     /// The shortest of the span before that.
     before: u32,
+    /// The timestamp of the newest audio.
+    newest: u32,
 }
 
 /// The span of which the shortest transit is known: as long as a network that holds everything up
@@ -96,16 +98,22 @@ const SPAN: Duration = Duration::from_secs(10);
 const LATEST: Duration = Duration::from_secs(10);
 
 impl Quickest {
-    const fn first(at: Timestamp, transit: u32) -> Self {
-        Self { since: at, now: transit, before: transit }
+    fn first(at: Timestamp, timestamp: u32) -> Self {
+        let transit = transit(at, timestamp);
+        Self { since: at, now: transit, before: transit, newest: timestamp }
     }
 
-    fn audio_arrived(&mut self, at: Timestamp, transit: u32) {
+    fn audio_arrived(&mut self, at: Timestamp, timestamp: u32) {
+        let transit = transit(at, timestamp);
         if is_less(transit, self.now) {
             self.now = transit;
         }
+        if is_less(self.newest, timestamp) {
+            self.newest = timestamp;
+        }
         if at.since(self.since) >= SPAN {
-            *self = Self { since: at, now: transit, before: self.now };
+            // The newest of a clock that was set back is that of the new one.
+            *self = Self { since: at, now: transit, before: self.now, newest: timestamp };
         }
     }
 
@@ -182,7 +190,9 @@ impl Reception {
     /// its start, which would read as jitter.
     pub fn audio_arrived(&mut self, now: Timestamp, timestamp: u32) {
         let transit = transit(now, timestamp);
-        self.quickest.get_or_insert(Quickest::first(now, transit)).audio_arrived(now, transit);
+        self.quickest
+            .get_or_insert_with(|| Quickest::first(now, timestamp))
+            .audio_arrived(now, timestamp);
         if let Some(before) = self.transit.replace(transit) {
             let step = (transit.wrapping_sub(before) as i32).unsigned_abs();
             // "J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16", bounded so that a sender whose clock
@@ -195,11 +205,12 @@ impl Reception {
     /// How late something is that the source sent at `timestamp`, beside its quickest audio: a key
     /// that was pressed before the question must not answer it because the network held it up.
     ///
-    /// Zero where the source has sent no audio yet, or its timestamps tell nothing: a few senders
-    /// stamp events by another clock.
+    /// Zero where no later audio has come before it: without that, a network that stood still looks
+    /// like a sender whose clock did, as that of some does while they are silent.
     #[must_use]
     pub fn late(&self, now: Timestamp, timestamp: u32) -> Duration {
-        let excess = self.quickest.map_or(0, |it| it.excess(transit(now, timestamp)));
+        let overtaken = self.quickest.filter(|it| is_less(timestamp, it.newest));
+        let excess = overtaken.map_or(0, |it| it.excess(transit(now, timestamp)));
         let samples = u64::try_from(excess).unwrap_or(0);
         let late = Duration::from_micros(samples * MICROS_PER_SAMPLE);
         if late > LATEST { Duration::ZERO } else { late }
@@ -307,15 +318,15 @@ mod tests {
         assert_eq!(reception.lost(), -2);
     }
 
-    /// A source whose audio took this long, in ms, one packet each 20 ms; and the time after it.
+    /// A source whose audio took this long, in ms, one packet each 20 ms; and the time of the last.
     fn heard(transits: impl IntoIterator<Item = u64>) -> (Reception, Timestamp) {
         let mut reception = Reception::starting_at(1);
         let mut sent = BEGAN;
         for transit in transits {
-            reception.audio_arrived(sent + Duration::from_millis(transit), stamp(sent));
             sent += Duration::from_millis(20);
+            reception.audio_arrived(sent + Duration::from_millis(transit), stamp(sent));
         }
-        (reception, sent)
+        (reception, sent - Duration::from_millis(1))
     }
 
     const BEGAN: Timestamp = Timestamp::from_secs(1_000);
@@ -332,13 +343,18 @@ mod tests {
         assert_eq!(late(40), Duration::ZERO);
         assert_eq!(late(30), Duration::ZERO, "quicker than any audio");
         assert_eq!(late(3_040), Duration::from_secs(3));
-        assert_eq!(late(10_041), Duration::ZERO, "no network holds so long");
+        assert_eq!(late(10_042), Duration::ZERO, "no network holds so long");
     }
 
     #[test]
-    fn a_source_without_audio_is_never_late() {
-        let reception = Reception::starting_at(1);
-        assert_eq!(reception.late(BEGAN + Duration::from_secs(3), stamp(BEGAN)), Duration::ZERO);
+    fn what_no_later_audio_has_overtaken_is_not_late() {
+        let after = |sent| sent + Duration::from_secs(3);
+        let (reception, sent) = heard([]);
+        assert_eq!(reception.late(after(sent), stamp(BEGAN)), Duration::ZERO, "none came");
+        let (reception, sent) = heard([40; 50]);
+        let newer = sent + Duration::from_millis(2);
+        assert_eq!(reception.late(after(newer), stamp(newer)), Duration::ZERO);
+        assert!(reception.late(after(sent), stamp(sent)) > Duration::from_secs(2));
     }
 
     #[test]
@@ -357,8 +373,9 @@ mod tests {
         let (mut reception, sent) = heard([40, 40]);
         let after = sent + Duration::from_secs(60);
         reception.audio_arrived(after + Duration::from_millis(2_040), stamp(after));
-        let late = reception.late(after + Duration::from_millis(2_041), stamp(after));
-        assert_eq!(late, Duration::from_micros(2_001_000));
+        let before = after - Duration::from_millis(1);
+        let late = reception.late(after + Duration::from_millis(2_041), stamp(before));
+        assert_eq!(late, Duration::from_millis(2_002));
     }
 
     #[test]
