@@ -152,6 +152,8 @@ async fn what_no_replica_has_is_told_to_nobody() {
     let replica = Server::redis(&["--replicaof", &of]);
     until("there is a replica", || primary.ask(&["INFO", "replication"]).contains("state=online"));
     let settings = settings(primary.place());
+    // One that has confirmed nothing yet is one all the same.
+    primary.ask(&["SET", "of somebody else", "1"]);
     let (one, other) = (open(&settings), open(&settings));
     yes(&one, writing("v1", None, 1)).await;
     assert!(other.load("v1").await.unwrap().is_some());

@@ -387,9 +387,10 @@ impl Keeper {
         let lost = Arc::new(Notify::new());
         let mut connection = self.reach(&at, true, Some(&lost)).await?;
         let told = |error: RedisError| format!("{at}: {}", said(&error));
-        // On a connection that has not written yet: how many replicas there are. A replica refuses it.
-        let there: u32 =
-            redis::cmd("WAIT").arg(0).arg(0).query_async(&mut connection).await.map_err(told)?;
+        // Not by WAIT: it passes over replicas that have not confirmed the newest yet, whoever wrote that.
+        let role = redis::cmd("ROLE").query_async(&mut connection).await.map_err(told)?;
+        let there = replicas_of(role).map_err(|error| format!("{at}: {error}"))?;
+        let there = there.ok_or_else(|| format!("{at}: it is no primary"))?;
         self.had_replicas |= there > 0;
         self.epoch += 1;
         let meta = format!("{}meta", self.prefix);
@@ -567,6 +568,16 @@ impl Job {
             let _unheard = reply.send(answer);
         }
     }
+}
+
+/// How many replicas are online at a primary, by its answer to ROLE; `None`: it is none.
+fn replicas_of(role: Value) -> Result<Option<usize>, StoreError> {
+    let mut role = Reply::new(role)?;
+    if role.text()? != "master" {
+        return Ok(None);
+    }
+    let _offset = role.count()?;
+    Ok(Some(role.inner()?.rest(|_| Ok(()))?.len()))
 }
 
 /// The time that a server tells: seconds and microseconds.
