@@ -801,7 +801,7 @@ impl MediaSession {
                 let Some(event) = Event::read(payload) else { return };
                 let arrival = Arrival { at: now, ssrc, timestamp, marker, event };
                 let reception = self.source.as_ref().map(|source| &source.reception);
-                let late = reception.map_or(Duration::ZERO, |it| it.late(now, timestamp));
+                let late = reception.map_or(Duration::ZERO, |it| it.late(now, sequence, timestamp));
                 let (keys, tones) = (&mut self.keys, &mut self.tones);
                 let listening = &mut self.listening;
                 self.events.arrived(arrival, |heard| match heard {

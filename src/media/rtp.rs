@@ -86,8 +86,6 @@ struct Quickest {
     now: u32,
     /// The shortest of the span before that.
     before: u32,
-    /// The timestamp of the newest audio.
-    newest: u32,
 }
 
 /// The span of which the shortest transit is known: as long as a network that holds everything up
@@ -98,22 +96,16 @@ const SPAN: Duration = Duration::from_secs(10);
 const LATEST: Duration = Duration::from_secs(10);
 
 impl Quickest {
-    fn first(at: Timestamp, timestamp: u32) -> Self {
-        let transit = transit(at, timestamp);
-        Self { since: at, now: transit, before: transit, newest: timestamp }
+    const fn first(at: Timestamp, transit: u32) -> Self {
+        Self { since: at, now: transit, before: transit }
     }
 
-    fn audio_arrived(&mut self, at: Timestamp, timestamp: u32) {
-        let transit = transit(at, timestamp);
+    fn audio_arrived(&mut self, at: Timestamp, transit: u32) {
         if is_less(transit, self.now) {
             self.now = transit;
         }
-        if is_less(self.newest, timestamp) {
-            self.newest = timestamp;
-        }
         if at.since(self.since) >= SPAN {
-            // The newest of a clock that was set back is that of the new one.
-            *self = Self { since: at, now: transit, before: self.now, newest: timestamp };
+            *self = Self { since: at, now: transit, before: self.now };
         }
     }
 
@@ -190,9 +182,7 @@ impl Reception {
     /// its start, which would read as jitter.
     pub fn audio_arrived(&mut self, now: Timestamp, timestamp: u32) {
         let transit = transit(now, timestamp);
-        self.quickest
-            .get_or_insert_with(|| Quickest::first(now, timestamp))
-            .audio_arrived(now, timestamp);
+        self.quickest.get_or_insert(Quickest::first(now, transit)).audio_arrived(now, transit);
         if let Some(before) = self.transit.replace(transit) {
             let step = (transit.wrapping_sub(before) as i32).unsigned_abs();
             // "J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16", bounded so that a sender whose clock
@@ -202,15 +192,17 @@ impl Reception {
         }
     }
 
-    /// How late something is that the source sent at `timestamp`, beside its quickest audio: a key
-    /// that was pressed before the question must not answer it because the network held it up.
+    /// How late a packet of an event is that began at `timestamp`, beside the source's quickest
+    /// audio: a key that was pressed before the question must not answer it because the network
+    /// held it up.
     ///
-    /// Zero where no later audio has come before it: without that, a network that stood still looks
-    /// like a sender whose clock did, as that of some does while they are silent.
+    /// Zero where nothing that was sent later has come before it: without that, a network that
+    /// stood still looks like a sender whose clock did, as that of some does while they are silent.
     #[must_use]
-    pub fn late(&self, now: Timestamp, timestamp: u32) -> Duration {
-        let overtaken = self.quickest.filter(|it| is_less(timestamp, it.newest));
-        let excess = overtaken.map_or(0, |it| it.excess(transit(now, timestamp)));
+    pub fn late(&self, now: Timestamp, sequence: u16, timestamp: u32) -> Duration {
+        let is_overtaken = (sequence.wrapping_sub(self.highest as u16) as i16) < 0;
+        let quickest = self.quickest.filter(|_| is_overtaken);
+        let excess = quickest.map_or(0, |it| it.excess(transit(now, timestamp)));
         let samples = u64::try_from(excess).unwrap_or(0);
         let late = Duration::from_micros(samples * MICROS_PER_SAMPLE);
         if late > LATEST { Duration::ZERO } else { late }
@@ -318,15 +310,23 @@ mod tests {
         assert_eq!(reception.lost(), -2);
     }
 
-    /// A source whose audio took this long, in ms, one packet each 20 ms; and the time of the last.
+    /// A source whose audio took this long, in ms, one packet each 20 ms; and the time after it.
     fn heard(transits: impl IntoIterator<Item = u64>) -> (Reception, Timestamp) {
-        let mut reception = Reception::starting_at(1);
+        let mut reception = Reception::starting_at(number(BEGAN));
         let mut sent = BEGAN;
         for transit in transits {
-            sent += Duration::from_millis(20);
+            let _ = reception.arrived(number(sent));
             reception.audio_arrived(sent + Duration::from_millis(transit), stamp(sent));
+            sent += Duration::from_millis(20);
         }
-        (reception, sent - Duration::from_millis(1))
+        (reception, sent)
+    }
+
+    /// How late an event is that was sent then and took so long, in ms; overtaken or not.
+    fn late(reception: &Reception, sent: Timestamp, ms: u64, overtaken: bool) -> Duration {
+        let sequence = reception.highest() as u16;
+        let sequence = if overtaken { sequence.wrapping_sub(1) } else { sequence };
+        reception.late(sent + Duration::from_millis(ms), sequence, stamp(sent))
     }
 
     const BEGAN: Timestamp = Timestamp::from_secs(1_000);
@@ -336,34 +336,34 @@ mod tests {
         0xffff_ff00_u32.wrapping_add((sent.since(BEGAN).as_millis() * 8) as u32)
     }
 
-    #[test]
-    fn what_the_network_held_up_is_late_by_as_much() {
-        let (reception, now) = heard([40, 60, 45, 900, 41]);
-        let late = |ms| reception.late(now + Duration::from_millis(ms), stamp(now));
-        assert_eq!(late(40), Duration::ZERO);
-        assert_eq!(late(30), Duration::ZERO, "quicker than any audio");
-        assert_eq!(late(3_040), Duration::from_secs(3));
-        assert_eq!(late(10_042), Duration::ZERO, "no network holds so long");
+    /// And its sequence numbers.
+    fn number(sent: Timestamp) -> u16 {
+        0xfffe_u16.wrapping_add((sent.since(BEGAN).as_millis() / 20) as u16)
     }
 
     #[test]
-    fn what_no_later_audio_has_overtaken_is_not_late() {
-        let after = |sent| sent + Duration::from_secs(3);
-        let (reception, sent) = heard([]);
-        assert_eq!(reception.late(after(sent), stamp(BEGAN)), Duration::ZERO, "none came");
-        let (reception, sent) = heard([40; 50]);
-        let newer = sent + Duration::from_millis(2);
-        assert_eq!(reception.late(after(newer), stamp(newer)), Duration::ZERO);
-        assert!(reception.late(after(sent), stamp(sent)) > Duration::from_secs(2));
+    fn what_the_network_held_up_is_late_by_as_much() {
+        let (reception, now) = heard([40, 60, 45, 900, 41]);
+        let late = |ms| late(&reception, now, ms, true);
+        assert_eq!(late(40), Duration::ZERO);
+        assert_eq!(late(30), Duration::ZERO, "quicker than any audio");
+        assert_eq!(late(3_040), Duration::from_secs(3));
+        assert_eq!(late(10_041), Duration::ZERO, "no network holds so long");
+    }
+
+    #[test]
+    fn what_nothing_has_overtaken_is_not_late() {
+        let (reception, now) = heard([40; 50]);
+        assert_eq!(late(&reception, now, 3_040, false), Duration::ZERO);
+        let (reception, now) = heard([]);
+        assert_eq!(late(&reception, now, 3_000, true), Duration::ZERO, "without audio");
     }
 
     #[test]
     fn a_clock_that_was_set_back_is_believed_after_two_spans() {
         let spans =
             |seconds: u64| heard((0..seconds * 50).map(|n| if n < 50 { 40 } else { 5_040 }));
-        let late = |(reception, now): (Reception, Timestamp)| {
-            reception.late(now + Duration::from_millis(5_040), stamp(now))
-        };
+        let late = |(reception, now): (Reception, Timestamp)| late(&reception, now, 5_040, true);
         assert_eq!(late(spans(9)), Duration::from_secs(5));
         assert_eq!(late(spans(21)), Duration::ZERO);
     }
@@ -373,9 +373,7 @@ mod tests {
         let (mut reception, sent) = heard([40, 40]);
         let after = sent + Duration::from_secs(60);
         reception.audio_arrived(after + Duration::from_millis(2_040), stamp(after));
-        let before = after - Duration::from_millis(1);
-        let late = reception.late(after + Duration::from_millis(2_041), stamp(before));
-        assert_eq!(late, Duration::from_millis(2_002));
+        assert_eq!(late(&reception, after, 2_041, true), Duration::from_millis(2_001));
     }
 
     #[test]
@@ -416,7 +414,7 @@ mod tests {
             let (reception, sent) = heard(transits);
             let arrived = sent + Duration::from_millis(transit);
             let earliest = sent + Duration::from_millis(least.min(transit));
-            prop_assert!(arrived - reception.late(arrived, stamp(sent)) >= earliest);
+            prop_assert!(arrived - late(&reception, sent, transit, true) >= earliest);
         }
 
         #[test]
@@ -431,7 +429,9 @@ mod tests {
             let mut reception = Reception::starting_at(0);
             for (sequence, timestamp, micros) in packets {
                 let _ = reception.arrived(sequence);
-                reception.audio_arrived(Timestamp::from_micros(micros), timestamp);
+                let now = Timestamp::from_micros(micros);
+                let _ = reception.late(now, sequence, !timestamp);
+                reception.audio_arrived(now, timestamp);
                 let _ = (reception.take_fraction_lost(), reception.lost(), reception.jitter());
             }
         }

@@ -97,7 +97,7 @@ fn a_pound_key_is_told_with_its_evidence_and_masks_only_others() {
 }
 
 #[test]
-fn a_key_that_later_audio_overtook_is_told_with_the_time_of_its_press() {
+fn a_key_that_was_overtaken_is_told_with_the_time_of_its_press() {
     let mut call = Call::up();
     let mut held_up = None;
     for n in 0..200 {

@@ -252,7 +252,8 @@ impl Stage {
         let late = if self.redis.is_some() { LATE + NODE_LOST } else { LATE };
         let settled = wait_for("all is settled", patience, || {
             self.type_codes(node, &mut known);
-            let found: Vec<Value> = rows(node).iter().map(|id| node.read(id, "")).collect();
+            let found: Vec<Value> =
+                rows(node).iter().map(|id| node.try_read(id)).collect::<Option<_>>()?;
             found.iter().all(|it| it["status"] != "pending").then_some(found)
         });
         let settled: BTreeMap<String, Value> = settled

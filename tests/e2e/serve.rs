@@ -278,10 +278,21 @@ impl Gateway {
 
     /// Reads a verification; `query` is empty, or `?wait=…`.
     pub(crate) fn read(&self, id: &str, query: &str) -> Value {
-        let path = format!("/v1/verifications/{id}{query}");
-        let answer = request(self.api, "GET", &path, &[("Authorization", BEARER)], b"");
+        let answer = self.get(&format!("{id}{query}"));
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
+    }
+
+    /// Reads a verification; `None` where the store cannot say at the moment.
+    pub(crate) fn try_read(&self, id: &str) -> Option<Value> {
+        let answer = self.get(id);
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        (answer.status == 200).then(|| answer.json())
+    }
+
+    fn get(&self, what: &str) -> Answer {
+        let path = format!("/v1/verifications/{what}");
+        request(self.api, "GET", &path, &[("Authorization", BEARER)], b"")
     }
 
     /// Waits until the attempt is in this state.

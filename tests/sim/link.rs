@@ -54,8 +54,10 @@ pub(crate) struct Wiring {
     owners: BTreeMap<EffectId, u64>,
     /// What others took from runs that were believed lost.
     lost: BTreeSet<(EffectId, u64)>,
-    /// When each run last renewed its lease.
+    /// When each run last asked for what it was given: from then on the store counts its lease.
     renewed: BTreeMap<u64, Timestamp>,
+    /// When each run began the claim that is under way.
+    claims: BTreeMap<u64, Timestamp>,
 }
 
 impl Wiring {
@@ -75,6 +77,7 @@ impl Wiring {
             owners: BTreeMap::new(),
             lost: BTreeSet::new(),
             renewed: BTreeMap::new(),
+            claims: BTreeMap::new(),
         }
     }
 
@@ -195,7 +198,7 @@ impl Wiring {
         }
         for queued in &commit.queue {
             if queued.claimed_by.is_some() {
-                self.renew(run);
+                self.renew(run, commit.now);
                 self.owners.insert(queued.id.clone(), run);
             } else {
                 self.owners.remove(&queued.id);
@@ -210,7 +213,7 @@ impl Wiring {
     /// This run took what was due, and what others were lost with.
     fn claimed(&mut self, run: u64, claimed: &Claimed) {
         let now = self.clock.now();
-        self.renew(run);
+        self.renew(run, self.claims.get(&run).copied().unwrap_or(now));
         for effect in &claimed.effects {
             let former = self.owners.insert(effect.id.clone(), run);
             let lives = |run: &u64| {
@@ -226,8 +229,9 @@ impl Wiring {
         }
     }
 
-    fn renew(&mut self, run: u64) {
-        self.renewed.insert(run, self.clock.now());
+    fn renew(&mut self, run: u64, asked: Timestamp) {
+        let renewed = self.renewed.entry(run).or_default();
+        *renewed = asked.max(*renewed);
     }
 }
 
@@ -295,6 +299,11 @@ impl Between for Link {
                 Verb::Claim => ("claim", true),
                 Verb::Tally => ("tally", true),
             };
+            if let Verb::Claim = &verb {
+                let mut wiring = self.wiring();
+                let now = wiring.clock.now();
+                wiring.claims.insert(self.run, now);
+            }
             let (until, fate) = self.fate(word, writes, false);
             wait(&self.links, until).await;
             if let Verb::Commit(commit) = verb {
