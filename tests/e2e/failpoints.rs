@@ -16,6 +16,7 @@ use octothorpe::failpoint::Point;
 use serde_json::{Value, json};
 
 use crate::carrier::Carrier;
+use crate::client::Answer;
 use crate::mailbox::{Letter, Mailbox, answer};
 use crate::nodes::Redis;
 use crate::pcap::{POUND, Sound};
@@ -252,9 +253,12 @@ impl Stage {
         let late = if self.redis.is_some() { LATE + NODE_LOST } else { LATE };
         let settled = wait_for("all is settled", patience, || {
             self.type_codes(node, &mut known);
-            let found: Vec<Value> =
-                rows(node).iter().map(|id| node.try_read(id)).collect::<Option<_>>()?;
-            found.iter().all(|it| it["status"] != "pending").then_some(found)
+            let read: Vec<_> = rows(node).iter().map(|id| node.get(id)).collect();
+            // A store whose replica is slow to confirm is asked again.
+            assert!(read.iter().all(|it| [200, 503].contains(&it.status)), "{read:?}");
+            let found: Vec<Value> = read.iter().map(Answer::json).collect();
+            let settled = |it: &Value| it["status"].is_string() && it["status"] != "pending";
+            found.iter().all(settled).then_some(found)
         });
         let settled: BTreeMap<String, Value> = settled
             .into_iter()
