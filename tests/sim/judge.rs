@@ -303,7 +303,7 @@ impl Judge {
                 return state.accuse(format!("{id} is past its deadline"));
             }
             let soon = LATE_AFTER_LOSS + Duration::from_secs(1);
-            if now > watched.attended.max(well_since) + soon {
+            if now > watched.attended.max(well_since).max(state.died) + soon {
                 return state.accuse(format!("nobody works on {id}"));
             }
         }

@@ -141,6 +141,9 @@ pub(crate) struct State {
     pub(crate) keeps_forks: bool,
     /// The store has failed somebody by now: what needs it may fail.
     pub(crate) store_failed: bool,
+    /// When a node died last: what it held, perhaps from one that had died before, is another's no sooner than its
+    /// lease has lapsed.
+    pub(crate) died: Timestamp,
     next_port: u16,
 }
 
@@ -179,6 +182,7 @@ impl State {
             trace: Vec::new(),
             keeps_forks: false,
             store_failed: false,
+            died: start,
             next_port: 20_000,
         }
     }

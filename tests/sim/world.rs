@@ -392,6 +392,7 @@ impl World {
         state.tell(format!("node {at} dies"));
         state.node_dies(at);
         let now = state.now();
+        state.died = now;
         state.at(now + dead, Event::Boot(at));
         let asked = waiting
             .into_iter()
