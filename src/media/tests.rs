@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::media::prompt::Pack;
 
 const FROM: &str = "198.51.100.7:5004";
 const ANSWER: &str = "c=IN IP4 198.51.100.7\nm=audio 5004 RTP/AVP 0 101\n\
