@@ -3,6 +3,7 @@
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 
+use octothorpe::media::g711::FRAME;
 use octothorpe::media::prompt::{Pack, active_level};
 use serde_json::json;
 
@@ -17,12 +18,21 @@ fn read(path: &Path) -> (u32, Vec<i16>) {
     (wav.spec().sample_rate, wav.samples().map(Result::unwrap).collect())
 }
 
-/// What was heard is the greeting and the ask, as loud as they are in the pack.
+/// What was heard is the greeting and the ask, as far as they were said before the key, and as loud as
+/// they are in the pack.
 fn is_the_prompt(heard: &[i16]) {
     let pack = Pack::english().unwrap();
     let said = ["greeting", "ask"].map(|name| pack.get(name).unwrap().samples()).concat();
-    let (heard, said) = (active_level(heard).unwrap(), active_level(&said).unwrap());
+    let (heard, said) = (spoken(heard), spoken(&said));
+    let as_long = heard.len().min(said.len());
+    let [heard, said] = [&heard, &said[..as_long]].map(|it| active_level(it).unwrap());
     assert!((heard - said).abs() < 1.0, "{heard:.1} dBm0 was heard, and {said:.1} dBm0 was said");
+}
+
+/// The frames of a recording in which somebody speaks.
+fn spoken(samples: &[i16]) -> Vec<i16> {
+    let frames = samples.chunks_exact(FRAME);
+    frames.filter(|frame| active_level(frame).is_some()).flatten().copied().collect()
 }
 
 /// How the keys are pressed, whether media are encrypted, and what is told of it.
