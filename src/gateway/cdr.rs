@@ -50,7 +50,7 @@ mod summary;
 
 use serde_json::{Map, Value};
 
-pub use self::summary::{Line, Seen, Summary};
+pub use self::summary::{By, Line, Seen, Summary};
 use super::{Fault, Gateway, rehearsal};
 use crate::ambient::Timestamp;
 use crate::store::{ListQuery, PAGE_MOST, record};
@@ -206,6 +206,30 @@ const COLUMNS: [Column; 35] = [
 ];
 
 impl Call<'_> {
+    /// What a summary looks at.
+    fn seen(&self) -> Seen {
+        let Self { verification, attempt, .. } = self;
+        let to = &verification.request.to;
+        let (cost, currency) = self.cost().unzip();
+        Seen {
+            via: attempt.route.clone(),
+            country: to.country().as_str().to_owned(),
+            prefix: prefix(to),
+            channel: attempt.channel.as_str().to_owned(),
+            placed_at: attempt.placed_at,
+            ringing_at: attempt.ringing_at,
+            answered_at: attempt.answered_at,
+            ended_at: attempt.ended_at,
+            key_at: attempt.press.as_ref().map(|it| it.at),
+            cause: attempt.reason.map(|it| it.as_str().to_owned()),
+            label: attempt.label.as_ref().map(|it| it.is.clone()),
+            cost,
+            currency: currency.flatten(),
+            verdict: verification.status().as_str().to_owned(),
+            withheld: verification.withheld,
+        }
+    }
+
     /// What it cost, and of which currency: of what is over, was for somebody, and had a price.
     fn cost(&self) -> Option<(String, Option<String>)> {
         let Self { verification, attempt, .. } = self;
@@ -253,6 +277,12 @@ fn prefix(to: &PhoneNumber) -> String {
     let code = masked.chars().take_while(|c| *c != '*').count();
     let hidden = masked.chars().filter(|c| *c == '*').count();
     to.expose().chars().take(code + hidden.saturating_sub(3).min(3)).collect()
+}
+
+/// What a summary looks at of each attempt of a verification.
+pub(super) fn seen(verification: &Verification) -> impl Iterator<Item = Seen> + '_ {
+    let call = |attempt| Call { verification, attempt, number_ref: "" };
+    verification.attempts.iter().map(move |attempt| call(attempt).seen())
 }
 
 /// A walk over the records of a range, page by page: however many there are, one page is held.
@@ -404,6 +434,13 @@ mod tests {
             };
             assert_eq!(*cell, said, "{name}");
         }
+    }
+
+    #[test]
+    fn a_summary_sees_the_same_in_a_row_and_in_the_attempt_itself() {
+        let verification = answered();
+        let read: Seen = serde_json::from_str(&row(&verification, Format::Jsonl)).unwrap();
+        assert_eq!(seen(&verification).collect::<Vec<_>>(), [read]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod access;
 mod answers;
 mod asked;
 mod blocks;
+mod board;
 mod capacity;
 mod conversion;
 mod deliveries;
@@ -62,6 +63,7 @@ pub use self::answers::{CheckError, ResendError};
 pub use self::asked::{AnswerOf, Answered, Asked, Idempotency};
 use self::asked::{replay, stored_answer};
 pub use self::blocks::Listing;
+pub use self::board::{Card, Changes, Figures, Outcomes};
 pub use self::deliveries::EndpointView;
 use self::denied::Denied;
 pub use self::dispatch::Hands;
@@ -139,6 +141,7 @@ struct Inner {
     /// What carriers tell on sessions of their own goes there; a simulation has none.
     sessions: Option<smsc::Events>,
     hub: hub::Hub,
+    board: board::Board,
     queues: holds::Queues,
     /// Whether this node is being stopped.
     draining: tokio::sync::watch::Sender<bool>,
@@ -576,6 +579,7 @@ impl Gateway {
         let committed = self.write(commit).await?;
         if committed == Committed::Yes {
             telemetry::observe(&Event::Moved { before, next });
+            self.0.board.moved(now, before, next);
             if takes {
                 self.0.lease.renew(now);
             }

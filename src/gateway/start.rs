@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::access::Callers;
+use super::board::Board;
 use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
@@ -290,6 +291,7 @@ impl Gateway {
             sessions: fixed.sessions,
             audit: fixed.audit,
             hub: Hub::default(),
+            board: Board::default(),
             queues: Queues::default(),
             draining: watch::Sender::new(false),
             lease: Lease::default(),

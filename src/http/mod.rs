@@ -4,6 +4,7 @@
 //! [`Gateway`], and writes ([`Resource`](crate::gateway::resource::Resource) or `problem`).
 
 mod auth;
+mod board;
 mod body;
 mod cdr;
 mod connection;
@@ -176,6 +177,7 @@ struct App {
     operator: Operator,
     load: Load,
     closing: watch::Receiver<bool>,
+    lookers_on: board::LookersOn,
 }
 
 impl fmt::Debug for Server {
@@ -205,6 +207,7 @@ impl Server {
             operator: operator.into(),
             load: Load::new(settings.max_connections),
             closing: closes,
+            lookers_on: board::LookersOn::default(),
         };
         let api = Bound::new(settings.api_listen, router(api_routes(), app.clone())).await?;
         let admin = match settings.admin_listen {
@@ -280,7 +283,9 @@ impl Api {
         let (_, closing) = watch::channel(false);
         let operator = Operator::from(nothing);
         let load = Load::new(settings.max_connections);
-        let app = App { gateway, settings: Arc::new(settings), operator, closing, load };
+        let lookers_on = board::LookersOn::default();
+        let app =
+            App { gateway, settings: Arc::new(settings), operator, closing, load, lookers_on };
         Self { router: router(api_routes(), app), limit }
     }
 
@@ -329,6 +334,13 @@ fn hook_routes() -> Vec<Route> {
 fn admin_routes() -> Vec<Route> {
     let mut routes = vec![
         ("get", "/metrics", get(ops::metrics)),
+        ("get", "/", get(board::page)),
+        ("get", "/page.css", get(board::style)),
+        ("get", "/page.js", get(board::script)),
+        ("get", "/parts.js", get(board::parts)),
+        ("get", "/mark.svg", get(board::mark)),
+        ("get", "/admin/v1/board", get(board::board)),
+        ("get", "/admin/v1/board/events", get(board::events)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
         ("get", "/admin/v1/cdr", get(cdr::export)),
         ("post", "/admin/v1/reload", post(ops::reload)),

@@ -86,7 +86,7 @@ fn a_call_is_a_row_with_what_came_of_it() {
     let summary: Value = serde_json::from_str(&summary).unwrap();
     let line = &summary["lines"][0];
     assert_eq!(
-        (&line["via"], &line["placed"], &line["asr"]),
+        (&line["name"], &line["placed"], &line["asr"]),
         (&json!("phone"), &json!(1), &json!(100.0))
     );
     assert_eq!((&line["ner"], &line["pressed"]), (&json!(100.0), &json!(100.0)));
