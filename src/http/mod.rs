@@ -334,11 +334,6 @@ fn hook_routes() -> Vec<Route> {
 fn admin_routes() -> Vec<Route> {
     let mut routes = vec![
         ("get", "/metrics", get(ops::metrics)),
-        ("get", "/", get(board::page)),
-        ("get", "/page.css", get(board::style)),
-        ("get", "/page.js", get(board::script)),
-        ("get", "/parts.js", get(board::parts)),
-        ("get", "/mark.svg", get(board::mark)),
         ("get", "/admin/v1/board", get(board::board)),
         ("get", "/admin/v1/board/events", get(board::events)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
@@ -367,8 +362,20 @@ fn admin_routes() -> Vec<Route> {
         ("post", "/admin/v1/tenants/{tenant}/keys", post(keys::make)),
         ("delete", "/admin/v1/tenants/{tenant}/keys/{id}", delete(keys::revoke)),
     ];
+    routes.extend(page_routes());
     routes.extend(health_routes());
     routes
+}
+
+/// The operator's page, which holds nothing but itself.
+fn page_routes() -> Vec<Route> {
+    vec![
+        ("get", "/", get(board::page)),
+        ("get", "/page.css", get(board::style)),
+        ("get", "/page.js", get(board::script)),
+        ("get", "/parts.js", get(board::parts)),
+        ("get", "/mark.svg", get(board::mark)),
+    ]
 }
 
 fn health_routes() -> Vec<Route> {

@@ -179,13 +179,15 @@ async fn whoever_is_not_at_the_machine_needs_a_key_of_scope_admin() {
     let (admin, usual) = (bearer(&admin), bearer(ACME));
     for (method, path, _) in admin_routes() {
         let path = path.replace("{tenant}", "acme").replace("{id}", "00000000");
+        // What is told as it happens has no end.
+        let method = if path.ends_with("/events") { "head" } else { method };
         let line = format!("{} {path}", method.to_ascii_uppercase());
         let with = async |key: Option<&str>| {
             let mut headers = vec![REMOTE];
             headers.extend(key.map(|key| ("Authorization", key)));
             operate(&site, &line, &headers, "").await.status
         };
-        let open = path == "/healthz" || path == "/readyz";
+        let open = health_routes().into_iter().chain(page_routes()).any(|it| it.1 == path);
         let wanted = if open { (200, 200) } else { (401, 403) };
         assert_eq!((with(None).await, with(Some(&usual)).await), wanted, "{line}");
         assert!(![401, 403].contains(&with(Some(&admin)).await), "{line}");
