@@ -26,9 +26,8 @@ impl Ladder {
             Act::Spoken { .. } => None,
             Act::Dialling => Some("  ☎        dials the extension".to_owned()),
             Act::Saying(text) => Some(format!("  ♪        says \"{text}\"")),
-            Act::Label(label) => {
-                let (is, cue) = (label.is.as_str(), label.cue.as_str());
-                Some(format!("  ?        {is} ({cue}, {} %)", label.score))
+            Act::Label { is, cue, percent } => {
+                Some(format!("  ?        {is} ({cue}, {percent} %)"))
             }
             Act::Key { digit, path } => Some(format!("  #        heard key {digit} by {path}")),
         };

@@ -24,6 +24,7 @@ pub mod phone;
 mod policy;
 mod prompts;
 mod serve;
+mod show;
 mod sms;
 mod store;
 mod tenant;
@@ -85,6 +86,8 @@ enum Command {
     Blocks(block::Blocks),
     /// Export call detail records, and sum them up, by a gateway that runs.
     Cdr(cdr::Args),
+    /// Show what happened in a verification, by a gateway that runs.
+    Show(show::Args),
     /// The endpoints of tenants, and events that are sent to them once more.
     Webhook(webhook::Args),
     /// Make and judge recordings of what calls say.
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Trunk(args) => in_runtime(trunk::run(args)),
         Command::Policy(args) => in_runtime(policy::run(args)),
         Command::Cdr(args) => in_runtime(cdr::run(args)),
+        Command::Show(args) => in_runtime(show::run(args)),
         Command::Webhook(args) => in_runtime(webhook::run(args)),
         Command::Block(args) => in_runtime(block::block(args)),
         Command::Unblock(args) => in_runtime(block::unblock(args)),

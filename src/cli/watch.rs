@@ -80,7 +80,7 @@ impl Watch {
                     | Act::Dialling
                     | Act::Saying(_)
                     | Act::Key { .. }
-                    | Act::Label(_),
+                    | Act::Label { .. },
                     _,
                     _,
                 ) => {}

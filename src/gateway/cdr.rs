@@ -51,6 +51,7 @@ mod summary;
 use serde_json::{Map, Value};
 
 pub use self::summary::{By, Line, Seen, Summary};
+use super::retention::with_verifications;
 use super::{Fault, Gateway, rehearsal};
 use crate::ambient::Timestamp;
 use crate::store::{ListQuery, PAGE_MOST, record};
@@ -302,7 +303,7 @@ impl Gateway {
     pub async fn call_records(&self, range: Range, format: Format) -> Result<Walk, Fault> {
         let mut tenants = match range.tenant {
             Some(tenant) => vec![tenant],
-            None => self.0.store.groups().await?,
+            None => with_verifications(&self.0.store).await?,
         };
         tenants.sort_unstable_by(|a, b| b.cmp(a));
         let (from, until) = (Some(range.from), Some(range.until));

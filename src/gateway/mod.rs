@@ -3,12 +3,14 @@
 
 pub mod audit;
 pub mod cdr;
+pub mod course;
 pub mod hearing;
 pub mod hooks;
 pub mod resource;
 pub mod settings;
 pub mod smsc;
 pub mod tap;
+pub mod timeline;
 
 mod access;
 mod answers;
@@ -105,6 +107,9 @@ use crate::verify::{Birth, Step, Verification, VerificationId};
 /// carriers call it: receipts and replies come late.
 const ALIAS_LIFE: Duration = Duration::from_secs(72 * 60 * 60);
 
+/// What the names of groups begin with that are no tenant's.
+const OURS: char = '/';
+
 /// Stands for all tenants; no tenant can have this name.
 const EVERYBODY: &str = "*";
 
@@ -118,6 +123,8 @@ pub struct Gateway(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// The calls of this node; a simulation has none.
+    calls: Option<Arc<line::Calls>>,
     /// Who watches the trunks; a simulation has none.
     watch: Option<Watch>,
     /// Who asks risk services; a simulation has none.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::course::{COURSES, courses_of, is_of_courses};
 use super::told::{EVENTS, event_of, is_of_events};
-use super::{EVERYBODY, Fault, Gateway, blocks};
-use crate::store::{Forgotten, ListQuery, PAGE_MOST, Store, record};
+use super::{EVERYBODY, Fault, Gateway, OURS, blocks};
+use crate::store::{Forgotten, ListQuery, PAGE_MOST, Store, StoreError, record};
 use crate::telemetry::{self, Event};
 use crate::verify::VerificationId;
 use crate::verify::code::Vault;
@@ -18,7 +19,7 @@ use crate::verify::text::Kind;
 /// What a number is named for in the store: counts and blocks, what it cost, and that it is being called.
 const KINDS: [&str; 3] = ["number", "money", "call"];
 
-/// How a verification's id begins; nothing else is swept but events.
+/// How a verification's id begins; nothing else is swept but events and courses.
 const VERIFICATIONS: &str = "vf_";
 
 /// How many records are removed at once.
@@ -59,7 +60,11 @@ impl Gateway {
         let (now, kept) = (self.now(), self.0.started.keep);
         let mut removed = 0;
         for group in self.0.store.groups().await? {
-            let prefix = if is_of_events(&group) { EVENTS } else { VERIFICATIONS };
+            let prefix = match &*group {
+                group if is_of_events(group) => EVENTS,
+                group if is_of_courses(group) => COURSES,
+                _ => VERIFICATIONS,
+            };
             loop {
                 let before = now - kept.records;
                 let store = &self.0.store;
@@ -115,6 +120,13 @@ pub async fn erase(
     erase_all(store, vault, number, senders, choices, records).await
 }
 
+/// The groups that verifications may be in: those of tenants.
+pub(super) async fn with_verifications(store: &Store) -> Result<Vec<String>, StoreError> {
+    let mut groups = store.groups().await?;
+    groups.retain(|group| !group.starts_with(OURS));
+    Ok(groups)
+}
+
 /// The verifications of a number.
 struct Found {
     all: Vec<String>,
@@ -123,7 +135,7 @@ struct Found {
 
 async fn of_number(store: &Store, number: &PhoneNumber) -> Result<Found, Fault> {
     let mut found = Found { all: Vec::new(), open: Vec::new() };
-    for group in store.groups().await? {
+    for group in with_verifications(store).await? {
         let mut query = ListQuery { group, limit: PAGE_MOST, ..ListQuery::default() };
         loop {
             let page = store.list(&query).await?;
@@ -170,8 +182,8 @@ async fn erase_all(
             answers.extend(Kind::ALL.iter().map(|kind| format!("notice/{pair}/{}", kind.as_str())));
         }
     }
-    // What was told of a verification is named for it.
-    names.extend(found.all.iter().map(|id| event_of(id)));
+    // What was told of a verification, and how its calls went, is named for it.
+    names.extend(found.all.iter().flat_map(|id| [event_of(id), courses_of(id)]));
     // A block may outlast all else that is kept of its tenant, who is then in no group.
     let listed = blocks::entries_of(store, vault, number).await?;
     let records = found.all.into_iter().chain(listed).collect();

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::access::Callers;
 use super::board::Board;
+use super::course::Courses;
 use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
@@ -94,6 +95,7 @@ pub enum StartError {
 pub struct Running {
     gateway: Gateway,
     calls: Arc<Calls>,
+    courses: Courses,
     /// Where SIP is spoken.
     pub sip: Vec<Hop>,
     tasks: JoinSet<()>,
@@ -166,6 +168,7 @@ struct Fixed {
     settings: Settings,
     vault: Vault,
     present: Present,
+    calls: Option<Arc<Calls>>,
     watch: Option<Watch>,
     courier: Option<Courier>,
     sessions: Option<Events>,
@@ -200,12 +203,14 @@ impl Gateway {
         let resolver = Arc::new(Resolver::new(own.clone(), settings.dns));
         let courier = Courier::new(&resolver)?;
         let (signals, learned) = mpsc::unbounded_channel();
+        let (courses, ended) = Courses::new();
         let shared = Arc::new(Shared {
             clock: clock.clone(),
             ports: Ports::new(settings.rtp_ports, entropy.fork()),
             calls: OnceLock::new(),
             signals,
             tap,
+            courses: Some(courses.clone()),
         });
         let known = Known::default();
         let guard = Guard::new(own.clone(), known.clone());
@@ -227,7 +232,9 @@ impl Gateway {
         };
         let (watch, sessions) = (Some(watch), Some(sessions));
         let courier = Some(courier);
-        let fixed = Fixed { settings, vault, present, watch, courier, sessions, audit };
+        let here = Some(Arc::clone(&calls));
+        let fixed =
+            Fixed { settings, vault, present, calls: here, watch, courier, sessions, audit };
         let (gateway, turns) = Self::fit(store, fixed, clock, entropy, hands);
         // The sessions that the settings name begin as those of a reload do.
         gateway.reload(&gateway.0.started);
@@ -237,7 +244,8 @@ impl Gateway {
         tasks.spawn(gateway.clone().retain());
         tasks.spawn(gateway.clone().tell_endpoints());
         tasks.spawn(vitals::tell(Arc::clone(&calls)));
-        let running = Running { gateway: gateway.clone(), calls, sip, tasks, engines };
+        tasks.spawn(gateway.clone().keep_courses(courses.clone(), ended));
+        let running = Running { gateway: gateway.clone(), calls, courses, sip, tasks, engines };
         Ok((gateway, running))
     }
 
@@ -256,6 +264,7 @@ impl Gateway {
             settings: settings.clone(),
             present: Present::new(Orders::new(settings, vault.clone(), HashMap::new())),
             vault,
+            calls: None,
             watch: None,
             courier: None,
             sessions: None,
@@ -279,6 +288,7 @@ impl Gateway {
             callers: Callers::default(),
             tenancy: Tenancy::new(&fixed.settings),
             signer,
+            calls: fixed.calls,
             watch: fixed.watch,
             courier: fixed.courier,
             clock,
@@ -363,7 +373,10 @@ impl Running {
     async fn finish(&self, patience: Duration) {
         let over = async {
             let in_flight = &self.gateway.0.in_flight;
-            while self.calls.count() > 0 || in_flight.load(Ordering::Relaxed) > 0 {
+            while self.calls.count() > 0
+                || in_flight.load(Ordering::Relaxed) > 0
+                || self.courses.waiting() > 0
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

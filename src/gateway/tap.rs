@@ -1,13 +1,14 @@
 //! What a call did, live, for whoever looks on: the ladder of `demo` and `call`, recordings and
-//! captures. Nobody looks on in `serve`.
+//! captures. Nobody looks on in `serve`; what is kept of its calls can be shown in the same way.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use crate::ambient::Timestamp;
-use crate::media::{Codec, Label, sdes};
+use crate::media::{Codec, sdes};
 use crate::sip::Transport;
 use crate::verify::VerificationId;
 
@@ -67,10 +68,17 @@ pub enum Act {
         /// The key.
         digit: char,
         /// By which way it came first.
-        path: &'static str,
+        path: Cow<'static, str>,
     },
     /// More is known of who is there.
-    Label(Label),
+    Label {
+        /// Who: `human`, `machine`, and the like.
+        is: Cow<'static, str>,
+        /// What showed it.
+        cue: Cow<'static, str>,
+        /// How sure that is.
+        percent: u8,
+    },
 }
 
 /// A packet as it was on the wire.

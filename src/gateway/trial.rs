@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cdr::Range;
 use super::limits::{adding, count_against, tally};
+use super::retention::with_verifications;
 use super::settings::Tenant;
 use super::{Fault, Gateway};
 use crate::ambient::Timestamp;
@@ -233,7 +234,7 @@ impl Gateway {
         let mut begun = Vec::new();
         let tenants = match &trial.range.tenant {
             Some(tenant) => vec![tenant.clone()],
-            None => self.0.store.groups().await?,
+            None => with_verifications(&self.0.store).await?,
         };
         for group in tenants {
             let (from, until) = (Some(trial.at), Some(until));

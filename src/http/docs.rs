@@ -16,7 +16,7 @@ use utoipa::openapi::{
 };
 
 use super::problem::{Code, FieldCode, FieldError, Problem, ProblemBody};
-use super::{App, ops, page, verify, written};
+use super::{App, ops, page, timeline, verify, written};
 
 /// What the types and handlers say.
 #[derive(OpenApi)]
@@ -25,7 +25,7 @@ use super::{App, ops, page, verify, written};
         title = "octothorpe",
         description = "Asks a person by phone whether it is them: calls, says who is asking, listens for `#`, and reports one verdict.\n\nJSON in and out, UTF-8, times in UTC as RFC 3339 with milliseconds. Unknown fields and query parameters are refused. Errors are `application/problem+json` (RFC 9457) with a stable `code`, and name every bad field together.",
     ),
-    paths(verify::start, verify::read, verify::check, verify::resend, verify::cancel, ops::healthz, ops::readyz, openapi, page, jwks),
+    paths(verify::start, verify::read, timeline::read, verify::check, verify::resend, verify::cancel, ops::healthz, ops::readyz, openapi, page, jwks),
     components(schemas(ProblemBody, FieldError)),
     servers((url = "/")),
     tags(
@@ -125,7 +125,7 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::StoreFull,
             Code::NotReady,
         ],
-        "read" => &[
+        "read" | "timeline" => &[
             Code::Unauthorized,
             Code::Forbidden,
             Code::NotFound,
@@ -363,6 +363,7 @@ mod tests {
                 "Attempt",
                 "Check",
                 "Checked",
+                "Entry",
                 "Fallback",
                 "FieldError",
                 "Health",
@@ -373,6 +374,7 @@ mod tests {
                 "Ready",
                 "Resend",
                 "Start",
+                "Timeline",
                 "Verification"
             ]
         );

@@ -26,6 +26,7 @@ mod stream;
 mod streams;
 mod tenants;
 mod timed;
+mod timeline;
 mod trial;
 mod upkeep;
 mod verify;
@@ -307,6 +308,7 @@ fn api_routes() -> Vec<Route> {
     let mut routes = vec![
         ("post", "/v1/verifications", post(verify::start)),
         ("get", "/v1/verifications/{id}", get(verify::read)),
+        ("get", "/v1/verifications/{id}/timeline", get(timeline::read)),
         ("post", "/v1/verifications/{id}/check", post(verify::check)),
         ("post", "/v1/verifications/{id}/resend", post(verify::resend)),
         ("post", "/v1/verifications/{id}/cancel", post(verify::cancel)),
@@ -338,6 +340,7 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/admin/v1/board/events", get(board::events)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
         ("get", "/admin/v1/cdr", get(cdr::export)),
+        ("get", "/admin/v1/verifications/{id}/timeline", get(timeline::told)),
         ("post", "/admin/v1/reload", post(ops::reload)),
         ("post", "/admin/v1/erase", post(ops::erase)),
         ("post", "/admin/v1/backup", post(upkeep::back_up)),

@@ -14,6 +14,7 @@ mod cdr;
 mod codes;
 mod keys;
 mod policy;
+mod timeline;
 mod tls;
 
 use super::*;

@@ -34,7 +34,7 @@ use crate::verify::transaction::Transaction;
 use crate::verify::{Verification, VerificationId};
 
 /// What stands for `{id}` in the path, if it is text.
-type Named = Result<Path<String>, PathRejection>;
+pub(super) type Named = Result<Path<String>, PathRejection>;
 
 /// The header by which a request can be repeated.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -366,7 +366,7 @@ async fn asked(app: &App, id: Named, request: Request, scope: Scope) -> Result<A
 }
 
 /// The name in the path. One that cannot be one is as unknown as any other.
-fn known(id: Named) -> Result<VerificationId, Problem> {
+pub(super) fn known(id: Named) -> Result<VerificationId, Problem> {
     id.ok()
         .and_then(|Path(id)| VerificationId::parse(&id))
         .ok_or_else(|| Problem::new(Code::NotFound))

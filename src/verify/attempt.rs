@@ -140,6 +140,9 @@ pub struct Attempt {
     /// When the phone was first heard to ring, or the network to work at it: the first 18x.
     #[serde(default)]
     pub ringing_at: Option<Timestamp>,
+    /// When the text was on the phone, or the code began to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<Timestamp>,
     /// When it was answered.
     pub answered_at: Option<Timestamp>,
     /// When it ended.
@@ -179,6 +182,7 @@ impl Attempt {
             started_at: now,
             placed_at: None,
             ringing_at: None,
+            delivered_at: None,
             answered_at: None,
             ended_at: None,
         }

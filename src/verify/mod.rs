@@ -16,6 +16,7 @@ pub mod language;
 pub mod limits;
 pub mod money;
 pub mod number;
+pub mod plain;
 pub mod policy;
 pub mod proof;
 pub mod reply;
@@ -282,7 +283,10 @@ impl Verification {
             Signal::Placed { attempt, handle, node } => self.placed(now, attempt, handle, node),
             Signal::Sent { attempt } => self.progress(attempt, AttemptState::Sent, |_| ()),
             Signal::Delivered { attempt } => {
-                self.progress(attempt, AttemptState::Delivered, |it| it.may_have_arrived = true)
+                self.progress(attempt, AttemptState::Delivered, |it| {
+                    it.may_have_arrived = true;
+                    it.delivered_at = Some(now);
+                })
             }
             Signal::Lost { attempt } => self.lost(now, attempt),
             Signal::Alerting { attempt, sip_status } => {

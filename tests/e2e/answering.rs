@@ -118,6 +118,11 @@ fn write(path: &Path, sounds: &[Sound]) {
     file.finalize().unwrap();
 }
 
+/// Writes what a mailbox says.
+pub(crate) fn mailbox(path: &Path) {
+    write(path, ROWS[0].sounds);
+}
+
 #[test]
 fn no_machine_approves_and_each_is_called_by_its_name() {
     side_by_side(

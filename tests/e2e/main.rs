@@ -83,6 +83,7 @@ mod serve;
 #[expect(dead_code, reason = "the tests of the store need more of it")]
 #[path = "../store/servers.rs"]
 mod servers;
+mod show;
 mod sipp;
 mod smsc;
 mod strangers;

@@ -291,7 +291,7 @@ impl Bench<'_> {
         let trunk = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         trunk.set_read_timeout(Some(PATIENCE))?;
         let (clock, prompts) = (self.clock.clone(), Arc::clone(&self.prompts));
-        let mut lab = Lab::start(clock, prompts, PORTS, trunk.local_addr()?, None)?;
+        let mut lab = Lab::start(clock, prompts, PORTS, trunk.local_addr()?, None, None)?;
         let before = self.counted();
         for round in 0..calls.div_ceil(ROUND) {
             let round = (calls - round * ROUND).min(ROUND);

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::common::Common;
 use super::{Media, Shared, Slot, Socket};
 use crate::ambient::Timestamp;
+use crate::gateway::course::streams::Line;
+use crate::gateway::course::{HIDDEN, What};
 use crate::gateway::hearing;
 use crate::gateway::tap::{Act, Packet, Protocol, Scene};
 use crate::gateway::watch::{self, Heard};
@@ -47,7 +49,12 @@ impl Effects<'_> {
                 };
                 self.show_sent(slot, now, Socket::Rtcp, to, &packet);
             }
-            Output::Event(event) => self.learned(slot, now, &event),
+            Output::Event(event) => {
+                if let (Some(what), Some(course)) = (moment(slot, &event), &mut slot.course) {
+                    course.add(now, what);
+                }
+                self.learned(slot, now, &event);
+            }
             Output::Note(note) => {
                 let verification = slot.verification.as_str();
                 telemetry::observe(&telemetry::Event::Noted { verification, note: &note });
@@ -56,13 +63,18 @@ impl Effects<'_> {
         None
     }
 
-    fn signal(&self, slot: &Slot, now: Timestamp, to: Hop, bytes: Vec<u8>) -> Option<Hop> {
+    fn signal(&self, slot: &mut Slot, now: Timestamp, to: Hop, bytes: Vec<u8>) -> Option<Hop> {
         if let Err(error) = slot.exit.send(to, &bytes) {
             telemetry::observe(&telemetry::Event::Fault { doing: "send SIP", error: &error });
             // A full buffer is a lost datagram, which its transaction sends again.
             return (error.kind() != io::ErrorKind::WouldBlock).then_some(to);
         }
-        let (protocol, from, to) = (Protocol::Sip(to.transport), slot.local, to.address);
+        let (protocol, from) = (Protocol::Sip(to.transport), slot.local);
+        if let Some(course) = &mut slot.course {
+            let line = Line { sent: true, from, to: to.address };
+            course.sip(now, line, to.transport, &bytes);
+        }
+        let to = to.address;
         show(self.shared, now, &slot.verification, || {
             Act::Packet(Packet { protocol, from, to, sent: true, bytes })
         });
@@ -75,6 +87,10 @@ impl Effects<'_> {
             Some(Media::Own { rtp, .. }) => {
                 slot.leg.datagram(packet, codec, self.buffer);
                 let _ = rtp.send_to(self.buffer, packet.to);
+                if let Some(course) = &mut slot.course {
+                    let line = Line { sent: true, from: slot.address, to: packet.to };
+                    course.rtp(now, line, self.buffer);
+                }
                 self.show_sent(slot, now, Socket::Rtp, packet.to, self.buffer);
             }
             Some(Media::Common { at, .. }) => {
@@ -82,6 +98,10 @@ impl Effects<'_> {
                 common.post(packet.to, |buffer| slot.leg.datagram(packet, codec, buffer));
                 let common = self.commons.get(*at);
                 let posted = common.map(Common::posted).unwrap_or_default();
+                if let Some(course) = &mut slot.course {
+                    let line = Line { sent: true, from: slot.address, to: packet.to };
+                    course.rtp(now, line, posted);
+                }
                 self.show_sent(slot, now, Socket::Rtp, packet.to, posted);
             }
             None => return,
@@ -110,8 +130,8 @@ impl Effects<'_> {
                 show(shared, now, &slot.verification, || Act::Saying(text));
             }
             Event::Key(key) => show(shared, now, &slot.verification, || Act::Key {
-                digit: if slot.leg.hides_keys() { '•' } else { key.digit.expose() },
-                path: key.paths.iter().next().map_or("", Path::as_str),
+                digit: if slot.leg.hides_keys() { HIDDEN } else { key.digit.expose() },
+                path: key.paths.iter().next().map_or("", Path::as_str).into(),
             }),
             Event::Dialling => show(shared, now, &slot.verification, || Act::Dialling),
             Event::Alerting { .. }
@@ -124,7 +144,11 @@ impl Effects<'_> {
             | Event::Ended(_) => {}
             Event::Label(label) => {
                 telemetry::observe(&telemetry::Event::Labelled { label });
-                show(shared, now, &slot.verification, || Act::Label(*label));
+                show(shared, now, &slot.verification, || Act::Label {
+                    is: label.is.as_str().into(),
+                    cue: label.cue.as_str().into(),
+                    percent: label.score,
+                });
             }
         }
         if let (Some(called), Some(calls)) = (watch::called(event), shared.calls.get()) {
@@ -135,6 +159,35 @@ impl Effects<'_> {
             let _ = shared.signals.send((slot.verification.clone(), signal));
         }
     }
+}
+
+/// What is kept of an event.
+fn moment(slot: &Slot, event: &Event) -> Option<What> {
+    Some(match event {
+        Event::Alerting { status } => What::Ringing { status: *status },
+        Event::Answered { status } => What::Answered { status: *status },
+        Event::Dialling => What::Dialling,
+        Event::Listening => What::Listening,
+        Event::Saying(phrase) => {
+            let phrase = slot.leg.prompts().phrase(*phrase);
+            What::Saying(phrase.map(|phrase| phrase.text.clone()).unwrap_or_default())
+        }
+        Event::Key(key) => {
+            let path = key.paths.iter().next().map_or("", Path::as_str);
+            What::Key { path: path.to_owned() }
+        }
+        Event::Label(label) => What::Label {
+            is: label.is.as_str().to_owned(),
+            cue: label.cue.as_str().to_owned(),
+            percent: label.score,
+        },
+        // These are in the record of the verification.
+        Event::Prompting
+        | Event::Telling
+        | Event::Heard { .. }
+        | Event::Proven(_)
+        | Event::Ended(_) => return None,
+    })
 }
 
 /// Shows whoever looks on.

@@ -12,6 +12,7 @@ pub(crate) use super::gauge::{Account, Gauge, Meter};
 pub(crate) use super::wire::{Inbox, MANY};
 use super::{Command, EngineHandle, Occupant, Shared, start};
 use crate::ambient::{Clock, Entropy};
+use crate::gateway::course::Courses;
 use crate::gateway::line::{Exit, Net};
 use crate::gateway::ports::{Berth, Ports};
 use crate::gateway::settings::{RtpPort, Tls};
@@ -57,6 +58,7 @@ impl Lab {
         ports: (u16, u16),
         trunk: SocketAddr,
         tap: Option<Tap>,
+        courses: Option<Courses>,
     ) -> io::Result<Self> {
         let mut entropy = Entropy::system();
         let listen = Hop::udp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -71,6 +73,7 @@ impl Lab {
             calls: OnceLock::new(),
             signals,
             tap,
+            courses,
         });
         let (handle, thread) = start(0, Arc::clone(&shared))?;
         Ok(Self {

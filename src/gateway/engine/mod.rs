@@ -45,6 +45,8 @@ use self::origins::Clash;
 use self::slots::Slots;
 use self::wheel::{Place, Places, Wheel};
 use self::wire::{FEW, Inbox, MANY};
+use super::course::streams::Line;
+use super::course::{Course, Courses};
 use super::line::{Calls, Exit};
 use super::ports::{Berth, Pair, Ports};
 use super::tap::{Act, Packet, Protocol, Tap};
@@ -102,6 +104,13 @@ pub(super) enum Command {
         /// What to say first.
         farewell: Farewell,
     },
+    /// Tell what has happened on a leg so far.
+    Course {
+        /// The leg.
+        leg: u64,
+        /// To whom.
+        tell: tokio::sync::oneshot::Sender<Box<Course>>,
+    },
     /// What was sent there did not arrive.
     Unreachable {
         /// Where.
@@ -148,6 +157,8 @@ pub(super) struct Shared {
     pub(super) signals: tokio::sync::mpsc::UnboundedSender<(VerificationId, Signal)>,
     /// Who looks on.
     pub(super) tap: Option<Tap>,
+    /// Who keeps what happened.
+    pub(super) courses: Option<Courses>,
 }
 
 /// How to reach an engine.
@@ -260,6 +271,8 @@ struct Slot {
     place: Place,
     stage: Stage,
     deadline: Timestamp,
+    /// What happened, where that is kept.
+    course: Option<Box<Course>>,
 }
 
 impl Slot {
@@ -357,8 +370,12 @@ impl Engine {
             Command::Begin { leg, seat } => self.begin(now, leg, *seat),
             Command::Sip { leg, from, datagram, message } => {
                 let Some(at) = self.slots.named(leg) else { return };
-                if let Some(slot) = self.slots.get(at) {
+                if let Some(slot) = self.slots.get_mut(at) {
                     let local = slot.local;
+                    if let Some(course) = &mut slot.course {
+                        let line = Line { sent: false, from: from.address, to: local };
+                        course.sip(now, line, from.transport, &datagram);
+                    }
                     let packet = Packet {
                         protocol: Protocol::Sip(from.transport),
                         from: from.address,
@@ -382,6 +399,13 @@ impl Engine {
                 };
                 if let Some(at) = self.slots.named(leg) {
                     self.give(at, now, input);
+                }
+            }
+            Command::Course { leg, tell } => {
+                let slot = self.slots.named(leg).and_then(|at| self.slots.get(at));
+                if let Some(course) = slot.and_then(|slot| slot.course.clone()) {
+                    // Whoever asked may have left.
+                    let _ = tell.send(course);
                 }
             }
             Command::Unreachable { hop } => self.give_all(now, || Input::Unreachable { hop }),
@@ -434,6 +458,7 @@ impl Engine {
             place: self.places.take(),
             stage: Stage::Live,
             deadline: Timestamp::MAX,
+            course: self.shared.courses.is_some().then(|| Box::new(Course::new(attempt, now))),
         });
         slot.leg.pace(slot.place.offset());
         self.sounding += 1;
@@ -513,7 +538,10 @@ impl Engine {
 
     /// A datagram came for a leg.
     fn arrived(&mut self, at: usize, socket: Socket, from: SocketAddr, datagram: &[u8]) {
-        let (now, Some(slot)) = (self.now, self.slots.get(at)) else { return };
+        let (now, Some(slot)) = (self.now, self.slots.get_mut(at)) else { return };
+        if let (Some(course), Socket::Rtp) = (&mut slot.course, socket) {
+            course.rtp(now, Line { sent: false, from, to: slot.address }, datagram);
+        }
         show(&self.shared, now, &slot.verification, || {
             let ((protocol, to), bytes) = (slot.port(socket), datagram.to_vec());
             Act::Packet(Packet { protocol, from, to, sent: false, bytes })
@@ -688,6 +716,9 @@ impl Engine {
     fn retire(&self, slot: &mut Slot) {
         if slot.stage != Stage::Parted {
             slot.stage = Stage::Parted;
+            if let (Some(courses), Some(course)) = (&self.shared.courses, slot.course.take()) {
+                courses.end(slot.verification.clone(), course);
+            }
             self.shared.retire(&(slot.verification.clone(), slot.attempt));
         }
     }

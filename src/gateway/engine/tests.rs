@@ -41,7 +41,7 @@ impl Line {
         let prompts = Arc::new(Pack::english().unwrap());
         let address = trunk.local_addr().unwrap();
         let ports = (42_000, 42_999);
-        let lab = Lab::start(Clock::system(), prompts, ports, address, Some(tap)).unwrap();
+        let lab = Lab::start(Clock::system(), prompts, ports, address, Some(tap), None).unwrap();
         Self { lab, trunk, scenes, entropy: Entropy::from_number(3) }
     }
 
