@@ -4,7 +4,7 @@
 //! given by `--config`; the environment. The environment reaches the plain keys of `[server]`,
 //! `[store]`, `[sip]`, `[call]`, `[fraud]`, `[prompts]` and `[log]`: `OCTOTHORPE_`, the section, two underscores, the key,
 //! all in capitals, as `OCTOTHORPE_SERVER__API_LISTEN`. A variable that is empty counts as not set.
-//! Lists, trunks, carriers, routes, texts and tenants are written in the file only.
+//! Lists, trunks, carriers, routes, texts, tenants and operators are written in the file only.
 //!
 //! Secrets (`password`, `token`, `api_keys`, `secret` and their like) are written `env:NAME`,
 //! `file:PATH` (relative to the configuration's folder) or, with a warning, as they are. Nothing
@@ -22,6 +22,7 @@ mod limits;
 mod made;
 mod money;
 mod network;
+mod operators;
 mod pem;
 mod prompts;
 mod raw;
@@ -235,6 +236,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         prompts: Arc::new(prompts),
         routes: Table::new(routes.clone()),
         tenants,
+        operators: operators::operators(reader, written),
         form: Some(Arc::new(form)),
     };
     let http = http::Settings {

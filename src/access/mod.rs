@@ -1,7 +1,9 @@
-//! Who may ask: by which key, token or certificate, for what, from where, and until when.
+//! Who may ask: by which key, token, certificate or login, for what, from where, and until when.
 
 pub mod certificate;
 pub mod key;
+pub mod operator;
+pub mod session;
 pub mod token;
 
 use std::collections::BTreeSet;

@@ -313,7 +313,7 @@ fn variable_of(tenant: &str) -> String {
     format!("{prefix}{name}_API_KEY")
 }
 
-fn tenant_name(text: &str) -> Result<String, String> {
+pub(super) fn tenant_name(text: &str) -> Result<String, String> {
     if config::is_name(text) { Ok(text.to_owned()) } else { Err(config::NAME_RULE.to_owned()) }
 }
 

@@ -20,6 +20,7 @@ mod erase;
 pub mod key;
 mod ladder;
 mod online;
+mod operator;
 pub mod phone;
 mod policy;
 mod prompts;
@@ -98,6 +99,8 @@ enum Command {
     Tenant(tenant::Args),
     /// Make, list and revoke API keys.
     Key(key::Args),
+    /// Make operators, who log in with a password and a one-time code.
+    Operator(operator::Args),
     /// Copy, compact or seal a store.
     Store(store::Args),
     /// Forget a number: everything that is stored of it.
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Store(args) => in_runtime(store::run(args)),
         Command::Audit(args) => audit::run(args),
         Command::Erase(args) => in_runtime(erase::run(args)),
+        Command::Operator(args) => operator::run(args),
         Command::Prompts(args) => prompts::run(args),
         Command::Verdict(args) => verdict::run(args),
         Command::Bench(args) => bench::run(args),

@@ -33,6 +33,7 @@ pub(super) struct Raw {
     pub(super) carriers: Vec<Spanned<Carrier>>,
     pub(super) routes: Vec<Spanned<Route>>,
     pub(super) tenants: Vec<Spanned<Tenant>>,
+    pub(super) operators: Vec<Spanned<Operator>>,
     pub(super) texts: BTreeMap<String, BTreeMap<String, Spanned<String>>>,
 }
 
@@ -48,6 +49,15 @@ pub(super) struct Limits {
     pub(super) tenant: Option<Vec<Spanned<String>>>,
     pub(super) record_only: Option<Vec<Spanned<String>>>,
     pub(super) subject_pauses: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Operator {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) role: Option<Spanned<String>>,
+    pub(super) password: Option<Spanned<Hidden>>,
+    pub(super) totp: Option<Spanned<Hidden>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -8,6 +8,7 @@ mod made;
 mod mistakes;
 mod money;
 mod network;
+mod operators;
 mod prompts;
 mod routing;
 mod server;

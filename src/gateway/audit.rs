@@ -33,8 +33,9 @@ pub const ITSELF: &str = "octothorpe";
 /// What somebody does.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// Who: `key TENANT/ID`, `token TENANT/SUBJECT` or `certificate TENANT/NAME`; whoever needs none of these, by
-    /// where they were: `operator@loopback`, `cli@loopback`, `cli`, `SIGHUP`; or [`ITSELF`].
+    /// Who: `operator NAME`, `key TENANT/ID`, `token TENANT/SUBJECT` or `certificate TENANT/NAME`; whoever needs
+    /// none of these, by where they were: `operator@loopback`, `cli@loopback`, `cli`, `SIGHUP`; who was refused:
+    /// `somebody@ADDRESS`; or [`ITSELF`].
     pub who: String,
     /// What, as `block.add`.
     pub what: &'static str,

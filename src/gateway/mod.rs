@@ -35,6 +35,7 @@ mod line;
 mod money;
 mod nodes;
 mod notices;
+mod operators;
 mod orders;
 mod ports;
 mod rehearsal;
@@ -75,6 +76,7 @@ pub use self::holds::InCall;
 pub use self::line::{Unconnected, stream};
 use self::nodes::{Assigned, Doer, Lease};
 pub use self::notices::shown as shown_entry;
+pub use self::operators::{Entered, LoginError};
 use self::orders::{Orders, Present};
 use self::settings::{Calling, Settings, Tenant};
 pub use self::start::{Running, StartError, Turns};
@@ -139,6 +141,8 @@ struct Inner {
     vault: Vault,
     /// Everybody who may ask.
     callers: access::Callers,
+    /// Who of the operators is in.
+    entrance: operators::Entrance,
     /// For whom.
     tenancy: tenancy::Tenancy,
     /// Signs verdicts.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::settings::{Provider, Settings, Tenant, Trunk};
 use super::smsc::Smsc;
+use crate::access::operator::Operator;
 use crate::ambient::Timestamp;
 use crate::carrier::{Ask, Body, Carrier, Order, Scene, What};
 use crate::media::prompt::Prompts;
@@ -71,6 +72,8 @@ pub(super) struct Orders {
     pub(super) prompts: Arc<Prompts>,
     /// Whose texts they are.
     pub(super) tenants: Vec<Arc<Tenant>>,
+    /// Who may log in.
+    pub(super) operators: Arc<[Arc<Operator>]>,
     /// How long a phone may ring.
     pub(super) ring: Duration,
     /// How long a call may last from its answer.
@@ -114,6 +117,7 @@ impl Orders {
             texts: Arc::clone(&settings.texts),
             prompts: Arc::clone(&settings.prompts),
             tenants: settings.tenants.iter().cloned().map(Arc::new).collect(),
+            operators: Arc::clone(&settings.operators),
             ring: settings.ring_timeout,
             limit: settings.call_limit,
         }

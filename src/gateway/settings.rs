@@ -21,6 +21,7 @@ pub use trunk::{
 pub use super::webhook::WebhookSecret;
 pub use super::webhook::address::{self, Bounds};
 pub use super::webhook::event::{self, Filter};
+use crate::access::operator::Operator;
 use crate::access::{Terms, certificate, token};
 use crate::ambient::Timestamp;
 use crate::carrier::{Carrier, Reach, smpp};
@@ -85,6 +86,8 @@ pub struct Settings {
     pub routes: Table,
     /// Who may ask.
     pub tenants: Vec<Tenant>,
+    /// Who may log in on the operator's listener.
+    pub operators: Arc<[Arc<Operator>]>,
     /// How those are read that are made while the gateway runs; `None`: none are made.
     pub form: Option<Arc<dyn tenancy::Form>>,
 }
@@ -132,6 +135,7 @@ impl Settings {
             prompts: Prompts::compiled().unwrap_or_default(),
             routes: Table::default(),
             tenants: Vec::new(),
+            operators: Arc::default(),
             form: None,
         }
     }

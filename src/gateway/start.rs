@@ -18,6 +18,7 @@ use super::holds::Queues;
 use super::hub::Hub;
 use super::line::{Calls, Guard, Known, Net};
 use super::nodes::Lease;
+use super::operators::Entrance;
 use super::orders::{Orders, Present};
 use super::ports::Ports;
 use super::resolver::Resolver;
@@ -286,6 +287,7 @@ impl Gateway {
         let signer = Signer::new(issuer, &fixed.vault, fixed.settings.verdict_key);
         let gateway = Self(Arc::new(Inner {
             callers: Callers::default(),
+            entrance: Entrance::default(),
             tenancy: Tenancy::new(&fixed.settings),
             signer,
             calls: fixed.calls,

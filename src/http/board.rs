@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::auth::Operator;
+use super::auth::{Operator, Viewer};
 use super::problem::{Code, Problem};
 use super::stream::{Gone, Writer, streamed};
 use super::{App, closes, shown, written};
@@ -99,7 +99,7 @@ struct Board {
 }
 
 /// Everything on the board, once.
-pub(super) async fn board(_: Operator, State(app): State<App>) -> Response {
+pub(super) async fn board(_: Viewer, State(app): State<App>) -> Response {
     let calls = app.gateway.changes(None);
     shown(StatusCode::OK, &Board { shown: Shown::of(&app), calls })
 }
@@ -126,7 +126,10 @@ impl Drop for Place {
 }
 
 /// The board as it changes, as server-sent events: `calls` with the cards that changed, and `figures`.
-pub(super) async fn events(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
+pub(super) async fn events(
+    Viewer(viewer): Viewer,
+    State(app): State<App>,
+) -> Result<Response, Problem> {
     let told = || format!("{LOOKERS_ON} pages look on already");
     let place = app.lookers_on.enter();
     let place = place.ok_or_else(|| Problem::new(Code::Overloaded).because(told()))?;
@@ -135,7 +138,7 @@ pub(super) async fn events(_: Operator, State(app): State<App>) -> Result<Respon
         let mut closing = app.closing.clone();
         tokio::select! {
             // Whoever looked on is gone.
-            _ = tell(&app, &writer) => {}
+            _ = tell(&app, &viewer, &writer) => {}
             () = closes(&mut closing) => writer.end().await,
         }
         drop(place);
@@ -143,12 +146,12 @@ pub(super) async fn events(_: Operator, State(app): State<App>) -> Result<Respon
     Ok(written(StatusCode::OK, "text/event-stream", body))
 }
 
-async fn tell(app: &App, writer: &Writer) -> Result<(), Gone> {
+async fn tell(app: &App, viewer: &Operator, writer: &Writer) -> Result<(), Gone> {
     writer.part(GREETING).await?;
     let mut known = None;
     let mut ticks = tokio::time::interval(TOLD_WITHIN);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    while viewer.is_still_in(app) {
         for no in 0..FIGURES_EVERY {
             ticks.tick().await;
             let changes = app.gateway.changes(known);
@@ -161,6 +164,8 @@ async fn tell(app: &App, writer: &Writer) -> Result<(), Gone> {
             }
         }
     }
+    writer.end().await;
+    Ok(())
 }
 
 /// One event. JSON has no line breaks in it.

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::auth::Operator;
+use super::auth::Viewer;
 use super::json::{Checks, Fault, Field};
 use super::lists::query;
 use super::problem::{FieldCode, Problem};
@@ -21,7 +21,7 @@ use crate::telemetry::{self, Event};
 /// The records of a range. The first page is read before anything is answered; an answer that breaks off after
 /// that has no end.
 pub(super) async fn export(
-    _: Operator,
+    _: Viewer,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::auth::Operator;
+use super::auth::Admin;
 use super::json::{self, Checks, Fault, Field};
 use super::problem::{Code, FieldCode, Problem};
 use super::verify::{carried_out, fault};
@@ -67,7 +67,7 @@ struct List<'a> {
 
 /// The keys of a tenant, without their texts.
 pub(super) async fn list(
-    _: Operator,
+    _: Admin,
     State(app): State<App>,
     tenant: Named<String>,
     request: Request,
@@ -99,7 +99,7 @@ struct Make {
 
 /// Makes a key. This answer alone holds its text.
 pub(super) async fn make(
-    operator: Operator,
+    Admin(operator): Admin,
     State(app): State<App>,
     tenant: Named<String>,
     request: Request,
@@ -126,7 +126,7 @@ pub(super) async fn make(
 
 /// Takes a key away. It opens nothing from the next request on.
 pub(super) async fn revoke(
-    operator: Operator,
+    Admin(operator): Admin,
     State(app): State<App>,
     names: Named<(String, String)>,
     request: Request,

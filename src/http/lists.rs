@@ -9,7 +9,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::auth::Operator;
+use super::auth::{Operator, Viewer};
 use super::json::{self, Checks, Fault, Field};
 use super::problem::{Code, FieldCode, Problem, name};
 use super::verify::{carried_out, fault};
@@ -51,7 +51,7 @@ struct Wanted {
 
 /// The blocks that hold.
 pub(super) async fn blocks(
-    _: Operator,
+    _: Viewer,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -61,7 +61,7 @@ pub(super) async fn blocks(
 
 /// The numbers that are safe.
 pub(super) async fn safe(
-    _: Operator,
+    _: Viewer,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -217,7 +217,7 @@ fn wanted(list: List, wanted: Wanted, knows: impl Fn(&str) -> bool) -> Result<Li
 
 /// What each rule says of a start now; nothing is counted or sent.
 pub(super) async fn explain(
-    _: Operator,
+    _: Viewer,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {

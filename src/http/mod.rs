@@ -8,6 +8,7 @@ mod board;
 mod body;
 mod cdr;
 mod connection;
+mod cookie;
 mod docs;
 mod hooks;
 mod json;
@@ -15,6 +16,7 @@ mod keys;
 mod listening;
 mod lists;
 mod load;
+mod login;
 mod ops;
 mod page;
 mod peer;
@@ -338,6 +340,9 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/metrics", get(ops::metrics)),
         ("get", "/admin/v1/board", get(board::board)),
         ("get", "/admin/v1/board/events", get(board::events)),
+        ("post", "/admin/v1/login", post(login::log_in)),
+        ("post", "/admin/v1/logout", post(login::log_out)),
+        ("get", "/admin/v1/me", get(login::who)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
         ("get", "/admin/v1/cdr", get(cdr::export)),
         ("get", "/admin/v1/verifications/{id}/timeline", get(timeline::told)),

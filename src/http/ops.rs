@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::auth::Operator;
+use super::auth::{Admin, Viewer};
 use super::json::{self, Checks, Field};
 use super::problem::{Code, FieldCode, FieldError, Problem};
 use super::{App, Mistake, shown, verify, written};
@@ -70,7 +70,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 }
 
 /// How every trunk is: where, whether it can be used and why not, how much it carries.
-pub(super) async fn trunks(_: Operator, State(app): State<App>) -> Response {
+pub(super) async fn trunks(_: Viewer, State(app): State<App>) -> Response {
     let node = app.gateway.node().to_owned();
     shown(StatusCode::OK, &Trunks { node, trunks: app.gateway.trunks() })
 }
@@ -83,7 +83,7 @@ struct Trunks {
 }
 
 /// Every metric, in Prometheus' text format.
-pub(super) async fn metrics(_: Operator, State(app): State<App>) -> Response {
+pub(super) async fn metrics(_: Viewer, State(app): State<App>) -> Response {
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     telemetry::observe(&telemetry::Event::Tasks(tasks));
     written(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (app.operator.metrics)())
@@ -97,7 +97,7 @@ struct Reloaded {
 }
 
 /// Reads the configuration again.
-pub(super) async fn reload(operator: Operator, State(app): State<App>) -> Response {
+pub(super) async fn reload(Admin(operator): Admin, State(app): State<App>) -> Response {
     let Some(reload) = app.operator.reload else {
         return Problem::new(Code::NotFound).into_response();
     };
@@ -132,7 +132,7 @@ struct Erase {
 
 /// Forgets a number: everything that is stored of it.
 pub(super) async fn erase(
-    operator: Operator,
+    Admin(operator): Admin,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::auth::Operator;
+use super::auth::Admin;
 use super::problem::{Code, FieldCode, FieldError, Problem};
 use super::verify::{carried_out, fault};
 use super::{App, Mistake, json, query, shown};
@@ -67,7 +67,7 @@ impl From<TenantView> for Told {
 
 /// The tenants.
 pub(super) async fn list(
-    _: Operator,
+    _: Admin,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -78,7 +78,7 @@ pub(super) async fn list(
 
 /// One of them.
 pub(super) async fn show(
-    _: Operator,
+    _: Admin,
     State(app): State<App>,
     name: Named,
     request: Request,
@@ -92,7 +92,7 @@ pub(super) async fn show(
 
 /// Makes one, by the keys that a `[[tenants]]` entry of the configuration has.
 pub(super) async fn make(
-    operator: Operator,
+    Admin(operator): Admin,
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -111,7 +111,7 @@ pub(super) async fn make(
 
 /// Changes one: what is given takes the place of what is there, and `null` takes it away (RFC 7396).
 pub(super) async fn change(
-    operator: Operator,
+    Admin(operator): Admin,
     State(app): State<App>,
     name: Named,
     request: Request,
@@ -129,7 +129,7 @@ pub(super) async fn change(
 
 /// Removes one with its keys. What was begun for it is finished.
 pub(super) async fn remove(
-    operator: Operator,
+    Admin(operator): Admin,
     State(app): State<App>,
     name: Named,
     request: Request,

@@ -13,11 +13,13 @@ use zeroize::Zeroizing;
 mod cdr;
 mod codes;
 mod keys;
+mod login;
 mod policy;
 mod timeline;
 mod tls;
 
 use super::*;
+use crate::access::operator::Operator as Person;
 use crate::ambient::{Clock, Entropy};
 use crate::carrier::Receipt;
 use crate::gateway::settings::{self, ApiKey, Endpoint, Tenant, WebhookSecret};
@@ -41,6 +43,11 @@ const TO: &str = r#"{"to": "+14155550132"}"#;
 /// begin with `+1` go by `carrier-a`, those that begin with `+49` do for `globex` alone, all others by
 /// nothing. What is begun stays pending.
 fn gateway() -> Gateway {
+    gateway_of(Arc::default())
+}
+
+/// The same, with these operators.
+fn gateway_of(operators: Arc<[Arc<Person>]>) -> Gateway {
     let tenant = |name: &str, key: &str| Tenant {
         keys: vec![ApiKey::of(key).into()],
         rules: Rules {
@@ -61,7 +68,7 @@ fn gateway() -> Gateway {
         ..rule(Channel::Voice)
     };
     let routes = Table::new(vec![rule(Channel::Voice), rule(Channel::Sms), globex]);
-    let settings = settings::Settings { tenants, routes, ..settings::Settings::bare() };
+    let settings = settings::Settings { tenants, routes, operators, ..settings::Settings::bare() };
     let (clock, entropy, vault) = (Clock::system(), Entropy::system(), Vault::of("tests"));
     let (gateway, turns) =
         Gateway::assemble(Store::memory(), &settings, vault, clock, entropy, NoHands);
@@ -115,7 +122,11 @@ async fn site() -> Site {
 }
 
 async fn site_with(settings: Settings, metrics: Metrics) -> Site {
-    let server = Server::bind(Listening::new(settings).unwrap(), gateway(), metrics).await.unwrap();
+    site_of(settings, gateway(), metrics).await
+}
+
+async fn site_of(settings: Settings, gateway: Gateway, metrics: Metrics) -> Site {
+    let server = Server::bind(Listening::new(settings).unwrap(), gateway, metrics).await.unwrap();
     let (api, admin) = (server.api_address(), server.admin_address().unwrap());
     let (close, closed) = oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async {

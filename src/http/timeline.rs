@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::auth::Operator;
+use super::auth::Viewer;
 use super::problem::{Code, Problem};
 use super::verify::{Named, fault, known};
 use super::{App, auth, query, shown};
@@ -44,7 +44,7 @@ pub(super) async fn read(
 
 /// The same of whosesoever verification, with what drawing its calls takes.
 pub(super) async fn told(
-    _: Operator,
+    _: Viewer,
     State(app): State<App>,
     id: Named,
     request: Request,

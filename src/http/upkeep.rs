@@ -6,14 +6,14 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::auth::Operator;
+use super::auth::Admin;
 use super::problem::{Code, Problem};
 use super::{App, shown, verify};
 use crate::gateway::Fault;
 
 /// Copies the store to a file beside it.
 pub(super) async fn back_up(
-    operator: Operator,
+    Admin(operator): Admin,
     State(app): State<App>,
 ) -> Result<Response, Problem> {
     let gateway = app.gateway;
@@ -26,7 +26,7 @@ pub(super) async fn back_up(
 
 /// Writes the store's file anew, without what is unused.
 pub(super) async fn compact(
-    operator: Operator,
+    Admin(operator): Admin,
     State(app): State<App>,
 ) -> Result<Response, Problem> {
     let gateway = app.gateway;

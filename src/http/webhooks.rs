@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::auth::Operator;
+use super::auth::{Operator, Viewer};
 use super::json::{Checks, Fault, Field};
 use super::problem::{Code, FieldCode, Problem};
 use super::verify::{carried_out, fault};
@@ -18,7 +18,7 @@ use crate::gateway::{EndpointView, Replayed, Which};
 use crate::verify::VerificationId;
 
 /// How every endpoint is: whether anything is sent there, and why not.
-pub(super) async fn list(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
+pub(super) async fn list(_: Viewer, State(app): State<App>) -> Result<Response, Problem> {
     let webhooks = app.gateway.endpoints().await.map_err(fault)?;
     Ok(shown(StatusCode::OK, &Endpoints { webhooks }))
 }

@@ -576,7 +576,8 @@ impl Who {
 }
 
 /// Where somebody is: whoever has an IPv6 address has the other 2^64 of its network as well.
-fn network(ip: IpAddr) -> String {
+#[must_use]
+pub fn network(ip: IpAddr) -> String {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => {

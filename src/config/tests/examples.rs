@@ -46,6 +46,11 @@ fn example_secrets(name: &str) -> Option<String> {
             "canary-0123456789-0123456789-0123456789"
         }
         "TWILIO_TOKEN" | "TWILIO_SIGNING_KEY" | "TWILIO_INBOUND_TOKEN" => "canary-canary-canary",
+        "EVE_PASSWORD_HASH" => {
+            "$argon2id$v=19$m=19456,t=2,p=1$AQEBAQEBAQEBAQEBAQEBAQ$\
+             AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        }
+        "EVE_TOTP" => "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
         "TELNYX_API_KEY" => "KEYcanary",
         "VONAGE_PRIVATE_KEY" => include_str!("../../carrier/vonage/tests/key.pem"),
         "VONAGE_SIGNATURE_SECRET" => "canary-canary-canary",
@@ -146,6 +151,7 @@ fn the_defaults_document_every_key() {
         ("trunks", "[[trunks]]"),
         ("carriers", "[[carriers]]"),
         ("routes", "[[routes]]"),
+        ("operators", "[[operators]]"),
         ("tenants", "[[tenants]]"),
     ] {
         let spoken = complaints(&format!("{header}\nzzzzzzzzzz = 1\n"));
