@@ -137,8 +137,12 @@ pub(super) async fn events(
     tokio::spawn(async move {
         let mut closing = app.closing.clone();
         tokio::select! {
-            // Whoever looked on is gone.
-            _ = tell(&app, &viewer, &writer) => {}
+            told = tell(&app, &viewer, &writer) => {
+                // Else whoever looked on is gone.
+                if told.is_ok() {
+                    writer.end().await;
+                }
+            }
             () = closes(&mut closing) => writer.end().await,
         }
         drop(place);
@@ -164,7 +168,6 @@ async fn tell(app: &App, viewer: &Operator, writer: &Writer) -> Result<(), Gone>
             }
         }
     }
-    writer.end().await;
     Ok(())
 }
 
