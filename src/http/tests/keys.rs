@@ -177,7 +177,8 @@ async fn whoever_is_not_at_the_machine_needs_a_key_of_scope_admin() {
     let site = site().await;
     let (_, admin) = made(&site, &json!({"name": "ops", "scopes": ["admin"]})).await;
     let (admin, usual) = (bearer(&admin), bearer(ACME));
-    for (method, path, _) in admin_routes() {
+    // Whoever logs in is nobody yet.
+    for (method, path, _) in admin_routes().into_iter().filter(|it| it.1 != "/admin/v1/login") {
         let path = path.replace("{tenant}", "acme").replace("{id}", "00000000");
         // What is told as it happens has no end.
         let method = if path.ends_with("/events") { "head" } else { method };
