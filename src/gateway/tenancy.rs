@@ -423,7 +423,8 @@ impl Gateway {
     }
 
     /// The tenant of this name, if anybody may ask for it.
-    pub(super) fn live_tenant(&self, name: &str) -> Option<Arc<Tenant>> {
+    #[must_use]
+    pub fn live_tenant(&self, name: &str) -> Option<Arc<Tenant>> {
         self.tenant(name).filter(|tenant| !tenant.leaving)
     }
 }

@@ -366,6 +366,7 @@ fn admin_routes() -> Vec<Route> {
             "/admin/v1/tenants/{tenant}",
             get(tenants::show).patch(tenants::change).delete(tenants::remove),
         ),
+        ("post", "/admin/v1/tenants/{tenant}/verifications", post(verify::start_as)),
         ("get", "/admin/v1/tenants/{tenant}/keys", get(keys::list)),
         ("post", "/admin/v1/tenants/{tenant}/keys", post(keys::make)),
         ("delete", "/admin/v1/tenants/{tenant}/keys/{id}", delete(keys::revoke)),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::LOCATION;
@@ -79,6 +80,31 @@ pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Re
     let (parts, body) = request.into_parts();
     let caller = auth::caller(&app, &parts.headers, &parts.extensions, Scope::Start).await?;
     let tenant = Arc::clone(&caller.tenant);
+    begin(app, tenant, parts, body).await
+}
+
+/// Starts a verification as a tenant would: an operator tries a phone, or a trunk.
+pub(super) async fn start_as(
+    operator: auth::Operator,
+    State(app): State<App>,
+    name: Named,
+    request: Request,
+) -> Result<Response, Problem> {
+    let unknown = || Problem::new(Code::NotFound).because("there is no such tenant");
+    let Path(name) = name.map_err(|_| unknown())?;
+    let tenant = app.gateway.live_tenant(&name).ok_or_else(unknown)?;
+    let act = operator.act("start", serde_json::json!({ "tenant": name }));
+    app.gateway.audit(act).await.map_err(fault)?;
+    let (parts, body) = request.into_parts();
+    begin(app, tenant, parts, body).await
+}
+
+async fn begin(
+    app: App,
+    tenant: Arc<Tenant>,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
     query::none(parts.uri.query())?;
     let key = idempotency_key(&parts.headers)?;
     body::must_be_json(&parts.headers)?;

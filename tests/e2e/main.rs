@@ -46,6 +46,7 @@ mod answering;
 mod api;
 mod atrest;
 mod baresip;
+mod board;
 mod call;
 mod carrier;
 mod cdr;

@@ -380,7 +380,7 @@ $("unmask").addEventListener("click", async () => {
 $("test").addEventListener("click", () => $("testing").showModal());
 $("leave").addEventListener("click", () => $("testing").close());
 submits($("call"), async ({ tenant, to }) => {
-  const told = await ask("POST", "/admin/v1/test-call", { tenant: tenant.trim(), to: to.trim() });
+  const told = await ask("POST", `/admin/v1/tenants/${encodeURIComponent(tenant.trim())}/verifications`, { to: to.trim() });
   $("testing").close();
   location.hash = `#/v/${told.id}`;
 });

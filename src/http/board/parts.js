@@ -148,7 +148,7 @@ export function ladder(into, entries) {
       parts.push(svg("text", { x: (left + right) / 2, y, "text-anchor": "middle", class: "note" }, step.text));
       continue;
     }
-    const out = step.sent;
+    const out = step.text.startsWith("To ");
     const [from, to, back] = out ? [left, right, -8] : [right, left, 8];
     parts.push(
       svg("line", { x1: from, x2: to, y1: y + 4, y2: y + 4, stroke: "currentColor" }),

@@ -1,0 +1,219 @@
+// A person at the operator's page, in Chromium. Takes commands and answers them, one JSON object a line; what is not as
+// a person would need it is an error that says what.
+//
+// Pictures are left in the folder of `open`, if one is given: look at them.
+
+import { createHmac } from "node:crypto";
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PATIENCE = 25_000;
+let url, folder;
+const must = (holds, what) => {
+  if (!holds) throw new Error(what);
+};
+
+// A code of RFC 6238: SHA-1, 30 s, six digits.
+function totp(base32) {
+  const bits = [...base32.replace(/=+$/, "")].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const mac = createHmac("sha1", key).update(step).digest();
+  const at = mac[19] & 15;
+  return String((mac.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
+const page = await context.newPage();
+page.setDefaultTimeout(PATIENCE);
+const elsewhere = [];
+const complaints = [];
+page.on("request", (request) => request.url().startsWith(url) || request.url().startsWith("blob:") || elsewhere.push(request.url()));
+page.on("pageerror", (error) => complaints.push(error.message));
+page.on("console", (line) => line.type() === "error" && !/status of (401|404)/.test(line.text()) && complaints.push(line.text()));
+
+async function picture(what) {
+  if (!folder) return;
+  for (const [size, width] of [["phone", 390], ["tablet", 820], ["desk", 1280]]) {
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 900 });
+      await page.screenshot({ path: `${folder}/${what}-${size}-${colorScheme}.png`, fullPage: true });
+    }
+  }
+  await page.emulateMedia({ colorScheme: null });
+  await page.setViewportSize({ width: 1280, height: 900 });
+}
+
+// What axe-core finds that is serious, in light and in dark. It is put in beside the page's policy, not by it.
+async function accessible(what) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => globalThis.axe.run());
+    const grave = violations.filter((it) => ["serious", "critical"].includes(it.impact));
+    must(grave.length === 0, `${what}, ${colorScheme}: ${grave.map((it) => `${it.id} at ${it.nodes.map((node) => node.target).join(", ")}`).join("; ")}`);
+  }
+  await page.emulateMedia({ colorScheme: null });
+}
+
+const row = (id) => page.locator(`#calls tr[data-key="${id}"]`);
+
+// Goes on with Tab until the wanted part has the focus.
+async function tabTo(selector) {
+  for (let presses = 0; presses < 200; presses += 1) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate((it) => document.activeElement?.matches(it), selector)) return;
+  }
+  throw new Error(`no way by Tab to ${selector}`);
+}
+
+const acts = {
+  // Where the page is, and where pictures go.
+  async open(where) {
+    ({ url, folder } = where);
+    return { chromium: browser.version() };
+  },
+  // Nothing is shown before somebody is known, and a wrong code opens nothing.
+  async login({ name, password, secret }) {
+    await page.goto(url);
+    await page.locator("#page-login").waitFor();
+    must(await page.locator("#page-now").isHidden(), "the board is shown to nobody");
+    await accessible("login");
+    await picture("login");
+    const form = page.locator("#login");
+    await form.locator("[name=name]").fill(name);
+    await form.locator("[name=password]").fill("not the password");
+    await form.locator("[name=code]").fill("000000");
+    await form.locator("button").click();
+    await form.locator(".error", { hasText: /\S/ }).waitFor();
+    await form.locator("[name=password]").fill(password);
+    await form.locator("[name=code]").fill(totp(secret));
+    await page.keyboard.press("Enter");
+    await page.locator("#page-now").waitFor();
+    return { who: await page.locator("#who").textContent() };
+  },
+  // Waits until each of these has come to one of these words.
+  async reach({ verifications: ids, words }) {
+    for (const id of ids) {
+      const state = row(id).locator(".word");
+      await state.filter({ hasText: new RegExp(`^(${words.join("|")})$`) }).waitFor();
+    }
+    return { reached: ids.length };
+  },
+  // Looks at the board as it is.
+  async board() {
+    await accessible("now");
+    await picture("now");
+    const tiles = await page.locator("#tiles > div").evaluateAll((all) => all.map((it) => [it.querySelector("dt").textContent, it.querySelector("dd").textContent]));
+    return { tiles: Object.fromEntries(tiles) };
+  },
+  // Opens one, and reads why it ended.
+  async why({ verification: id, text, shot }) {
+    await page.goto(`${url}/#/`);
+    await row(id).locator("a").click();
+    const why = page.locator("#one-why", { hasText: new RegExp(text, "i") });
+    await why.waitFor().catch(async () => must(false, `${id}: "${await page.locator("#one-why").textContent()}" does not tell of ${text}`));
+    await page.locator("#line tbody tr").first().waitFor();
+    if (shot) {
+      must((await page.locator("#ladder svg line").count()) > 2, "no ladder is drawn");
+      await accessible("one");
+      await picture("one");
+    }
+    return { why: await why.textContent(), entries: await page.locator("#line tbody tr").count() };
+  },
+  // Blocks and lifts, by keyboard alone.
+  async block({ number, note }) {
+    await page.goto(`${url}/#/`);
+    await page.locator("#page-now").waitFor();
+    await tabTo('nav a[href="#/blocks"]');
+    await page.keyboard.press("Enter");
+    await page.locator("#page-blocks").waitFor();
+    await tabTo("#block [name=what]");
+    await page.keyboard.type(number);
+    await tabTo("#block [name=reason]");
+    await page.keyboard.type(note);
+    await page.keyboard.press("Enter");
+    const found = page.locator("#blocks tr", { hasText: note });
+    await found.waitFor();
+    must((await page.locator("#blocks b, #blocks img").count()) === 0, "markup of a note is markup");
+    await accessible("blocks");
+    await picture("blocks");
+    await tabTo('#blocks button[aria-label^="Lift"]');
+    await page.keyboard.press("Enter");
+    await found.waitFor({ state: "detached" });
+    await page.locator("#blocks .none").waitFor();
+    return {};
+  },
+  // Finds by number and by nothing.
+  async search({ number, verification: id }) {
+    await page.goto(`${url}/#/search`);
+    await page.locator("#page-search").waitFor();
+    await page.locator("#search [name=number]").fill(number);
+    await page.keyboard.press("Enter");
+    await page.locator(`#found tr[data-key="${id}"]`).waitFor();
+    await accessible("search");
+    await page.locator("#search [name=number]").fill("twelve");
+    await page.keyboard.press("Enter");
+    await page.locator("#search .error", { hasText: "number" }).waitFor();
+    await page.locator("#search [name=number]").fill("");
+    await page.locator("#search [name=from]").fill("2020-01-01");
+    await page.locator("#search [name=until]").fill("2020-01-02");
+    await page.keyboard.press("Enter");
+    await page.locator("#found .none").waitFor();
+    must((await page.locator("#search .error").textContent()) === "", "an empty range is no mistake");
+    return {};
+  },
+  // Takes a table away.
+  async csv({ text }) {
+    await page.goto(`${url}/#/`);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.locator('[data-csv="calls"]').click()]);
+    const file = readFileSync(await download.path(), "utf8");
+    must(file.startsWith("Verification,Number,") && file.includes(text), `the file does not hold ${text}`);
+    return { rows: file.split("\r\n").length - 2 };
+  },
+  // A test call.
+  async call({ tenant, to, text }) {
+    await page.goto(`${url}/#/`);
+    await page.locator("#test").click();
+    await page.locator("#call [name=tenant]").fill(tenant);
+    await page.locator("#call [name=to]").fill(to);
+    await page.keyboard.press("Enter");
+    await page.locator("#page-one").waitFor();
+    await page.locator("#one-why", { hasText: new RegExp(text, "i") }).waitFor();
+    return {};
+  },
+  // Nothing was asked of another site, and nothing went wrong in the page.
+  async quiet() {
+    must(elsewhere.length === 0, `asked elsewhere: ${elsewhere.join(", ")}`);
+    must(complaints.length === 0, `complaints: ${complaints.join("; ")}`);
+    return {};
+  },
+  // Leaves; the page is empty again, and so is the gateway's memory of this person.
+  async logout() {
+    await page.locator("#logout").click();
+    await page.locator("#page-login").waitFor();
+    const status = await page.evaluate(async () => (await fetch("/admin/v1/board")).status);
+    must(status === 401, `after the log-out the board is told with ${status}`);
+    return {};
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, act, ...what } = JSON.parse(line);
+  try {
+    console.log(JSON.stringify({ id, ...(await acts[act](what)) }));
+  } catch (error) {
+    if (folder) await page.screenshot({ path: `${folder}/failed.png`, fullPage: true }).catch(() => {});
+    console.log(JSON.stringify({ id, error: error.message }));
+  }
+}
+await browser.close();
