@@ -15,6 +15,7 @@
 
 mod access;
 mod address;
+mod capture;
 mod carriers;
 mod complaint;
 mod fraud;
@@ -223,6 +224,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         rtp_ports: sip.rtp_ports,
         advertise: sip.advertise,
         dns: sip.dns,
+        hep: capture::hep(reader, written, defaults),
         engines: sip.engines,
         calls_per_engine: sip.calls_per_engine,
         ring_timeout: call.ring_timeout,

@@ -799,6 +799,10 @@ mod store {
             let commit = waking(id, None, 1, wake);
             yes(&store, Commit { queue, aliases, answer, ..commit }).await;
         }
+        // What stands beside a record in a group of its own is named for it.
+        let beside =
+            RecordWrite { group: "/beside".to_owned(), ..record("beside/NAME/1", None, 1) };
+        yes(&store, Commit { now: at(0), record: Some(beside), ..Commit::default() }).await;
         let notice = answer("notice/1", b"");
         yes(&store, Commit { now: at(0), answer: Some(notice), ..Commit::default() }).await;
         let counters = [counter("NAME", 60, 1), counter("NAME", 3_600, 1), counter("OTHER", 60, 1)];
@@ -808,8 +812,10 @@ mod store {
             answers: vec!["notice/1".to_owned()],
             names: vec!["NAME".to_owned()],
         };
-        assert_eq!(store.forget(forgotten.clone()).await, Ok(2));
+        assert_eq!(store.forget(forgotten.clone()).await, Ok(3));
         assert!(store.load("vf_1").await.unwrap().is_none());
+        assert!(store.load("beside/NAME/1").await.unwrap().is_none());
+        assert_eq!(listed(&store, of("/beside")).await, Vec::<String>::new());
         assert!(store.load("block/NAME").await.unwrap().is_none());
         assert!(store.load("vf_2").await.unwrap().is_some());
         assert_eq!(store.find("alias").await.unwrap(), ["vf_2", "block/OTHER"]);

@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub(super) sip: Sip,
     pub(super) call: Call,
     pub(super) log: Log,
+    pub(super) capture: Capture,
     pub(super) limits: Limits,
     pub(super) prices: Prices,
     pub(super) budget: Budget,
@@ -152,6 +153,14 @@ pub(super) struct Call {
 pub(super) struct Log {
     pub(super) filter: Option<Spanned<String>>,
     pub(super) format: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Capture {
+    pub(super) hep: Option<Spanned<String>>,
+    pub(super) hep_id: Option<Spanned<i64>>,
+    pub(super) hep_password: Option<Spanned<Hidden>>,
 }
 
 #[derive(Default, Deserialize)]

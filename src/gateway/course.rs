@@ -28,7 +28,7 @@ use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
 
 /// The group of these records. No tenant has this name.
-const GROUP: &str = "/courses";
+pub(super) const GROUP: &str = "/courses";
 
 /// What their names begin with.
 pub(super) const COURSES: &str = "course/";
@@ -135,9 +135,9 @@ impl Course {
         }
     }
 
-    /// A SIP message went; it is kept masked.
+    /// A SIP message went, which is masked already.
     pub(super) fn sip(&mut self, at: Timestamp, line: Line, by: Transport, message: &[u8]) {
-        let message = String::from_utf8_lossy(&mask::masked(message)).into_owned();
+        let message = String::from_utf8_lossy(message).into_owned();
         // As it is written, with its escapes.
         let octets = self.octets + serde_json::to_string(&message).map_or(SIP_MOST, |it| it.len());
         if octets > SIP_MOST {
@@ -305,7 +305,8 @@ mod tests {
         let began = Timestamp::from_secs(1_795_716_000);
         let at = |ms| began + Duration::from_millis(ms);
         let mut course = Course::new(AttemptNo::FIRST, began);
-        course.sip(at(1), line(true), Transport::Udp, b"INVITE sip:+12025550123@x SIP/2.0\r\n\r\n");
+        let invite = mask::masked(b"INVITE sip:+12025550123@x SIP/2.0\r\n\r\n");
+        course.sip(at(1), line(true), Transport::Udp, &invite);
         course.add(at(20), What::Ringing { status: 180 });
         course.add(at(80), What::Key { path: "info".to_owned() });
         course.rtp(at(50), line(false), &[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xff]);

@@ -17,7 +17,7 @@ use crate::carrier::wire::HttpRequest;
 use crate::carrier::{Body, Receipt};
 use crate::failpoint::{self, Point};
 use crate::store::record::{self, Delivery, Duty};
-use crate::store::{EffectId, Postponed};
+use crate::store::{EffectId, Postponed, RecordWrite};
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::AttemptNo;
 use crate::verify::number::PhoneNumber;
@@ -474,7 +474,7 @@ impl<H: Hands> Dispatcher<H> {
         if let Some(verification) = self.load_firmly(verification).await? {
             self.hands.close(&verification, attempt, None, farewell).await;
         }
-        self.settle(vec![duty], Vec::new(), None).await
+        self.settle(vec![duty], Vec::new(), None, None).await
     }
 
     /// Writes what became of a delivery or an end. A store that is full for a while must not strand it with
@@ -484,15 +484,18 @@ impl<H: Hands> Dispatcher<H> {
         done: Vec<EffectId>,
         postpone: Vec<Postponed>,
         told: Option<&Delivery>,
+        tried: Option<RecordWrite>,
     ) -> Result<(), Fault> {
+        let acknowledge =
+            || self.gateway.acknowledge(done.clone(), postpone.clone(), told, tried.clone());
         for _ in 0..120 {
-            match self.gateway.acknowledge(done.clone(), postpone.clone(), told).await {
+            match acknowledge().await {
                 Ok(()) => return Ok(()),
                 Err(fault) => report("write what became of an effect", &fault),
             }
             self.gateway.rest(Duration::from_secs(5)).await;
         }
-        self.gateway.acknowledge(done, postpone, told).await
+        acknowledge().await
     }
 
     /// Delivers an event, or plans the next try.
@@ -503,15 +506,16 @@ impl<H: Hands> Dispatcher<H> {
         let lane = endpoint.map(|endpoint| endpoint.url.as_str()).unwrap_or_default();
         let lane = self.lanes.of(&format!("{name} {lane}"));
         let Some(_place) = self.place_in(&lane).await else {
-            return self.again(id, delivery, CROWDED).await;
+            return self.again(id, delivery, CROWDED, None).await;
         };
         // What becomes of an address that a request named says nothing of the endpoint.
         let endpoint = endpoint.filter(|endpoint| endpoint.url == delivery.url);
         if let Some(endpoint) = endpoint
             && matches!(self.gateway.is_off(&name, endpoint).await, Ok(true))
         {
-            tell_of(&delivery, "withheld", Some("the endpoint is switched off"));
-            return self.settle(vec![id], Vec::new(), Some(&delivery)).await;
+            let (outcome, why) = ("withheld", "the endpoint is switched off");
+            let tried = self.tried(&id, &delivery, outcome, Some(why)).await;
+            return self.settle(vec![id], Vec::new(), Some(&delivery), tried).await;
         }
         failpoint::pass(Point::DeliveryBefore);
         let outcome = failpoint::amid(Point::DeliveryAmid, self.hands.deliver(&delivery)).await;
@@ -536,15 +540,35 @@ impl<H: Hands> Dispatcher<H> {
             (News::Gone, _) => "gone",
             (News::Taken | News::On, _) => "delivered",
         };
-        tell_of(&delivery, outcome, failure.map(|failure| failure.to_string()).as_deref());
+        let why = failure.map(|failure| failure.to_string());
+        let tried = self.tried(&id, &delivery, outcome, why.as_deref()).await;
         let Some(pause) = pause else {
             failpoint::pass(Point::DequeueBefore);
-            let settled = self.settle(vec![id], Vec::new(), Some(&delivery)).await;
+            let settled = self.settle(vec![id], Vec::new(), Some(&delivery), tried).await;
             failpoint::pass(Point::DequeueAfter);
             return settled;
         };
         delivery.tries += 1;
-        self.again(id, delivery, pause).await
+        self.again(id, delivery, pause, tried).await
+    }
+
+    /// Tells what became of a delivery; the row that says it, where one is kept.
+    async fn tried(
+        &self,
+        id: &EffectId,
+        delivery: &Delivery,
+        outcome: &'static str,
+        why: Option<&str>,
+    ) -> Option<RecordWrite> {
+        let Delivery { event, tries, .. } = delivery;
+        telemetry::observe(&Event::Delivered { event, tries: *tries, outcome, why });
+        match self.gateway.tried(id, delivery, outcome, why).await {
+            Ok(tried) => tried,
+            Err(fault) => {
+                report("keep how a delivery went", &fault);
+                None
+            }
+        }
     }
 
     /// A place on the way to an endpoint. Whoever waits for one is not under way, and nobody who stops this
@@ -561,10 +585,16 @@ impl<H: Hands> Dispatcher<H> {
     }
 
     /// Gives an event back to the store, to be claimed after a pause.
-    async fn again(&self, id: EffectId, delivery: Delivery, pause: Duration) -> Result<(), Fault> {
+    async fn again(
+        &self,
+        id: EffectId,
+        delivery: Delivery,
+        pause: Duration,
+        tried: Option<RecordWrite>,
+    ) -> Result<(), Fault> {
         let bytes = record::encode_duty(&Duty::Deliver(delivery))?;
         let due = self.gateway.now() + pause;
-        self.settle(Vec::new(), vec![Postponed { id, due, bytes }], None).await?;
+        self.settle(Vec::new(), vec![Postponed { id, due, bytes }], None, tried).await?;
         let _ = self.gateway.0.wake.send(due);
         Ok(())
     }
@@ -601,11 +631,6 @@ impl Gateway {
         }
         self.signal(id, signal).await
     }
-}
-
-fn tell_of(delivery: &Delivery, outcome: &'static str, why: Option<&str>) {
-    let Delivery { event, tries, .. } = delivery;
-    telemetry::observe(&Event::Delivered { event, tries: *tries, outcome, why });
 }
 
 fn is_running(verification: &Verification, attempt: AttemptNo) -> bool {

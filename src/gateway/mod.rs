@@ -26,6 +26,7 @@ mod dispatch;
 mod engine;
 mod explain;
 mod hands;
+mod hep;
 mod holds;
 mod hub;
 mod identity;
@@ -49,6 +50,7 @@ mod taken;
 mod tenancy;
 mod told;
 pub mod trial;
+mod tries;
 pub mod upkeep;
 pub(crate) mod vitals;
 mod watch;
@@ -797,17 +799,18 @@ impl Gateway {
     }
 
     /// Commits that effects were carried out, or are to be tried again; and what an event said that is not to
-    /// be tried again.
+    /// be tried again, or how its deliveries went.
     async fn acknowledge(
         &self,
         done: Vec<EffectId>,
         postpone: Vec<crate::store::Postponed>,
         told: Option<&Delivery>,
+        tried: Option<RecordWrite>,
     ) -> Result<(), Fault> {
         let now = self.now();
         let record = match told {
-            Some(delivery) => self.kept(delivery).await?,
-            None => None,
+            Some(delivery) => self.kept(delivery).await?.or(tried),
+            None => tried,
         };
         let commit = Commit { now, record, done, postpone, ..Commit::default() };
         if let Committed::Stale { .. } = self.write(commit.clone()).await? {

@@ -72,6 +72,7 @@ impl Gateway {
             ("sip.advertise", started.advertise != settings.advertise),
             ("sip.dns", started.dns != settings.dns),
             ("sip.rtp_ports", started.rtp_ports != settings.rtp_ports),
+            ("capture.hep", started.hep != settings.hep),
             ("sip.engines", started.engines != settings.engines),
         ]
         .into_iter()

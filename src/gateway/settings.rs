@@ -12,6 +12,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+pub use super::hep::HepSettings;
 pub use super::risk::Risk;
 pub use trunk::{
     Asserted, Capacity, Identity, NumberFormat, Registration, RtpPort, Target, Tls, TlsIdentity,
@@ -60,6 +61,8 @@ pub struct Settings {
     pub advertise: Option<IpAddr>,
     /// The DNS server to ask; `None` is those of the system.
     pub dns: Option<SocketAddr>,
+    /// Who is told of the SIP messages of calls.
+    pub hep: Option<HepSettings>,
     /// Media threads; `None` is one per core.
     pub engines: Option<usize>,
     /// The most calls that one media thread is given.
@@ -122,6 +125,7 @@ impl Settings {
             rtp_ports: (20_000, 29_999),
             advertise: None,
             dns: None,
+            hep: None,
             engines: Some(1),
             calls_per_engine: 3_000,
             ring_timeout: Duration::from_secs(45),
@@ -393,9 +397,14 @@ impl Endpoint {
     /// Scheme, host and port: a path may hold a token.
     #[must_use]
     pub fn origin(&self) -> String {
-        let origin = reqwest::Url::parse(&self.url).ok().map(|url| url.origin());
-        origin.map(|origin| origin.ascii_serialization()).unwrap_or_default()
+        origin(&self.url)
     }
+}
+
+/// Scheme, host and port of a URL.
+pub(super) fn origin(url: &str) -> String {
+    let origin = reqwest::Url::parse(url).ok().map(|url| url.origin());
+    origin.map(|origin| origin.ascii_serialization()).unwrap_or_default()
 }
 
 impl fmt::Debug for Endpoint {

@@ -14,6 +14,7 @@ use super::course::Courses;
 use super::dispatch::{Dispatcher, Hands, Job, report};
 use super::engine::{self, Command, Shared};
 use super::hands::Trunks;
+use super::hep::Hep;
 use super::holds::Queues;
 use super::hub::Hub;
 use super::line::{Calls, Guard, Known, Net};
@@ -205,6 +206,7 @@ impl Gateway {
         let courier = Courier::new(&resolver)?;
         let (signals, learned) = mpsc::unbounded_channel();
         let (courses, ended) = Courses::new();
+        let (hep, outgoing) = settings.hep.clone().map(Hep::new).unzip();
         let shared = Arc::new(Shared {
             clock: clock.clone(),
             ports: Ports::new(settings.rtp_ports, entropy.fork()),
@@ -212,12 +214,16 @@ impl Gateway {
             signals,
             tap,
             courses: Some(courses.clone()),
+            hep,
         });
         let known = Known::default();
         let guard = Guard::new(own.clone(), known.clone());
         let (tell, heard) = mpsc::unbounded_channel();
         let (calls, engines) = start_engines(&settings, &shared, guard, tell)?;
         let mut tasks = JoinSet::new();
+        if let Some(outgoing) = outgoing {
+            tasks.spawn(outgoing.send(Arc::clone(&resolver)));
+        }
         listeners.serve(&calls, &mut entropy, &mut tasks);
         let sip = net.bound();
         let links = Links { net, calls: Arc::clone(&calls), known };

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::course::{Course, What};
 use super::settings::Tenant;
+use super::tries::Try;
 use super::{Fault, Gateway};
 use crate::ambient::Timestamp;
 use crate::verify::attempt::Attempt;
@@ -87,8 +88,8 @@ impl Gateway {
         id: &VerificationId,
     ) -> Result<Option<Timeline>, Fault> {
         let Some(found) = self.read(tenant, id).await? else { return Ok(None) };
-        let courses = self.courses(&found).await?;
-        Ok(Some(told(&found, &courses, false)))
+        let (courses, tries) = (self.courses(&found).await?, self.tries(&found).await?);
+        Ok(Some(told(&found, &courses, &tries, false)))
     }
 
     /// What happened in a verification, whosoever it is, as an operator is told it.
@@ -97,8 +98,8 @@ impl Gateway {
     /// When the store fails.
     pub async fn timeline_told(&self, id: &VerificationId) -> Result<Option<Told>, Fault> {
         let Some(found) = self.load(id).await? else { return Ok(None) };
-        let courses = self.courses(&found).await?;
-        Ok(Some(Told { timeline: told(&found, &courses, true), courses }))
+        let (courses, tries) = (self.courses(&found).await?, self.tries(&found).await?);
+        Ok(Some(Told { timeline: told(&found, &courses, &tries, true), courses }))
     }
 
     async fn courses(&self, found: &Verification) -> Result<Vec<Course>, Fault> {
@@ -111,14 +112,14 @@ impl Gateway {
 }
 
 /// What happened; an operator is also told what a tenant must not learn.
-fn told(found: &Verification, courses: &[Course], to_operator: bool) -> Timeline {
+fn told(found: &Verification, courses: &[Course], tries: &[Try], to_operator: bool) -> Timeline {
     let mut gathered = Gathered { from: found.created_at, entries: Vec::new() };
     gathered.start(found, to_operator);
     let mut courses: BTreeMap<_, _> = courses.iter().map(|it| (it.attempt, it)).collect();
     for attempt in &found.attempts {
         gathered.attempt(attempt, courses.remove(&attempt.no));
     }
-    gathered.end(found);
+    gathered.end(found, tries);
     let Gathered { mut entries, .. } = gathered;
     entries.sort_by_key(|(at, _)| *at);
     Timeline {
@@ -282,11 +283,15 @@ impl Gathered {
         }
     }
 
-    fn end(&mut self, found: &Verification) {
+    fn end(&mut self, found: &Verification, tries: &[Try]) {
         if let (Some(at), Some(why)) = (found.settled_at(), why(found)) {
             let (status, reason) = (found.status().as_str(), found.verdict().map(Verdict::reason));
             let reason = reason.map(Reason::as_str).unwrap_or_default();
             self.add(at, None, "verdict", format!("The verdict is {status} ({reason}). {why}"));
+        }
+        for Try { at, to, outcome, why } in tries {
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            self.add(*at, None, "webhook", format!("Told to {to}: {outcome}{why}."));
         }
     }
 }

@@ -243,3 +243,49 @@ fn each_end_is_told_in_a_sentence_drawn_and_captured_without_its_sound() {
     assert_eq!(erased.status, 200, "{erased:?}");
     assert_eq!(gateway.get(&format!("{}/timeline", ids[0])).status, 404);
 }
+
+#[test]
+fn sngrep_takes_our_hep_and_tshark_reads_what_it_has_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("taken.pcap");
+    let port = ports(2);
+    let mut sngrep = Command::new("sngrep");
+    sngrep.args([
+        "-N",
+        "-q",
+        "-L",
+        &format!("udp:127.0.0.1:{port}"),
+        "-O",
+        taken.to_str().unwrap(),
+    ]);
+    let mut sngrep = Process::phone(sngrep, "sngrep");
+    let (_phone, phone) = phone(&["--answer-after", "0.5", "--press", "#", "--press-after", "3"]);
+    let gateway = Gateway::with(
+        &format!(
+            "[capture]\nhep = \"localhost:{port}\"\nhep_id = 7\n\
+             [[trunks]]\nname = \"phone\"\ntarget = \"sip:127.0.0.1:{phone};transport=udp\"\n\
+             options_secs = 0\ncaller_id = \"+12025550100\"\n"
+        ),
+        "",
+    );
+    wait_for("sngrep listens", SOON, || {
+        std::net::UdpSocket::bind(("127.0.0.1", port)).is_err().then_some(())
+    });
+    let id = gateway.ask();
+    assert_eq!(gateway.settles(&id, LATER)["status"], "approved");
+    wait_for("the call is over", LATER, || {
+        show(&gateway, &id, &["--ladder"]).contains("200 OK (BYE)").then_some(())
+    });
+    // What it has taken it writes when it ends.
+    std::thread::sleep(Duration::from_millis(500));
+    sngrep.terminate();
+    sngrep.wait("sngrep ends", SOON);
+    let lines = tshark(&taken, "sip", &["ip.dst", "udp.dstport", "sip.Method", "sip.Status-Code"]);
+    let seen: Vec<_> =
+        lines.iter().map(|line| line.split('\t').skip(2).collect::<String>()).collect();
+    assert_eq!(seen, ["INVITE", "100", "180", "200", "ACK", "BYE", "200"], "{lines:?}");
+    let invite = format!("127.0.0.1\t{phone}\tINVITE\t");
+    assert_eq!(lines[0], invite);
+    let users = tshark(&taken, "sip.Method == INVITE", &["sip.r-uri.user", "sip.auth"]);
+    assert_eq!(users, ["+*******0123\t"]);
+}

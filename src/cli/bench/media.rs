@@ -17,7 +17,7 @@ use self::peer::{Peer, Phone};
 use super::figures::{Figure, Spread, number};
 use super::machine::{self, Cores};
 use crate::ambient::{Clock, secret};
-use crate::gateway::lab::{Account, Lab};
+use crate::gateway::lab::{Account, Courses, Lab};
 use crate::gateway::settings::RtpPort;
 use crate::media::Srtp;
 use crate::media::prompt::Pack;
@@ -69,6 +69,9 @@ pub(super) struct Args {
     /// Which rows; all when left out.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WAY,WAY")]
     only: Vec<Way>,
+    /// Without keeping what happens on the calls.
+    #[arg(long)]
+    bare: bool,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -238,6 +241,7 @@ pub(super) fn run(args: &Args, metrics: &Metrics) -> anyhow::Result<ExitCode> {
         prompts: Arc::new(Pack::english()?),
         cores,
         span: Duration::from_secs(u64::from(args.seconds)),
+        bare: args.bare,
         metrics,
     };
     eprintln!("load averages at the beginning: {}", machine::load());
@@ -274,6 +278,7 @@ struct Bench<'a> {
     prompts: Arc<Pack>,
     cores: Cores,
     span: Duration,
+    bare: bool,
     metrics: &'a Metrics,
 }
 
@@ -291,7 +296,8 @@ impl Bench<'_> {
         let trunk = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         trunk.set_read_timeout(Some(PATIENCE))?;
         let (clock, prompts) = (self.clock.clone(), Arc::clone(&self.prompts));
-        let mut lab = Lab::start(clock, prompts, PORTS, trunk.local_addr()?, None, None)?;
+        let courses = (!self.bare).then(|| Courses::new().0);
+        let mut lab = Lab::start(clock, prompts, PORTS, trunk.local_addr()?, None, courses)?;
         let before = self.counted();
         for round in 0..calls.div_ceil(ROUND) {
             let round = (calls - round * ROUND).min(ROUND);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::common::Common;
-use super::{Media, Shared, Slot, Socket};
+use super::{Media, Shared, Slot, Socket, keep_sip};
 use crate::ambient::Timestamp;
 use crate::gateway::course::streams::Line;
 use crate::gateway::course::{HIDDEN, What};
@@ -70,10 +70,8 @@ impl Effects<'_> {
             return (error.kind() != io::ErrorKind::WouldBlock).then_some(to);
         }
         let (protocol, from) = (Protocol::Sip(to.transport), slot.local);
-        if let Some(course) = &mut slot.course {
-            let line = Line { sent: true, from, to: to.address };
-            course.sip(now, line, to.transport, &bytes);
-        }
+        let line = Line { sent: true, from, to: to.address };
+        keep_sip(self.shared, slot, now, line, to.transport, &bytes);
         let to = to.address;
         show(self.shared, now, &slot.verification, || {
             Act::Packet(Packet { protocol, from, to, sent: true, bytes })

@@ -12,7 +12,7 @@ pub(crate) use super::gauge::{Account, Gauge, Meter};
 pub(crate) use super::wire::{Inbox, MANY};
 use super::{Command, EngineHandle, Occupant, Shared, start};
 use crate::ambient::{Clock, Entropy};
-use crate::gateway::course::Courses;
+pub(crate) use crate::gateway::course::Courses;
 use crate::gateway::line::{Exit, Net};
 use crate::gateway::ports::{Berth, Ports};
 use crate::gateway::settings::{RtpPort, Tls};
@@ -74,6 +74,7 @@ impl Lab {
             signals,
             tap,
             courses,
+            hep: None,
         });
         let (handle, thread) = start(0, Arc::clone(&shared))?;
         Ok(Self {

@@ -46,13 +46,14 @@ use self::slots::Slots;
 use self::wheel::{Place, Places, Wheel};
 use self::wire::{FEW, Inbox, MANY};
 use super::course::streams::Line;
-use super::course::{Course, Courses};
+use super::course::{Course, Courses, mask};
+use super::hep::Hep;
 use super::line::{Calls, Exit};
 use super::ports::{Berth, Pair, Ports};
 use super::tap::{Act, Packet, Protocol, Tap};
 use crate::ambient::{Clock, Timestamp};
 use crate::media::script::Close;
-use crate::sip::{Hop, Message};
+use crate::sip::{Hop, Message, Transport};
 use crate::telemetry;
 use crate::verify::VerificationId;
 use crate::verify::attempt::AttemptNo;
@@ -159,6 +160,8 @@ pub(super) struct Shared {
     pub(super) tap: Option<Tap>,
     /// Who keeps what happened.
     pub(super) courses: Option<Courses>,
+    /// Who is told of SIP.
+    pub(super) hep: Option<Hep>,
 }
 
 /// How to reach an engine.
@@ -372,10 +375,8 @@ impl Engine {
                 let Some(at) = self.slots.named(leg) else { return };
                 if let Some(slot) = self.slots.get_mut(at) {
                     let local = slot.local;
-                    if let Some(course) = &mut slot.course {
-                        let line = Line { sent: false, from: from.address, to: local };
-                        course.sip(now, line, from.transport, &datagram);
-                    }
+                    let line = Line { sent: false, from: from.address, to: local };
+                    keep_sip(&self.shared, slot, now, line, from.transport, &datagram);
                     let packet = Packet {
                         protocol: Protocol::Sip(from.transport),
                         from: from.address,
@@ -721,6 +722,27 @@ impl Engine {
             }
             self.shared.retire(&(slot.verification.clone(), slot.attempt));
         }
+    }
+}
+
+/// Keeps a SIP message with what its call has, and tells of it.
+fn keep_sip(
+    shared: &Shared,
+    slot: &mut Slot,
+    now: Timestamp,
+    line: Line,
+    by: Transport,
+    message: &[u8],
+) {
+    if slot.course.is_none() && shared.hep.is_none() {
+        return;
+    }
+    let masked = mask::masked(message);
+    if let Some(hep) = &shared.hep {
+        hep.tell(now, line, by, &masked);
+    }
+    if let Some(course) = &mut slot.course {
+        course.sip(now, line, by, &masked);
     }
 }
 

@@ -175,7 +175,7 @@ async fn an_event_is_tried_eleven_times_in_a_day_under_one_id() {
     let mut site = Site::new(vec![endpoint(FIRST, &[SETTLED])]);
     site.behaves(FIRST, down);
     let settled = site.now();
-    site.settled().await;
+    let id = site.settled().await;
     site.pass(HOUR * 48).await;
     let tries = site.tries();
     assert_eq!(tries.len(), 11);
@@ -187,6 +187,12 @@ async fn an_event_is_tried_eleven_times_in_a_day_under_one_id() {
         assert!((wanted * 0.8..=wanted.mul_add(1.2, 0.002)).contains(&pause), "{wanted}: {pause}");
         assert_eq!((&pair[0].event, &pair[0].body), (&pair[1].event, &pair[1].body));
     }
+    // Each of them is told to whoever asks what happened.
+    let told = site.gateway.timeline(&site.tenant, &id).await.unwrap().unwrap();
+    let told: Vec<_> = told.entries.iter().filter(|entry| entry.kind == "webhook").collect();
+    assert_eq!(told.len(), 11);
+    assert!(told[0].text.ends_with(": failed: answered 500."), "{told:?}");
+    assert!(told[10].text.contains(": given_up: ") && told[10].ms > 80_000_000, "{told:?}");
 }
 
 #[tokio::test]
