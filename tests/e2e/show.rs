@@ -32,12 +32,14 @@ fn show(gateway: &Gateway, id: &str, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What tshark makes of a capture: the fields of the packets that `filter` lets pass.
+/// What tshark makes of a capture, in which sound may be a moment before the answer that describes it: the fields of the packets that `filter` lets pass.
 fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Vec<String> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture).args([
         "-o",
         "rtp.heuristic_rtp:TRUE",
+        "-d",
+        "rtp.pt==101,rtpevent",
         "-Y",
         filter,
         "-T",

@@ -37,7 +37,9 @@ fn a_node_of_the_cluster_loads_and_is_warned_of_what_others_could_reach() {
 fn example_secrets(name: &str) -> Option<String> {
     let text = match name {
         "CARRIER_A_PASSWORD" | "CARRIER_B_PASSWORD" | "SMSC_PASSWORD" => "canary 1",
-        "CARRIER_PASSWORD" | "ASTERISK_PASSWORD" | "FREESWITCH_PASSWORD" => "canary 2",
+        "CARRIER_PASSWORD" | "HEP_PASSWORD" | "ASTERISK_PASSWORD" | "FREESWITCH_PASSWORD" => {
+            "canary 2"
+        }
         "CARRIER_A_ACCOUNT" => "canary 3",
         "ACME_API_KEY" => KEY,
         "ACME_BATCH_KEY" => "canary_batch_01234567890123456789012345",
@@ -143,6 +145,7 @@ fn the_defaults_document_every_key() {
         ("sip", "[sip]"),
         ("call", "[call]"),
         ("log", "[log]"),
+        ("capture", "[capture]"),
         ("limits", "[limits]"),
         ("prices", "[prices]"),
         ("budget", "[budget]"),
