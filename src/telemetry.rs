@@ -1,24 +1,36 @@
 //! The one place that logs and counts. Everything else hands over a typed [`Event`].
 //!
 //! One line for each settled verification is the log's contract; the fields are named below. No
-//! line and no label ever holds a number, a key or a code: the types mask themselves.
+//! line and no label ever holds a number, a key or a code: the types mask themselves. What is counted is
+//! named in [`catalogue`].
+
+mod calls;
+pub mod catalogue;
+mod metrics;
+pub mod samples;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use ::metrics::{counter, gauge, histogram};
+
+pub use self::metrics::Metrics;
 
 use crate::access::token::Refused;
 use crate::ambient::Timestamp;
 use crate::verify::Verification;
+use crate::verify::attempt::AttemptState;
 use crate::verify::block::{About, Entry, List};
 use crate::verify::limits::Limited;
 use crate::verify::money::{Cap, Money, Overspent};
+use crate::verify::number::Country;
 use crate::verify::request::Channel;
 use crate::verify::signal::Because;
 use crate::voice;
 use crate::voice::Quality;
+
+/// The states that a trunk can be in; those of [`Event::Trunk`].
+const TRUNK_STATES: &[&str] = &["up", "unknown", "down", "paused", "open", "lost"];
 
 /// Something that happened.
 #[derive(Debug)]
@@ -69,6 +81,15 @@ pub enum Event<'a> {
         /// Whether it was refused.
         enforced: bool,
     },
+    /// How much of a cap is spent or set aside.
+    Used {
+        /// Whose cap; empty where it is everybody's.
+        tenant: &'a str,
+        /// Which.
+        cap: Cap,
+        /// How much of it: 1 is all.
+        ratio: f64,
+    },
     /// So much of a cap is spent, or set aside.
     Budget {
         /// By whom.
@@ -80,8 +101,12 @@ pub enum Event<'a> {
     },
     /// An attempt is over, and paid.
     Spent {
+        /// By which trunk or carrier.
+        via: &'a str,
         /// What it was.
         channel: Channel,
+        /// Where the number is.
+        country: &'a Country,
         /// What it cost.
         cost: Money,
     },
@@ -124,6 +149,13 @@ pub enum Event<'a> {
     LegOver {
         /// How its media went.
         quality: &'a Quality,
+    },
+    /// A call of this node has come further.
+    Went {
+        /// From here, if it was there before.
+        from: Option<AttemptState>,
+        /// To there, unless it is over.
+        to: Option<AttemptState>,
     },
     /// The calls that are up or ringing on this node.
     Legs(usize),
@@ -242,6 +274,10 @@ pub enum Event<'a> {
         /// What it turned out to be.
         sense: &'static str,
     },
+    /// So many events are to be delivered.
+    ToDeliver(usize),
+    /// So many more events are in the hands of this node, or fewer.
+    Delivering(i8),
     /// An event was delivered, or not.
     Delivered {
         /// The event's id.
@@ -251,6 +287,8 @@ pub enum Event<'a> {
         /// What became of it: `delivered`, `failed` and to be tried again, `given_up`, `gone`, or
         /// `withheld`, because its endpoint is switched off.
         outcome: &'static str,
+        /// How long ago it happened that it tells of, where it was.
+        age: Option<Duration>,
         /// Why it was not.
         why: Option<&'a str>,
     },
@@ -299,10 +337,28 @@ pub enum Event<'a> {
         /// Why.
         why: &'a str,
     },
+    /// The store did something, or failed to.
+    Stored {
+        /// What.
+        verb: &'static str,
+        /// How long it took.
+        took: Duration,
+        /// Whether it failed.
+        failed: bool,
+    },
+    /// Whether the store could be used when it was asked for what is due.
+    StoreWorks(bool),
     /// The store has turned from good to bad, or back.
     Store {
         /// How it is.
         how: &'a str,
+    },
+    /// A certificate that this node shows, as it was read.
+    Certificate {
+        /// Where it is shown: `api`, `sip`, or `trunk` and its name.
+        of: &'a str,
+        /// When it ends; `None`: it is shown no more.
+        ends: Option<Timestamp>,
     },
     /// Somebody did something to the gateway, and it was written down.
     Audited {
@@ -347,6 +403,7 @@ pub fn observe(event: &Event<'_>) {
             counter!("octothorpe_labels_total", "is" => is, "cue" => cue).increment(1);
         }
         Event::LegOver { quality } => leg_over(quality),
+        Event::Went { from, to } => calls::went(*from, *to),
         Event::Legs(count) => gauge!("octothorpe_legs").set(size(*count)),
         Event::Remembered(count) => gauge!("octothorpe_sip_calls").set(size(*count)),
         Event::Pairs(count) => gauge!("octothorpe_rtp_pairs").set(size(*count)),
@@ -409,7 +466,9 @@ pub fn observe(event: &Event<'_>) {
         }
         Event::TrunkGone { trunk } => {
             tracing::info!(trunk, "trunk is no longer used");
-            gauge!("octothorpe_trunk_up", "trunk" => (*trunk).to_owned()).set(0.0);
+            gauge!("octothorpe_trunk_up", "trunk" => (*trunk).to_owned()).set(f64::NAN);
+            gauge!("octothorpe_trunk_registered", "trunk" => (*trunk).to_owned()).set(f64::NAN);
+            trunk_state(trunk, None);
         }
         Event::Unlocated { trunk, error, stale } => {
             tracing::warn!(trunk, %error, stale, "trunk is not found");
@@ -420,12 +479,22 @@ pub fn observe(event: &Event<'_>) {
             counter!("octothorpe_replies_total", "carrier" => carrier, "sense" => *sense)
                 .increment(1);
         }
-        Event::Delivered { event, tries, outcome, why } => {
+        Event::ToDeliver(count) => {
+            counter!("octothorpe_webhook_events_total")
+                .increment(u64::try_from(*count).unwrap_or(0));
+        }
+        Event::Delivering(more) => {
+            gauge!("octothorpe_webhook_pending").increment(f64::from(*more));
+        }
+        Event::Delivered { event, tries, outcome, age, why } => {
             match why {
                 None => tracing::debug!(event, tries, "event delivered"),
                 Some(why) => tracing::warn!(event, tries, outcome, why, "event not delivered"),
             }
             counter!("octothorpe_webhooks_total", "outcome" => *outcome).increment(1);
+            if let Some(age) = age {
+                histogram!("octothorpe_webhook_seconds").record(age.as_secs_f64());
+            }
         }
         Event::Endpoint { tenant, id, origin, why } => {
             match why {
@@ -463,6 +532,13 @@ pub fn observe(event: &Event<'_>) {
             counter!("octothorpe_store_lost_total").increment(1);
             gauge!("octothorpe_store_reached").set(0.0);
         }
+        Event::Stored { verb, took, failed } => {
+            histogram!("octothorpe_store_seconds", "verb" => *verb).record(took.as_secs_f64());
+            if *failed {
+                counter!("octothorpe_store_errors_total", "verb" => *verb).increment(1);
+            }
+        }
+        Event::StoreWorks(works) => gauge!("octothorpe_store_works").set(f64::from(*works)),
         Event::Store { how } => tracing::warn!(how, "store"),
         Event::Weighed { tenant, outcome, unknown } => {
             if unknown.is_some() {
@@ -488,10 +564,23 @@ pub fn observe(event: &Event<'_>) {
             counter!("octothorpe_budget_reached_total", "cap" => cap, "percent" => percent)
                 .increment(1);
         }
-        Event::Spent { channel, cost } => {
-            let channel = channel.as_str();
-            counter!("octothorpe_spent_ten_thousandths_total", "channel" => channel)
+        Event::Spent { via, channel, country, cost } => {
+            let (via, channel, country) =
+                ((*via).to_owned(), channel.as_str(), country.to_string());
+            counter!("octothorpe_spent_ten_thousandths_total", "via" => via, "channel" => channel)
                 .increment(cost.count());
+            counter!("octothorpe_country_spent_ten_thousandths_total", "country" => country)
+                .increment(cost.count());
+        }
+        Event::Used { tenant, cap, ratio } => {
+            let (cap, tenant) = (cap.as_str(), (*tenant).to_owned());
+            gauge!("octothorpe_budget_used_ratio", "cap" => cap, "tenant" => tenant).set(*ratio);
+        }
+        Event::Certificate { of, ends } => {
+            let until = ends.map(Timestamp::to_rfc3339);
+            tracing::debug!(of, until, "certificate");
+            gauge!("octothorpe_certificate_not_after_seconds", "of" => (*of).to_owned())
+                .set(ends.map_or(f64::NAN, seconds));
         }
         Event::Audited { no, who, what, hash } => {
             tracing::info!(no, who, what, hash, "audited");
@@ -525,13 +614,13 @@ pub fn observe(event: &Event<'_>) {
     }
 }
 
-/// A list changed. What is on it is told by its name alone, a keyed hash.
 fn endpoint_off(tenant: &str, id: &str, off: bool) {
     let (tenant, id) = (tenant.to_owned(), id.to_owned());
     gauge!("octothorpe_webhook_endpoint_off", "tenant" => tenant, "endpoint" => id)
         .set(f64::from(off));
 }
 
+/// A list changed. What is on it is told by its name alone, a keyed hash.
 fn listed(entry: &Entry) {
     let (about, why, id) = (entry.about.as_str(), entry.why.as_str(), entry.id.as_str());
     let done = match (entry.list, entry.lifted) {
@@ -546,6 +635,7 @@ fn listed(entry: &Entry) {
 }
 
 fn moved(before: Option<&Verification>, next: &Verification) {
+    calls::ended(before, next);
     if before.is_none() {
         let channel = next.request.way.channel.as_str();
         counter!("octothorpe_verifications_started_total", "channel" => channel).increment(1);
@@ -577,6 +667,7 @@ fn moved(before: Option<&Verification>, next: &Verification) {
     counter!("octothorpe_verifications_settled_total", "status" => status, "reason" => reason)
         .increment(1);
     histogram!("octothorpe_verification_seconds").record(took.as_secs_f64());
+    calls::settled(next, verdict.status());
 }
 
 fn trunk_changed(
@@ -593,9 +684,18 @@ fn trunk_changed(
         tracing::warn!(trunk, state, why, registered, unregistered, "trunk");
     }
     gauge!("octothorpe_trunk_up", "trunk" => trunk.to_owned()).set(f64::from(is_up));
+    trunk_state(trunk, Some(state));
     if let Some(registered) = registered {
         let value = f64::from(registered);
         gauge!("octothorpe_trunk_registered", "trunk" => trunk.to_owned()).set(value);
+    }
+}
+
+fn trunk_state(trunk: &str, state: Option<&str>) {
+    for one in TRUNK_STATES {
+        let is = state == Some(*one);
+        gauge!("octothorpe_trunk_state", "trunk" => trunk.to_owned(), "state" => *one)
+            .set(f64::from(is));
     }
 }
 
@@ -620,120 +720,15 @@ const fn note_kind(note: &voice::Note) -> &'static str {
     }
 }
 
-/// What was counted in this process. Cheap to clone.
-#[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
-
-impl Metrics {
-    /// Begins to count. Once a process.
-    ///
-    /// # Errors
-    /// When something counts already.
-    pub fn install() -> Result<Self, BuildError> {
-        let seconds = [
-            0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0,
-            300.0,
-        ];
-        // Without buckets a histogram would turn into a summary.
-        let handle = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
-            .install_recorder()?;
-        describe();
-        Ok(Self(handle))
-    }
-
-    /// As Prometheus reads it.
-    #[must_use]
-    pub fn render(&self) -> String {
-        self.0.render()
-    }
-
-    /// Folds samples into their buckets. Whoever installs calls this every few seconds: samples
-    /// would pile up in a process that nobody scrapes.
-    pub fn upkeep(&self) {
-        self.0.run_upkeep();
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "no node has 2^52 of anything")]
 const fn size(count: usize) -> f64 {
     count as f64
 }
 
-fn describe() {
-    for (name, what) in [
-        ("octothorpe_verifications_started_total", "Verifications started."),
-        ("octothorpe_verifications_settled_total", "Verifications settled, by verdict."),
-        ("octothorpe_overspent_total", "Attempts that there was no money for, or would be none."),
-        ("octothorpe_budget_reached_total", "Times that a cap was half, four fifths or all spent."),
-        (
-            "octothorpe_spent_ten_thousandths_total",
-            "What attempts cost, in ten-thousandths of the currency of the prices.",
-        ),
-        (
-            "octothorpe_risk_total",
-            "Starts that a risk service was asked about, by what came of it.",
-        ),
-        ("octothorpe_joined_total", "Starts that joined a verification that asks the same."),
-        ("octothorpe_limited_total", "Starts that a limit refused, or would refuse."),
-        ("octothorpe_unwelcome_total", "Starts that a block or the person's word stood against."),
-        ("octothorpe_lists_total", "Entries put on lists of blocks and safe numbers, or lifted."),
-        ("octothorpe_low_conversion_total", "Ranges and countries where few are approved."),
-        ("octothorpe_signals_ignored_total", "Signals that changed nothing."),
-        ("octothorpe_notes_total", "Oddities that calls saw and coped with."),
-        ("octothorpe_labels_total", "Who answered calls, and what showed it."),
-        ("octothorpe_sip_stray_total", "SIP messages that belong to no call, by source and kind."),
-        ("octothorpe_sip_disconnected_total", "SIP connections that ended, or could not be had."),
-        ("octothorpe_rtp_anomalies_total", "RTP and RTCP packets dropped or odd."),
-        ("octothorpe_rtp_sent_total", "RTP packets sent."),
-        ("octothorpe_rtp_received_total", "RTP packets accepted."),
-        (
-            "octothorpe_udp_dropped_total",
-            "Datagrams that the kernel dropped because a socket's receive buffer was full: of all \
-             programs that share this network.",
-        ),
-        ("octothorpe_hooks_forged_total", "Requests in a carrier's name that were not believed."),
-        ("octothorpe_replies_total", "Texts that people sent, by what they meant."),
-        ("octothorpe_webhooks_total", "Tries to deliver an event, by what became of them."),
-        ("octothorpe_faults_total", "Faults of this gateway."),
-        ("octothorpe_audited_total", "Administrative acts that were written down."),
-        ("octothorpe_audit_broken_total", "Places where the audit log was changed."),
-        ("octothorpe_store_tampered_total", "Stored rows that somebody else has changed."),
-        ("octothorpe_store_lost_total", "How often the store's server was lost."),
-        ("octothorpe_http_requests_total", "HTTP requests answered."),
-        ("octothorpe_http_panics_total", "HTTP handlers that panicked."),
-        ("octothorpe_http_accept_errors_total", "HTTP connections that could not be accepted."),
-        (
-            "octothorpe_http_connections_refused_total",
-            "HTTP connections turned away, as there was no room.",
-        ),
-        (
-            "octothorpe_http_connections_displaced_total",
-            "HTTP connections ended because their client dawdled and there was no room.",
-        ),
-    ] {
-        describe_counter!(name, what);
-    }
-    describe_gauge!("octothorpe_smpp_bound", "Whether the session with a message centre is bound.");
-    describe_gauge!(
-        "octothorpe_webhook_endpoint_off",
-        "Whether an endpoint is switched off, since it was switched last."
-    );
-    describe_gauge!("octothorpe_store_reached", "Whether the store's server can be used.");
-    describe_gauge!("octothorpe_trunk_up", "Whether a trunk can be used, as far as is known.");
-    describe_gauge!("octothorpe_trunk_registered", "Whether a trunk knows where we are.");
-    describe_gauge!("octothorpe_legs", "Calls that are up or ringing on this node.");
-    describe_gauge!(
-        "octothorpe_sip_calls",
-        "Calls whose signalling is remembered: those, and the ones that owe the far end an answer."
-    );
-    describe_gauge!("octothorpe_rtp_pairs", "Pairs of RTP and RTCP ports that are bound.");
-    describe_gauge!(
-        "octothorpe_rtp_late_seconds",
-        "What 99 of 100 frames of a media thread were not later than, in the last seconds."
-    );
-    describe_gauge!("octothorpe_engine_busy", "How much of its time a media thread works, 0 to 1.");
-    describe_gauge!("octothorpe_tasks", "Tasks of the runtime that have not ended.");
-    describe_histogram!("octothorpe_verification_seconds", "From the start to the verdict.");
-    describe_histogram!("octothorpe_http_request_seconds", "From an HTTP request to its answer.");
+#[expect(clippy::cast_precision_loss, reason = "the year 9999 is before 2^52 seconds")]
+const fn seconds(at: Timestamp) -> f64 {
+    at.as_secs() as f64
 }
+
+#[cfg(test)]
+mod tests;

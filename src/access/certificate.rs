@@ -1,9 +1,11 @@
-//! What certificates of clients are known by: their names of DNS and of URIs.
+//! What certificates of clients are known by, their names of DNS and of URIs; and until when any is good.
 
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
+
+use crate::ambient::Timestamp;
 
 /// The longest name that is known: DNS has no longer ones, and a SPIFFE ID ends at 2,048 bytes.
 const LONGEST: usize = 2_048;
@@ -66,6 +68,66 @@ pub fn names(certificate: &CertificateDer<'_>) -> Vec<Name> {
     leaf.valid_dns_names().map(Name::of_domain).chain(uris).collect()
 }
 
+/// When a certificate ends: the `notAfter` of RFC 5280 section 4.1; `None` of one that cannot be read.
+///
+/// `TBSCertificate ::= SEQUENCE { version [0] EXPLICIT Version DEFAULT v1, serialNumber
+/// CertificateSerialNumber, signature AlgorithmIdentifier, issuer Name, validity Validity, … }`, and
+/// `Validity ::= SEQUENCE { notBefore Time, notAfter Time }`.
+#[must_use]
+pub fn ends(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    const VERSION: u8 = 0xa0;
+    let (_, certificate, _) = element(certificate)?;
+    let (_, to_be_signed, _) = element(certificate)?;
+    let (first, _, after) = element(to_be_signed)?;
+    let mut rest = if first == VERSION { after } else { to_be_signed };
+    for _before_validity in ["serialNumber", "signature", "issuer"] {
+        (_, _, rest) = element(rest)?;
+    }
+    let (_, validity, _) = element(rest)?;
+    let (_, _not_before, rest) = element(validity)?;
+    let (tag, not_after, _) = element(rest)?;
+    time(tag, std::str::from_utf8(not_after).ok()?)
+}
+
+/// An element of DER (X.690 section 8.1): its tag, its contents, and what follows it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&length, rest) = rest.split_first()?;
+    let (length, rest) = if length < 0x80 {
+        (usize::from(length), rest)
+    } else {
+        let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+        let digits = digits
+            .iter()
+            .try_fold(0_usize, |sum, &digit| sum.checked_mul(256)?.checked_add(usize::from(digit)));
+        (digits?, rest)
+    };
+    let (contents, rest) = rest.split_at_checked(length)?;
+    Some((tag, contents, rest))
+}
+
+/// A `Time` of RFC 5280 section 4.1.2.5: UTCTime is `YYMMDDHHMMSSZ`, GeneralizedTime has four digits of a year.
+fn time(tag: u8, text: &str) -> Option<Timestamp> {
+    const UTC_TIME: u8 = 0x17;
+    const GENERALIZED_TIME: u8 = 0x18;
+    let (year, rest) = match tag {
+        UTC_TIME => {
+            // "Where YY is greater than or equal to 50, the year SHALL be interpreted as 19YY; and where YY is
+            // less than 50, the year SHALL be interpreted as 20YY."
+            let (year, rest) = text.split_at_checked(2)?;
+            (format!("{}{year}", if year >= "50" { "19" } else { "20" }), rest)
+        }
+        GENERALIZED_TIME => {
+            let (year, rest) = text.split_at_checked(4)?;
+            (year.to_owned(), rest)
+        }
+        _ => return None,
+    };
+    let two = |at: usize| rest.get(at..at + 2);
+    let (month, day, hour, minute, second) = (two(0)?, two(2)?, two(4)?, two(6)?, two(8)?);
+    Timestamp::from_rfc3339(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::string::Ia5String;
@@ -111,5 +173,26 @@ mod tests {
         let found: Vec<String> = names(made.der()).iter().map(Name::to_string).collect();
         assert_eq!(found, ["login.acme.example", "spiffe://acme/login"]);
         assert!(names(&CertificateDer::from(vec![1, 2, 3])).is_empty());
+    }
+
+    #[test]
+    fn a_certificate_says_when_it_ends() {
+        for (year, ends_at) in
+            [(2027, "2027-03-09T00:00:00.000Z"), (2050, "2050-03-09T00:00:00.000Z")]
+        {
+            let mut params = CertificateParams::new(vec!["acme.example".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 3, 9);
+            let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(ends(made.der()).unwrap().to_rfc3339(), ends_at);
+            // Cut off anywhere, it says nothing that is not so.
+            for length in 0..made.der().len() {
+                let part = CertificateDer::from(made.der()[..length].to_vec());
+                assert_eq!(ends(&part), None, "{length} bytes");
+            }
+        }
+        assert_eq!(time(0x17, "991231235959Z").unwrap().to_rfc3339(), "1999-12-31T23:59:59.000Z");
+        for bad in ["", "9", "99123123595", "991331235959Z", "ä91231235959Z"] {
+            assert_eq!(time(0x17, bad), None, "{bad}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::watch::Room;
 use super::webhook::{self, Failure, Lane, Lanes, News};
-use super::{Fault, Gateway, rehearsal};
+use super::{Fault, Gateway, rehearsal, told};
 use crate::ambient::Timestamp;
 use crate::carrier::wire::HttpRequest;
 use crate::carrier::{Body, Receipt};
@@ -183,6 +183,7 @@ impl<H: Hands> Dispatcher<H> {
         loop {
             let claimed = self.claim_once().await;
             self.gateway.0.store_works.store(claimed.is_ok(), Ordering::Relaxed);
+            telemetry::observe(&Event::StoreWorks(claimed.is_ok()));
             let mut next = match claimed {
                 Ok(next) => next,
                 Err(fault) => {
@@ -259,7 +260,12 @@ impl<H: Hands> Dispatcher<H> {
         let id = work.id.clone();
         let outcome = match (&work.duty, VerificationId::parse(&id.record)) {
             // Events tell of other things, too.
-            (Duty::Deliver(delivery), _) => Box::pin(self.deliver(id, delivery.clone())).await,
+            (Duty::Deliver(delivery), _) => {
+                telemetry::observe(&Event::Delivering(1));
+                let outcome = Box::pin(self.deliver(id, delivery.clone())).await;
+                telemetry::observe(&Event::Delivering(-1));
+                outcome
+            }
             (Duty::Dial { attempt } | Duty::Send { attempt }, Some(verification)) => {
                 self.place(&verification, *attempt, &work).await
             }
@@ -560,8 +566,7 @@ impl<H: Hands> Dispatcher<H> {
         outcome: &'static str,
         why: Option<&str>,
     ) -> Option<RecordWrite> {
-        let Delivery { event, tries, .. } = delivery;
-        telemetry::observe(&Event::Delivered { event, tries: *tries, outcome, why });
+        self.tell_of(delivery, outcome, why);
         match self.gateway.tried(id, delivery, outcome, why).await {
             Ok(tried) => tried,
             Err(fault) => {
@@ -569,6 +574,13 @@ impl<H: Hands> Dispatcher<H> {
                 None
             }
         }
+    }
+
+    fn tell_of(&self, delivery: &Delivery, outcome: &'static str, why: Option<&str>) {
+        let Delivery { event, tries, .. } = delivery;
+        let happened = if why.is_none() { told::happened(delivery) } else { None };
+        let age = happened.map(|at| self.gateway.now().since(at));
+        telemetry::observe(&Event::Delivered { event, tries: *tries, outcome, age, why });
     }
 
     /// A place on the way to an endpoint. Whoever waits for one is not under way, and nobody who stops this

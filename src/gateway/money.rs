@@ -1,6 +1,7 @@
 //! Sets money aside before anything is sent, and gives back what it did not cost.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,6 +27,9 @@ const BUDGETS: &str = "/budgets";
 /// Which shares of its cap a tenant was told of, in percent, and when: each once a day.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Told(BTreeMap<u8, Timestamp>);
+
+/// How often it is told how much of the caps is spent.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// What was set aside for an attempt.
 #[must_use]
@@ -130,7 +134,9 @@ impl Gateway {
             }
             let (most, cost) =
                 (tariff.most(attempt.channel).unwrap_or_default(), tariff.cost(attempt, now));
-            telemetry::observe(&Event::Spent { channel: attempt.channel, cost });
+            let (via, channel) = (attempt.route.as_str(), attempt.channel);
+            let country = next.request.to.country();
+            telemetry::observe(&Event::Spent { via, channel, country, cost });
             let back = self.counters(&tenant, next, most.less(cost), false);
             let back = back.into_iter().map(|it| Counter { add: -it.add, most: None, ..it });
             self.tally_back(now, back.collect()).await;
@@ -143,6 +149,37 @@ impl Gateway {
         }
         if let Err(error) = self.0.store.tally(now, &back).await {
             telemetry::observe(&Event::Fault { doing: "give money back", error: &error });
+        }
+    }
+
+    /// Tells again and again how much of each cap is spent, until the runtime ends it.
+    pub(super) async fn tell_budgets(self) {
+        loop {
+            self.tell_used().await;
+            tokio::time::sleep(TELL_EVERY).await;
+        }
+    }
+
+    /// Tells how much of each tenant's cap is spent or set aside, and of everybody's. A store that fails is
+    /// told of by those who need it.
+    async fn tell_used(&self) {
+        let orders = self.orders();
+        let paying = || orders.live().filter(|tenant| !tenant.test);
+        let own = paying().filter_map(|it| Some((it.name.as_str(), Cap::Tenant, it.caps.tenant?)));
+        let all = paying().find_map(|it| it.caps.day).map(|most| ("", Cap::Day, most));
+        let caps: Vec<_> = own.chain(all).collect();
+        let counters: Vec<_> = caps
+            .iter()
+            .map(|(tenant, cap, _)| {
+                let key = key(*cap, "", tenant);
+                Counter { key, window: money::DAY, add: 0, most: None }
+            })
+            .collect();
+        let now = self.now();
+        let Ok(tally) = self.0.store.tally(now, &counters).await else { return };
+        for ((tenant, cap, most), count) in caps.into_iter().zip(&tally.counts) {
+            let ratio = Money::ten_thousandths(count.counted).ratio(most);
+            telemetry::observe(&Event::Used { tenant, cap, ratio });
         }
     }
 
@@ -172,11 +209,7 @@ impl Gateway {
     fn counters(&self, tenant: &Tenant, of: &Verification, sum: Money, dry: bool) -> Vec<Counter> {
         let number = self.0.vault.counted(&tenant.name, "money", of.request.to.expose());
         let counter = |cap: Cap| {
-            let key = match cap {
-                Cap::Call | Cap::Number => format!("money/number/{number}"),
-                Cap::Tenant => format!("money/tenant/{}", tenant.name),
-                Cap::Day => "money/day".to_owned(),
-            };
+            let key = key(cap, &number, &tenant.name);
             let most = tenant.caps.of(cap).filter(|_| !tenant.caps.record_only);
             let (add, most) = match dry {
                 true => (Money::ZERO, most.map(|most| most.less(sum))),
@@ -244,5 +277,14 @@ impl Gateway {
             Ok(Some(Change { bytes: record::encode_value(&Told(told))?, duties, result: () }))
         });
         changed.await.map(|_| ())
+    }
+}
+
+/// What counts towards a cap.
+fn key(cap: Cap, number: &str, tenant: &str) -> String {
+    match cap {
+        Cap::Call | Cap::Number => format!("money/number/{number}"),
+        Cap::Tenant => format!("money/tenant/{tenant}"),
+        Cap::Day => "money/day".to_owned(),
     }
 }

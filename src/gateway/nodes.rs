@@ -162,6 +162,10 @@ impl Gateway {
 
     /// What was committed goes to be carried out.
     pub(super) fn hand_all_over(&self, record: &str, duties: Vec<Assigned>) {
+        let events = duties.iter().filter(|it| matches!(it.duty, Duty::Deliver(_))).count();
+        if events > 0 {
+            telemetry::observe(&Event::ToDeliver(events));
+        }
         for Assigned { effect, duty, doer } in duties {
             let to = match doer {
                 Doer::Us => {

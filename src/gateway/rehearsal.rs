@@ -34,14 +34,14 @@ use crate::verify::code::{Binding, Code};
 use crate::verify::number::Country;
 use crate::verify::policy::Rules;
 use crate::verify::request::{Channel, Mode};
-use crate::verify::route::{Rule, Table};
+use crate::verify::route::{REHEARSAL, Rule, Table};
 use crate::verify::signal::{Cause, Reason, Reply, Said, Says, Signal};
 
 /// The numbers that a test tenant may name: all of them are reserved for fiction, and none rings.
 const RESERVED: &str = "+120255501";
 
 /// By whom the attempts of test tenants go.
-pub(super) const NOBODY: &str = "rehearsal";
+pub(super) const NOBODY: &str = REHEARSAL;
 
 /// How long a person takes.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -3,12 +3,13 @@
 //! What is under way goes on by what it was begun with: a call keeps its trunk, its limits and its way
 //! out. What begins afterwards goes by what was read last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::orders::Orders;
-use super::settings::{By, Settings};
+use super::settings::{By, Settings, Trunk};
 use super::smsc::Smsc;
 use super::{Gateway, start};
+use crate::telemetry::{self, Event};
 
 impl Gateway {
     /// Takes other settings: trunks, routes, tenants, carriers, texts and the limits of calls. Sessions
@@ -28,6 +29,7 @@ impl Gateway {
         if let Some(watch) = &self.0.watch {
             watch.set(&settings.trunks);
         }
+        self.tell_certificates(&before.trunks, &settings.trunks);
         let orders = Orders::new(settings, self.0.vault.clone(), smscs);
         // The watch tells the trunks of this address, too, and was told it at the start.
         self.order(Orders { advertise: self.0.started.advertise, ..orders }, settings);
@@ -55,6 +57,21 @@ impl Gateway {
             sessions.insert(carrier.name.clone(), session);
         }
         sessions
+    }
+
+    /// Tells until when the certificates are good that trunks are shown, and the listeners of SIP.
+    fn tell_certificates(&self, before: &[Trunk], now: &[Trunk]) {
+        let tell = |of: &str, ends| telemetry::observe(&Event::Certificate { of, ends });
+        if let Some(identity) = &self.0.started.sip_identity {
+            tell("sip", identity.ends());
+        }
+        let of =
+            |trunk: &Trunk| trunk.tls.identity.as_ref().map(|it| (trunk.name.clone(), it.ends()));
+        let shown: BTreeMap<_, _> = now.iter().filter_map(of).collect();
+        let gone = before.iter().filter_map(of).filter(|(name, _)| !shown.contains_key(name));
+        for (name, ends) in gone.map(|(name, _)| (name, None)).chain(shown.clone()) {
+            tell(&format!("trunk {name}"), ends);
+        }
     }
 
     /// What is left as it was, although the settings say otherwise.

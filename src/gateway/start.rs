@@ -250,6 +250,7 @@ impl Gateway {
         tasks.spawn(turns.run());
         tasks.spawn(gateway.clone().retain());
         tasks.spawn(gateway.clone().tell_endpoints());
+        tasks.spawn(gateway.clone().tell_budgets());
         tasks.spawn(vitals::tell(Arc::clone(&calls)));
         tasks.spawn(gateway.clone().keep_courses(courses.clone(), ended));
         let running = Running { gateway: gateway.clone(), calls, courses, sip, tasks, engines };

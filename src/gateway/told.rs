@@ -38,6 +38,12 @@ struct Title {
     time: String,
 }
 
+/// When it happened that an event tells of.
+pub(super) fn happened(delivery: &Delivery) -> Option<Timestamp> {
+    let title: Title = serde_json::from_str(&delivery.body).ok()?;
+    Timestamp::from_rfc3339(&title.time)
+}
+
 /// Which events are told anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::{Settings, report};
 use crate::gateway::settings::TlsIdentity;
+use crate::telemetry::{self, Event};
 
 /// What is spoken under TLS, as ALPN has it (RFC 7301): the first that the client knows, too.
 const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
@@ -60,6 +61,7 @@ impl Listening {
     /// When TLS cannot be spoken by them.
     pub fn new(settings: Settings) -> Result<Self, TlsError> {
         let (present, _) = watch::channel(Arc::new(Present::of(&settings)?));
+        tell_end(&settings);
         Ok(Self(Arc::new(Inner { started: settings, present })))
     }
 
@@ -71,6 +73,7 @@ impl Listening {
         let unusable = match Present::of(settings) {
             Ok(now) => {
                 present.send_replace(Arc::new(now));
+                tell_end(settings);
                 false
             }
             Err(error) => {
@@ -104,6 +107,14 @@ impl Present {
     fn of(settings: &Settings) -> Result<Self, TlsError> {
         let tls = settings.tls.as_ref().map(server).transpose()?;
         Ok(Self { tls, trusted: settings.trusted_proxies.clone() })
+    }
+}
+
+/// Tells until when the certificate is good.
+fn tell_end(settings: &Settings) {
+    if let Some(tls) = &settings.tls {
+        let event = Event::Certificate { of: "api", ends: tls.identity.ends() };
+        telemetry::observe(&event);
     }
 }
 

@@ -59,6 +59,7 @@ mod memory;
 pub mod record;
 mod redis;
 mod seal;
+mod timed;
 mod window;
 
 use self::redis::Redis;
@@ -70,6 +71,7 @@ pub use error::{OpenError, StoreError};
 pub use hint::{Heard, Hint, Hinted, Hints, NoHint};
 use memory::Memory;
 use seal::{Place, Seal, Unsealed};
+use timed::timed;
 
 /// The version of the stored layout; a file of another version is refused at open.
 pub const SCHEMA: u32 = 2;
@@ -240,11 +242,14 @@ impl Store {
     }
 
     async fn loaded_as(&self, id: &str, group: Option<&str>) -> Result<Option<Stored>, StoreError> {
-        let loaded = match &self.backend {
-            Backend::Memory(memory) => memory.load(id, group),
-            Backend::Embedded(embedded) => embedded.load(id, group)?,
-            Backend::Redis(redis) => redis.load(id, group).await?,
-        };
+        let loaded = timed("load", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.load(id, group)),
+                Backend::Embedded(embedded) => embedded.load(id, group),
+                Backend::Redis(redis) => redis.load(id, group).await,
+            }
+        })
+        .await?;
         let Some(seal) = &self.seal else { return Ok(loaded) };
         let Some(Stored { version, group, created, bytes }) = loaded else { return Ok(None) };
         let place = Place::record(id, version, &group, created);
@@ -275,11 +280,14 @@ impl Store {
     }
 
     async fn answered_as(&self, now: Timestamp, key: &str) -> Result<Option<Given>, StoreError> {
-        match &self.backend {
-            Backend::Memory(memory) => Ok(memory.answered(now, key)),
-            Backend::Embedded(embedded) => embedded.answered(now, key),
-            Backend::Redis(redis) => redis.answered(now, key).await,
-        }
+        timed("answered", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.answered(now, key)),
+                Backend::Embedded(embedded) => embedded.answered(now, key),
+                Backend::Redis(redis) => redis.answered(now, key).await,
+            }
+        })
+        .await
     }
 
     /// Writes all of `commit`, durably, or nothing of it.
@@ -322,11 +330,14 @@ impl Store {
     }
 
     async fn commit_as(&self, commit: Commit) -> Result<Committed, StoreError> {
-        match &self.backend {
-            Backend::Memory(memory) => Ok(memory.commit(&commit)),
-            Backend::Embedded(embedded) => embedded.commit(commit).await,
-            Backend::Redis(redis) => redis.commit(commit).await,
-        }
+        timed("commit", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.commit(&commit)),
+                Backend::Embedded(embedded) => embedded.commit(commit).await,
+                Backend::Redis(redis) => redis.commit(commit).await,
+            }
+        })
+        .await
     }
 
     /// Takes what is due at `now` for `owner`, and renews its lease: at most `limit` effects
@@ -345,11 +356,14 @@ impl Store {
         limit: usize,
     ) -> Result<Claimed, StoreError> {
         self.before(Verb::Claim).await?;
-        let mut claimed = match &self.backend {
-            Backend::Memory(memory) => memory.claim(now, owner, limit),
-            Backend::Embedded(embedded) => embedded.claim(now, owner, limit).await?,
-            Backend::Redis(redis) => redis.claim(now, owner, limit).await?,
-        };
+        let mut claimed = timed("claim", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.claim(now, owner, limit)),
+                Backend::Embedded(embedded) => embedded.claim(now, owner, limit).await,
+                Backend::Redis(redis) => redis.claim(now, owner, limit).await,
+            }
+        })
+        .await?;
         self.unseal(&mut claimed.effects);
         self.after(Done::Claim(&claimed)).await?;
         Ok(claimed)
@@ -362,12 +376,15 @@ impl Store {
     /// When the backend fails.
     pub async fn held(&self, owner: &Owner) -> Result<Vec<Effect>, StoreError> {
         self.before(Verb::Read(None)).await?;
-        let mut held = match &self.backend {
-            Backend::Memory(memory) => memory.held(owner),
-            Backend::Embedded(embedded) => embedded.held(owner)?,
-            // What it took without an answer, the next claim gives it as an orphan.
-            Backend::Redis(_) => Vec::new(),
-        };
+        let mut held = timed("held", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.held(owner)),
+                Backend::Embedded(embedded) => embedded.held(owner),
+                // What it took without an answer, the next claim gives it as an orphan.
+                Backend::Redis(_) => Ok(Vec::new()),
+            }
+        })
+        .await?;
         self.unseal(&mut held);
         self.after(Done::Read(None)).await?;
         Ok(held)
@@ -394,11 +411,14 @@ impl Store {
     /// When the backend fails.
     pub async fn tally(&self, now: Timestamp, counters: &[Counter]) -> Result<Tally, StoreError> {
         self.before(Verb::Tally).await?;
-        let tally = match &self.backend {
-            Backend::Memory(memory) => memory.tally(now, counters),
-            Backend::Embedded(embedded) => embedded.tally(now, counters).await?,
-            Backend::Redis(redis) => redis.tally(now, counters).await?,
-        };
+        let tally = timed("tally", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.tally(now, counters)),
+                Backend::Embedded(embedded) => embedded.tally(now, counters).await,
+                Backend::Redis(redis) => redis.tally(now, counters).await,
+            }
+        })
+        .await?;
         self.after(Done::Tally).await?;
         Ok(tally)
     }
@@ -433,11 +453,14 @@ impl Store {
     }
 
     async fn find_as(&self, alias: &str) -> Result<Vec<String>, StoreError> {
-        match &self.backend {
-            Backend::Memory(memory) => Ok(memory.find(alias)),
-            Backend::Embedded(embedded) => embedded.find(alias),
-            Backend::Redis(redis) => redis.find(alias).await,
-        }
+        timed("find", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.find(alias)),
+                Backend::Embedded(embedded) => embedded.find(alias),
+                Backend::Redis(redis) => redis.find(alias).await,
+            }
+        })
+        .await
     }
 
     /// Which record has this name for itself, and until when; `None` when it is free.
@@ -446,11 +469,14 @@ impl Store {
     /// When the backend fails.
     pub async fn holder(&self, now: Timestamp, name: &str) -> Result<Option<Hold>, StoreError> {
         self.before(Verb::Read(None)).await?;
-        let holder = match &self.backend {
-            Backend::Memory(memory) => memory.holder(now, name),
-            Backend::Embedded(embedded) => embedded.holder(now, name)?,
-            Backend::Redis(redis) => redis.holder(now, name).await?,
-        };
+        let holder = timed("holder", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.holder(now, name)),
+                Backend::Embedded(embedded) => embedded.holder(now, name),
+                Backend::Redis(redis) => redis.holder(now, name).await,
+            }
+        })
+        .await?;
         self.after(Done::Read(None)).await?;
         match (&self.seal, holder) {
             (Some(seal), Some(hold)) => untagged(seal, hold).map(Some),
@@ -463,11 +489,14 @@ impl Store {
     /// # Errors
     /// When the cursor is not one of ours, or the backend fails.
     pub async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
-        let mut page = match &self.backend {
-            Backend::Memory(memory) => memory.list(query)?,
-            Backend::Embedded(embedded) => embedded.list(query)?,
-            Backend::Redis(redis) => redis.list(query).await?,
-        };
+        let mut page = timed("list", async {
+            match &self.backend {
+                Backend::Memory(memory) => memory.list(query),
+                Backend::Embedded(embedded) => embedded.list(query),
+                Backend::Redis(redis) => redis.list(query).await,
+            }
+        })
+        .await?;
         if let Some(seal) = &self.seal {
             page.rows.retain_mut(|row| {
                 let place = Place::record(&row.id, row.version, &query.group, row.created);
@@ -545,11 +574,14 @@ impl Store {
         before: Timestamp,
         most: usize,
     ) -> Result<usize, StoreError> {
-        match &self.backend {
-            Backend::Memory(memory) => Ok(memory.sweep(group, prefix, before, most)),
-            Backend::Embedded(embedded) => embedded.sweep(group, prefix, before, most).await,
-            Backend::Redis(redis) => redis.sweep(group, prefix, before, most).await,
-        }
+        timed("sweep", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.sweep(group, prefix, before, most)),
+                Backend::Embedded(embedded) => embedded.sweep(group, prefix, before, most).await,
+                Backend::Redis(redis) => redis.sweep(group, prefix, before, most).await,
+            }
+        })
+        .await
     }
 
     /// Removes all that is named, with the answers that tell of these records (they begin with the
@@ -580,11 +612,14 @@ impl Store {
                 }
             }
         }
-        match &self.backend {
-            Backend::Memory(memory) => Ok(memory.forget(forgotten)),
-            Backend::Embedded(embedded) => embedded.forget(forgotten).await,
-            Backend::Redis(redis) => redis.forget(forgotten).await,
-        }
+        timed("forget", async {
+            match &self.backend {
+                Backend::Memory(memory) => Ok(memory.forget(forgotten)),
+                Backend::Embedded(embedded) => embedded.forget(forgotten).await,
+                Backend::Redis(redis) => redis.forget(forgotten).await,
+            }
+        })
+        .await
     }
 
     async fn answers_as(

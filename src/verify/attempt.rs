@@ -160,6 +160,15 @@ pub struct Label {
     pub cue: String,
 }
 
+/// Whether the network did its part, so that what happened then was the called side's doing (the network
+/// effectiveness ratio of ITU-T E.425): of a call that was answered or rang, and ended so.
+#[must_use]
+pub const fn reached(answered: bool, rang: bool, cause: Option<Reason>) -> bool {
+    let by_callee = matches!(cause, Some(Reason::Busy | Reason::NoAnswer | Reason::Rejected));
+    let taken_back = matches!(cause, Some(Reason::CanceledByCaller | Reason::Expired));
+    answered || by_callee || (rang && taken_back)
+}
+
 impl Attempt {
     /// A new attempt, waiting to be placed.
     #[must_use]
@@ -186,6 +195,18 @@ impl Attempt {
             answered_at: None,
             ended_at: None,
         }
+    }
+
+    /// Whether the other side had it: a seizure, of a call.
+    #[must_use]
+    pub const fn is_placed(&self) -> bool {
+        self.placed_at.is_some() || self.answered_at.is_some()
+    }
+
+    /// Whether it came as far as the called phone.
+    #[must_use]
+    pub const fn has_reached(&self) -> bool {
+        reached(self.answered_at.is_some(), self.ringing_at.is_some(), self.reason)
     }
 
     /// Why it ended, where that is known.

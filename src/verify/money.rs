@@ -68,6 +68,13 @@ impl Money {
     pub const fn less(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
+
+    /// How much of another it is: 1 is all. Of nothing, anything is all.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share, for a graph")]
+    pub const fn ratio(self, of: Self) -> f64 {
+        if of.0 == 0 { 1.0 } else { self.0 as f64 / of.0 as f64 }
+    }
 }
 
 impl fmt::Display for Money {

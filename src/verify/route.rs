@@ -10,6 +10,9 @@ use super::policy::Permit;
 use super::request::{Channel, Mode, Request, Way};
 use crate::ambient::Entropy;
 
+/// By whom the attempts of test tenants go, who reach nobody: no trunk or carrier has this name.
+pub const REHEARSAL: &str = "rehearsal";
+
 /// The ordered plan of one verification; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

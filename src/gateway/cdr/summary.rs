@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ambient::Timestamp;
+use crate::verify::attempt;
 use crate::verify::money::{Currency, Money};
+use crate::verify::signal::Reason;
 
 /// By what records are summed up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -283,10 +285,11 @@ impl Summary {
 impl Seen {
     /// Whether the network did its part: what happened then was the called side's doing.
     fn reached(&self) -> bool {
-        let by_callee = matches!(self.cause.as_deref(), Some("busy" | "no_answer" | "rejected"));
-        let taken_back = self.ringing_at.is_some()
-            && matches!(self.cause.as_deref(), Some("canceled_by_caller" | "expired"));
-        self.answered_at.is_some() || by_callee || taken_back
+        let cause = self
+            .cause
+            .as_deref()
+            .and_then(|word| serde_json::from_value::<Reason>(word.into()).ok());
+        attempt::reached(self.answered_at.is_some(), self.ringing_at.is_some(), cause)
     }
 
     fn is_machine(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::media::{self, Codec};
 use crate::sip::Hop;
 use crate::telemetry;
 use crate::verify::VerificationId;
+use crate::verify::attempt::AttemptState;
 use crate::voice::{Event, Output, Path};
 
 /// What legs act through.
@@ -118,8 +119,13 @@ impl Effects<'_> {
     }
 
     /// Tells the verification what its leg learned.
-    fn learned(&self, slot: &Slot, now: Timestamp, event: &Event) {
+    fn learned(&self, slot: &mut Slot, now: Timestamp, event: &Event) {
         let shared = self.shared;
+        if let Some(state) = state(event).filter(|state| *state != slot.state) {
+            let (from, to) = (Some(slot.state), Some(state));
+            slot.state = state;
+            telemetry::observe(&telemetry::Event::Went { from, to });
+        }
         match event {
             Event::Saying(phrase) => {
                 let text =
@@ -186,6 +192,24 @@ fn moment(slot: &Slot, event: &Event) -> Option<What> {
         | Event::Proven(_)
         | Event::Ended(_) => return None,
     })
+}
+
+/// How far a call has come by this.
+const fn state(event: &Event) -> Option<AttemptState> {
+    match event {
+        Event::Alerting { .. } => Some(AttemptState::Ringing),
+        Event::Answered { .. } => Some(AttemptState::Answered),
+        Event::Prompting => Some(AttemptState::Prompting),
+        Event::Listening => Some(AttemptState::Listening),
+        Event::Dialling
+        | Event::Saying(_)
+        | Event::Key(_)
+        | Event::Telling
+        | Event::Heard { .. }
+        | Event::Proven(_)
+        | Event::Label(_)
+        | Event::Ended(_) => None,
+    }
 }
 
 /// Shows whoever looks on.

@@ -56,7 +56,7 @@ use crate::media::script::Close;
 use crate::sip::{Hop, Message, Transport};
 use crate::telemetry;
 use crate::verify::VerificationId;
-use crate::verify::attempt::AttemptNo;
+use crate::verify::attempt::{AttemptNo, AttemptState};
 use crate::verify::signal::{Cause, Farewell, Reason, Signal};
 use crate::voice::{Input, Leg, Output};
 
@@ -273,6 +273,8 @@ struct Slot {
     /// Where in the 20 ms its frames go out.
     place: Place,
     stage: Stage,
+    /// How far it has come, as the metrics know it.
+    state: AttemptState,
     deadline: Timestamp,
     /// What happened, where that is kept.
     course: Option<Box<Course>>,
@@ -458,9 +460,12 @@ impl Engine {
             media: Some(media),
             place: self.places.take(),
             stage: Stage::Live,
+            state: AttemptState::Dialing,
             deadline: Timestamp::MAX,
             course: self.shared.courses.is_some().then(|| Box::new(Course::new(attempt, now))),
         });
+        let to = Some(slot.state);
+        telemetry::observe(&telemetry::Event::Went { from: None, to });
         slot.leg.pace(slot.place.offset());
         self.sounding += 1;
         self.slots.insert(slot);
@@ -720,6 +725,8 @@ impl Engine {
             if let (Some(courses), Some(course)) = (&self.shared.courses, slot.course.take()) {
                 courses.end(slot.verification.clone(), course);
             }
+            let from = Some(slot.state);
+            telemetry::observe(&telemetry::Event::Went { from, to: None });
             self.shared.retire(&(slot.verification.clone(), slot.attempt));
         }
     }

@@ -5,8 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
+use crate::access::certificate;
+use crate::ambient::Timestamp;
 use crate::media::{Codec, Srtp};
 use crate::sip::{Credentials, Transport};
 
@@ -173,6 +177,15 @@ pub struct TlsIdentity {
     pub chain: Arc<[u8]>,
     /// The private key, PEM; wiped when dropped.
     pub key: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl TlsIdentity {
+    /// When the first certificate of the chain ends, as far as they can be read.
+    #[must_use]
+    pub fn ends(&self) -> Option<Timestamp> {
+        let chain = CertificateDer::pem_slice_iter(&self.chain).filter_map(Result::ok);
+        chain.filter_map(|certificate| certificate::ends(&certificate)).min()
+    }
 }
 
 impl fmt::Debug for TlsIdentity {
