@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp`, `baresip`,
 //! `kamailio`, `sngrep`, `tshark`, `svmap`, `nft`, `ip`, `strace` and `faketime` (`tests/run peers` installs them), and the right to open raw
+//! `kamailio`, `svmap`, `nft`, `ip`, `strace`, `faketime`, `prometheus` and `promtool` (`tests/run peers` installs them), and the right to open raw
 //! sockets (root, or `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP; and `node` and `python3` with
 //! the libraries that `tests/run peers` installs. A missing program fails the test that needs it.
 //!
@@ -72,6 +73,7 @@ mod load;
 mod loss;
 mod lost;
 mod mailbox;
+mod metrics;
 mod modes;
 mod nodes;
 mod pcap;
