@@ -2,8 +2,8 @@
 //! HTTP on loopback, and against carriers played by other people's programs (`tests/peers`).
 //!
 //! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp`, `baresip`,
-//! `kamailio`, `sngrep`, `tshark`, `svmap`, `nft`, `ip`, `strace` and `faketime` (`tests/run peers` installs them), and the right to open raw
-//! `kamailio`, `svmap`, `nft`, `ip`, `strace`, `faketime`, `prometheus` and `promtool` (`tests/run peers` installs them), and the right to open raw
+//! `kamailio`, `sngrep`, `tshark`, `svmap`, `nft`, `ip`, `strace`, `faketime`, `prometheus`, `promtool` and
+//! `chromium` (`tests/run peers` installs them), and the right to open raw
 //! sockets (root, or `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP; and `node` and `python3` with
 //! the libraries that `tests/run peers` installs. A missing program fails the test that needs it.
 //!
