@@ -1,6 +1,9 @@
 //! Carries out what was decided: places and ends calls, delivers events, and wakes verifications
 //! whose deadline has come. What a lost node left behind is claimed here.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -19,7 +22,7 @@ use crate::failpoint::{self, Point};
 use crate::store::record::{self, Delivery, Duty};
 use crate::store::{EffectId, Postponed, RecordWrite};
 use crate::telemetry::{self, Event};
-use crate::verify::attempt::AttemptNo;
+use crate::verify::attempt::{Attempt, AttemptNo, AttemptState};
 use crate::verify::number::PhoneNumber;
 use crate::verify::request::Channel;
 use crate::verify::signal::{Cause, Farewell, Reason, Signal};
@@ -41,6 +44,14 @@ const AFTER_FAULT: Duration = Duration::from_millis(500);
 /// How long after an answer was lost the carrier is asked what became of the order: its list must
 /// have caught up.
 const RECONCILE_AFTER: Duration = Duration::from_secs(2);
+
+/// How often, and after which pauses, the store is asked again for what must be known or written: for ten
+/// minutes, which is as long as a verification can live.
+const FIRM_TRIES: u32 = 120;
+const FIRM_PAUSE: Duration = Duration::from_secs(5);
+
+/// What was done when the store failed that has an effect ready to be carried out.
+const TO_READ: &str = "read what is to be carried out";
 
 /// What reaches the world: calls, texts and customers.
 pub trait Hands: Send + Sync + 'static {
@@ -235,6 +246,12 @@ impl<H: Hands> Dispatcher<H> {
             }
         }
         failpoint::pass(Point::HandedOver);
+        // What the claim tells of the store's time may set the clock back by a moment: a deadline must have
+        // passed when it is looked at.
+        let back = now.since(self.gateway.now());
+        if !back.is_zero() {
+            self.gateway.rest(back).await;
+        }
         for id in claimed.wakes.iter().filter_map(|id| VerificationId::parse(id)) {
             if let Err(fault) = self.gateway.signal(&id, Signal::Lapsed).await {
                 report("wake a verification", &fault);
@@ -282,14 +299,7 @@ impl<H: Hands> Dispatcher<H> {
     /// A verification, read again while the store cannot be: whoever needs it has an effect of it in
     /// hand, and nobody else takes that.
     async fn load_firmly(&self, id: &VerificationId) -> Result<Option<Verification>, Fault> {
-        for _ in 0..120 {
-            match self.gateway.load(id).await {
-                Err(fault) => report("read what is to be carried out", &fault),
-                found => return found,
-            }
-            self.gateway.rest(Duration::from_secs(5)).await;
-        }
-        self.gateway.load(id).await
+        self.gateway.firmly(TO_READ, || self.gateway.load(id)).await
     }
 
     /// Places a call or sends a text, unless the attempt has ended meanwhile. At most once: what
@@ -312,7 +322,7 @@ impl<H: Hands> Dispatcher<H> {
         }
         if !self.is_wanted(&verification, attempt).await? {
             let cause = Cause::plain(Reason::OptedOut);
-            return self.gateway.signal(id, Signal::Ended { attempt, cause }).await;
+            return self.gateway.insist(id, Signal::Ended { attempt, cause }).await;
         }
         let Some(verification) = self.with_room(verification, attempt, work).await? else {
             return Ok(());
@@ -377,7 +387,7 @@ impl<H: Hands> Dispatcher<H> {
         match room {
             Ok(Room::Free) => Ok(Some(verification)),
             Ok(Room::Waited) => {
-                let after = self.gateway.load(&id).await.map(|after| after.map(Box::new));
+                let after = self.load_firmly(&id).await.map(|after| after.map(Box::new));
                 match after {
                     Ok(Some(after)) if is_running(&after, attempt) => Ok(Some(after)),
                     // Nobody is called who is no longer asked for.
@@ -415,6 +425,13 @@ impl<H: Hands> Dispatcher<H> {
         }
         self.gateway.rest(RECONCILE_AFTER).await;
         let found = self.hands.reconcile(verification, attempt).await;
+        // What the carrier has told of by a hook, it has taken, whatever its list says.
+        let Ok(after) = self.load_firmly(&verification.id).await else { return Receipt::Unclear };
+        match after.as_ref().and_then(|after| after.find(attempt)) {
+            Some(Attempt { call_id: Some(handle), .. }) => return Receipt::Taken(handle.clone()),
+            Some(it) if it.state != AttemptState::Queued => return Receipt::Unclear,
+            Some(_) | None => {}
+        }
         if let Receipt::Taken(handle) = &found {
             let route = verification.find(attempt).map(|attempt| attempt.route.as_str());
             let id = &verification.id;
@@ -443,7 +460,8 @@ impl<H: Hands> Dispatcher<H> {
         let (tenant, request) = (&verification.tenant, &verification.request);
         match verification.find(attempt) {
             Some(attempt) if attempt.channel == Channel::Sms => {
-                self.gateway.may_write(tenant, request, &attempt.route).await
+                let may = || self.gateway.may_write(tenant, request, &attempt.route);
+                self.gateway.firmly(TO_READ, may).await
             }
             Some(_) | None => Ok(true),
         }
@@ -456,16 +474,16 @@ impl<H: Hands> Dispatcher<H> {
         let handle = match rehearsal::receipt(verification, attempt) {
             Receipt::Taken(handle) => handle,
             Receipt::Refused(cause) => {
-                return self.gateway.signal(id, Signal::Ended { attempt: no, cause }).await;
+                return self.gateway.insist(id, Signal::Ended { attempt: no, cause }).await;
             }
             Receipt::Unclear => return Ok(()),
         };
         let placed = Signal::Placed { attempt: no, handle, node: None };
-        self.gateway.signal(id, placed).await?;
+        self.gateway.insist(id, placed).await?;
         let (orders, now) = (self.gateway.orders(), self.gateway.now());
         for (pause, signal) in rehearsal::cues(&orders, verification, attempt, now) {
             self.gateway.rest(pause).await;
-            self.gateway.signal(id, signal).await?;
+            self.gateway.insist(id, signal).await?;
         }
         Ok(())
     }
@@ -492,16 +510,9 @@ impl<H: Hands> Dispatcher<H> {
         told: Option<&Delivery>,
         tried: Option<RecordWrite>,
     ) -> Result<(), Fault> {
-        let acknowledge =
+        let settle =
             || self.gateway.acknowledge(done.clone(), postpone.clone(), told, tried.clone());
-        for _ in 0..120 {
-            match acknowledge().await {
-                Ok(()) => return Ok(()),
-                Err(fault) => report("write what became of an effect", &fault),
-            }
-            self.gateway.rest(Duration::from_secs(5)).await;
-        }
-        acknowledge().await
+        self.gateway.firmly("write what became of an effect", settle).await
     }
 
     /// Delivers an event, or plans the next try.
@@ -634,14 +645,27 @@ impl Gateway {
     /// # Errors
     /// When the store fails to the end.
     pub async fn insist(&self, id: &VerificationId, signal: Signal) -> Result<(), Fault> {
-        for _ in 0..120 {
-            match self.signal(id, signal.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(fault) => report("write what became of an attempt", &fault),
+        let apply = || self.signal(id, signal.clone());
+        self.firmly("write what became of an attempt", apply).await
+    }
+
+    /// Does this, and again while the store fails, for ten minutes.
+    async fn firmly<T, F>(
+        &self,
+        doing: &'static str,
+        does: impl Fn() -> F + Send,
+    ) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
+        for _ in 0..FIRM_TRIES {
+            match does().await {
+                Err(fault) => report(doing, &fault),
+                done => return done,
             }
-            self.rest(Duration::from_secs(5)).await;
+            self.rest(FIRM_PAUSE).await;
         }
-        self.signal(id, signal).await
+        does().await
     }
 }
 

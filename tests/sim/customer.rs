@@ -43,7 +43,7 @@ impl Customer {
         let tenant = Tenant {
             rules: Rules {
                 voice_countries: BTreeSet::from(["US".parse().unwrap()]),
-                ..Rules::default()
+                sms_countries: BTreeSet::from(["US".parse().unwrap()]),
             },
             webhooks: ENDPOINTS.iter().take(plan.endpoints).map(endpoint).collect(),
             ..Tenant::new("acme")
@@ -100,6 +100,7 @@ impl Customer {
                     Outcome::answered(act, Reply::Checked { checked, knows })
                 })
             }
+            Act::Hook(hook) => state.hooked(&gateway, hook),
             Act::Read(index) => {
                 let id = known(index)?;
                 let since = self.asked[index].as_ref().map_or(0, |asked| asked.version);
@@ -330,13 +331,12 @@ pub(crate) fn endpoints(plan: &Plan, person: &Person) -> Vec<&'static str> {
 }
 
 fn request(person: &Person) -> gateway::Asked {
+    let by_text = person.cloud.as_ref().is_some_and(|(_, texts)| texts.wanted);
+    let channel = if by_text { Channel::Sms } else { Channel::Voice };
     let request = Request {
         expires_in: person.expires_in,
         callback_url: person.callback.then(|| CALLBACK.to_owned()),
-        ..Request::new(
-            person.number.clone(),
-            Way { channel: Channel::Voice, mode: person.question.mode },
-        )
+        ..Request::new(person.number.clone(), Way { channel, mode: person.question.mode })
     };
     let plain = gateway::Asked::plainly(request);
     let digits = &person.question.digits;

@@ -4,14 +4,18 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use octothorpe::ambient::Timestamp;
-use octothorpe::carrier::Receipt;
+use octothorpe::carrier::wire::HttpRequest;
+use octothorpe::carrier::{Carrier, Order, Receipt};
 use octothorpe::gateway::{Failure, Hands};
 use octothorpe::store::record::Delivery;
 use octothorpe::verify::Verification;
-use octothorpe::verify::attempt::AttemptNo;
+use octothorpe::verify::attempt::{Attempt, AttemptNo};
 use octothorpe::verify::signal::{Cause, Farewell, Press, Reason, RtpMark, Said, Signal};
 
+use crate::account;
+use crate::cloud::Sent;
 use crate::link::{self, Links};
+use crate::plan::CLOUD;
 use crate::state::{Delivered, Event, State};
 
 /// Both sides of the seam hold the world; nobody holds it while waiting.
@@ -43,6 +47,12 @@ pub(crate) enum Bug {
     DropsOutbox,
     /// Lets every phone stay that answered the same INVITE.
     KeepsEveryFork,
+    /// Takes no notice of the store's time.
+    KeepsItsTime,
+    /// Orders everything twice of the provider.
+    OrdersTwice,
+    /// Believes whoever sends a hook.
+    BelievesAnybody,
 }
 
 /// The hands of one run of a node.
@@ -53,6 +63,8 @@ pub(crate) struct SimHands {
     pub(crate) at: usize,
     pub(crate) run: u64,
     pub(crate) bug: Bug,
+    /// How the provider is spoken to.
+    pub(crate) carrier: Arc<dyn Carrier>,
 }
 
 impl SimHands {
@@ -65,6 +77,46 @@ impl SimHands {
         let until = self.world().hold_up(self.at);
         link::wait(&self.links, until).await;
     }
+
+    /// Makes a request of the provider: it and its answer take their time.
+    async fn ask_of(&self, request: &HttpRequest) -> Sent {
+        self.wait().await;
+        let sent = self.world().asks_cloud(self.at, request);
+        self.wait().await;
+        sent
+    }
+
+    /// Has the provider carry an attempt out.
+    async fn order(&self, verification: &Verification, attempt: &Attempt) -> Receipt {
+        let request = match self.written(verification, attempt, |order| self.carrier.order(order)) {
+            Ok(request) => request,
+            Err(cause) => return Receipt::Refused(cause),
+        };
+        if self.bug == Bug::OrdersTwice {
+            let _ = self.ask_of(&request).await;
+        }
+        match self.ask_of(&request).await {
+            Sent::Answered(status, body) => self.carrier.receipt(attempt.channel, status, &body),
+            Sent::Unsent => Receipt::Refused(Cause::because(Reason::CarrierError, "out of reach")),
+            Sent::Lost => Receipt::Unclear,
+        }
+    }
+
+    /// The order of an attempt.
+    fn written<T>(
+        &self,
+        verification: &Verification,
+        attempt: &Attempt,
+        then: impl FnOnce(&Order<'_>) -> T,
+    ) -> T {
+        let code = self.world().code(verification);
+        account::order(verification, attempt, &code, then)
+    }
+}
+
+/// An attempt that goes by the provider.
+fn by_cloud(verification: &Verification, attempt: AttemptNo) -> Option<&Attempt> {
+    verification.find(attempt).filter(|attempt| attempt.route == CLOUD)
 }
 
 impl Hands for SimHands {
@@ -74,6 +126,9 @@ impl Hands for SimHands {
             self.world().accuse(format!("attempt {attempt} of {id} was begun by who lost it"));
         }
         self.world().dialed(verification, attempt);
+        if let Some(attempt) = by_cloud(verification, attempt) {
+            return self.order(verification, attempt).await;
+        }
         self.wait().await;
         if self.bug == Bug::Talks {
             tracing::debug!(to = verification.request.to.expose(), "dialing");
@@ -97,13 +152,34 @@ impl Hands for SimHands {
         Receipt::Taken(handle)
     }
 
+    async fn reconcile(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
+        let Some(attempt) = by_cloud(verification, attempt) else { return Receipt::Unclear };
+        let find = self.written(verification, attempt, |order| self.carrier.find(order));
+        let Some(request) = find else { return Receipt::Unclear };
+        match self.ask_of(&request).await {
+            Sent::Answered(status, body) => self
+                .written(verification, attempt, |order| self.carrier.found(order, status, &body)),
+            Sent::Unsent | Sent::Lost => Receipt::Unclear,
+        }
+    }
+
     async fn close(
         &self,
         verification: &Verification,
         attempt: AttemptNo,
-        _: Option<&str>,
+        handle: Option<&str>,
         farewell: Farewell,
     ) {
+        if let Some(attempt) = by_cloud(verification, attempt) {
+            let handle = handle.or(attempt.call_id.as_deref());
+            let goodbye = attempt.press.is_some() || farewell == Farewell::NoInput;
+            let now = self.world().here(self.at);
+            let end = handle.filter(|_| !goodbye).and_then(|it| self.carrier.end(it, now));
+            if let Some(request) = end {
+                self.ask_of(&request).await;
+            }
+            return;
+        }
         if self.bug != Bug::NeverCloses {
             self.world().close(self.at, &(verification.id.clone(), attempt), farewell);
         }

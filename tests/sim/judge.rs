@@ -7,13 +7,14 @@ use octothorpe::ambient::Timestamp;
 use octothorpe::store::{Store, record};
 use octothorpe::verify::attempt::{Attempt, AttemptState};
 use octothorpe::verify::code::CHECKS;
-use octothorpe::verify::request::Mode;
+use octothorpe::verify::request::{Channel, Mode};
 use octothorpe::verify::signal::{Evidence, Reason, Verdict};
 use octothorpe::verify::{Verification, VerificationId};
 
 use crate::customer::endpoints;
 use crate::legs::Seat;
 use crate::phone::Phone;
+use crate::plan::CLOUD;
 use crate::state::{State, Try};
 use crate::world::at_once;
 
@@ -26,6 +27,9 @@ const LATE_AFTER_LOSS: Duration = Duration::from_secs(20);
 /// and for the answer to that (twice 64 times T1).
 const GOODBYE: Duration = Duration::from_secs(15);
 const CANCELING: Duration = Duration::from_secs(70);
+
+/// By how much a clock may step back: by so much it follows the store's at once.
+const STEP: Duration = Duration::from_millis(10);
 
 /// What a key may at the earliest answer: a question of which a second was heard.
 const HEARD: Duration = Duration::from_secs(1);
@@ -192,7 +196,9 @@ impl Judge {
                     .accuse(format!("{wrong} wrong codes were compared for {id}, and not counted"));
             }
         }
-        let called = self.watched.values().filter(|watched| watched.last.running().is_some());
+        let is_called = |it: &Attempt| it.channel == Channel::Voice;
+        let called =
+            self.watched.values().filter(|watched| watched.last.running().is_some_and(is_called));
         let mut called: Vec<&str> = called.map(|it| it.last.request.to.expose()).collect();
         called.sort_unstable();
         if has_pair(&called) {
@@ -252,8 +258,9 @@ impl Judge {
         let is_one = |it: &Phone| it.is_live() && !it.disturbed && !it.is_second();
         let live = state.phones.iter().filter(|(_, it)| is_one(it));
         let placed = live.filter_map(|(call, _)| state.facts.calls.get(call));
+        let placed = placed.map(|placed| &placed.of).filter(|of| !was_left(of));
         let mut phones: Vec<&VerificationId> =
-            placed.map(|placed| &placed.of).filter(|of| !was_left(of)).map(|of| &of.0).collect();
+            placed.chain(state.cloud.live()).map(|of| &of.0).collect();
         legs.sort_unstable();
         phones.sort_unstable();
         if has_pair(&legs) || has_pair(&phones) {
@@ -268,12 +275,19 @@ impl Judge {
             let Some(well_since) = health.well_since else { continue };
             let left_up = state.sites[at].legs.iter().find(|seat| {
                 let settled = self.watched.get(&seat.of.0).and_then(|it| it.settled);
-                let patience = if seat.is_answered() { GOODBYE } else { CANCELING };
+                let soon = seat.is_answered() && !seat.disturbed;
+                let patience = if soon { GOODBYE } else { CANCELING };
                 !seat.ended && settled.is_some_and(|at| now > at.max(well_since) + patience)
             });
             if let Some(of) = left_up.map(|seat| seat.of.clone()) {
                 state.accuse(format!("the call of {} outlived its verdict", of.0));
             }
+        }
+        let settled = |(id, _): &Try| self.watched.get(id).and_then(|it| it.settled);
+        let outlives = |of: &&Try| settled(of).is_some_and(|at| now > at + CANCELING);
+        let left_up = state.cloud.live().find(outlives).cloned();
+        if let Some(of) = left_up {
+            state.accuse(format!("the provider's call of {} outlived its verdict", of.0));
         }
     }
 
@@ -296,7 +310,9 @@ impl Judge {
             let attended = healths.iter().any(|health| health.busy)
                 || state.sites.iter().any(|site| site.legs.iter().any(is_its));
             // Between calls it waits for the customer, who asks for no other.
-            if attended || running.is_none() {
+            // What a carrier has taken is the carrier's.
+            let is_taken = |it: &Attempt| it.route == CLOUD && it.state != AttemptState::Queued;
+            if attended || watched.last.running().is_none_or(is_taken) {
                 watched.attended = now;
             }
             if now > watched.deadline.max(well_since) + late {
@@ -334,7 +350,7 @@ fn in_time(
     if before.verdict().is_some() {
         return;
     }
-    if next.settled_at().is_some_and(|settled| settled > state.here(at)) {
+    if next.settled_at().is_some_and(|settled| settled > state.here(at) + STEP) {
         state.accuse(format!("{id} was settled at another time"));
     }
     let late = state.now() > since + Duration::from_secs(5);
@@ -369,13 +385,20 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
     let open = |attempt: &&Attempt| attempt.state != AttemptState::Ended;
     let live = next.attempts.iter().filter(open).count();
     // Digits that were wrong may be asked for once more, and a code is still to be typed.
-    let waits = matches!(next.request.way.mode, Mode::Match | Mode::Code) && live == 0;
+    let waits = matches!(next.request.way.mode, Mode::Match | Mode::Code)
+        // Nobody can tell whether it was ordered.
+        || next.attempts.last().is_some_and(|it| it.may_have_arrived);
+    let waits = waits && live == 0;
     let is_pending = next.verdict().is_none();
     if live != usize::from(is_pending) && !(is_pending && waits) {
         state.accuse(format!("{id} has not exactly one live attempt while it is pending"));
     }
     let kept = before.attempts.iter().zip(&next.attempts).all(|(before, next)| {
-        let next = Attempt { press: before.press.clone(), ..next.clone() };
+        let mut next = Attempt { press: before.press.clone(), ..next.clone() };
+        // The provider may tell its name for it at last.
+        if before.call_id.is_none() && before.route == CLOUD {
+            (next.call_id, next.placed_at) = (None, before.placed_at);
+        }
         before.state <= next.state && (open(&before) || *before == next)
     });
     if !kept || next.attempts.len() < before.attempts.len() {
@@ -385,7 +408,8 @@ fn change(state: &mut State, before: &Verification, next: &Verification) {
     if next.attempts.iter().take(last).any(|it| it.reason == Some(Reason::NodeLost)) {
         state.accuse(format!("{id} was dialed again after its node was lost"));
     }
-    let nameless = |it: &Attempt| it.answered_at.is_some() && it.call_id.is_none();
+    let nameless =
+        |it: &Attempt| it.answered_at.is_some() && it.call_id.is_none() && it.route != CLOUD;
     let in_time = matches!(next.verdict(), Some(Verdict::Approved(_) | Verdict::Denied(_)));
     // A store that fails may take what was heard, and not yet what the call is called.
     if in_time && !state.store_failed && next.attempts.last().is_some_and(nameless) {
@@ -420,6 +444,10 @@ fn consent(state: &State, next: &Verification, evidence: &Evidence) -> Result<()
         return Err("no key was pressed");
     };
     let of = (next.id.clone(), attempt);
+    if let Some(event) = &heard.event {
+        let said = state.cloud.has_said_yes(&of, event);
+        return if said { Ok(()) } else { Err("nobody said yes to the provider") };
+    }
     let mark = heard.rtp.map(|rtp| (rtp.ssrc, rtp.timestamp));
     let asked = state.facts.asked.get(&of).ok_or("nobody was asked")?;
     if heard.at < *asked + HEARD {

@@ -20,7 +20,7 @@ use octothorpe::verify::request::Mode;
 use octothorpe::verify::signal::{Cause, Farewell, Reason, Signal};
 use octothorpe::voice::{self, Input, Leg, Output, Speech, Tongue};
 
-use crate::plan::TRUNKS;
+use crate::plan::{Peer, TRUNKS};
 use crate::state::{Datagram, Event, Placed, State, Try, gateway, short, trunk};
 
 /// The legs of a node that is up.
@@ -126,7 +126,9 @@ impl State {
         let handle = leg.call_id().to_owned();
         let of = (verification.id.clone(), attempt);
         self.tell(format!("node {at} dials {attempt} of {} as {}", of.0, short(&handle)));
-        let placed = Placed { of: of.clone(), at, run: self.sites[at].run };
+        let peer = Peer::Trunk(index);
+        let disturbed = self.is_cut(at, peer, false) || self.is_cut(at, peer, true);
+        let placed = Placed { of: of.clone(), at, run: self.sites[at].run, disturbed };
         self.facts.calls.insert(handle.clone(), placed);
         let seat = Seat {
             leg,
@@ -138,7 +140,7 @@ impl State {
             retired: false,
             answered: false,
             voiced: false,
-            disturbed: false,
+            disturbed,
         };
         self.sites[at].legs.seats.insert(key, seat);
         self.give(at, key, Input::Start);
@@ -147,15 +149,20 @@ impl State {
 
     /// What this verification asks on its calls.
     fn question(&self, verification: &Verification) -> Question {
-        let to = &verification.request.to;
-        let asked = self.plan.people.iter().find(|person| person.number == *to);
-        let digits = || Digits::parse(asked.map_or("", |it| &it.question.digits)).unwrap();
+        let digits = || Digits::parse(&self.code(verification)).unwrap();
         match verification.request.way.mode {
             Mode::Pin => Question::Pin { pin: digits(), expires: false },
             Mode::Match => Question::Match { digits: digits() },
             Mode::Code => Question::Code { code: digits() },
             Mode::Confirm | Mode::Reply => Question::Confirm,
         }
+    }
+
+    /// The code that is to come back, where there is one.
+    pub(crate) fn code(&self, verification: &Verification) -> String {
+        let to = &verification.request.to;
+        let asked = self.plan.people.iter().find(|person| person.number == *to);
+        asked.map_or_else(String::new, |it| it.question.digits.clone())
     }
 
     /// Ends the call of an attempt, if there is one.

@@ -1,5 +1,6 @@
 //! The way from each node to the store: verbs take their time, fail before they are carried out or
-//! after, and find nobody there. Here is seen, too, who has which effect, and for how long rightly.
+//! after, and find nobody there. The clock of a node follows the store's, as `store/redis/link.rs` has it
+//! do. Here is seen, too, who has which effect, and for how long rightly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -20,6 +21,7 @@ use octothorpe::verify::signal::Effect;
 use crate::dice::Dice;
 use crate::hands::Bug;
 use crate::plan::{Failing, Plan, Trouble};
+use crate::state::by;
 use crate::world::at_once;
 
 /// All of them; every node's link holds it, and nobody while waiting.
@@ -31,12 +33,22 @@ const DELIVER: u8 = 3;
 /// How long a caller waits in vain.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// By how much a clock may have been wrong when something was asked for that waited for the store to be
+/// reached for the first time.
+const MOVES_MOST: Duration = Duration::from_secs(1);
+
 /// The ways to the store, and what is seen on them.
 #[derive(Debug)]
 pub(crate) struct Wiring {
     clock: Clock,
     start: Timestamp,
+    /// By how much the clock of the store is ahead.
+    ahead: i64,
     dice: Dice,
+    /// How long it takes to be told the time.
+    times: Dice,
+    /// The runs that have reached the store, and know its time.
+    reached: BTreeSet<u64>,
     slow: u64,
     troubles: Vec<Trouble>,
     bug: Bug,
@@ -56,8 +68,8 @@ pub(crate) struct Wiring {
     lost: BTreeSet<(EffectId, u64)>,
     /// When each run last asked for what it was given: from then on the store counts its lease.
     renewed: BTreeMap<u64, Timestamp>,
-    /// When each run began the claim that is under way.
-    claims: BTreeMap<u64, Timestamp>,
+    /// When each run began the claim that is under way, by the world's time and by its own.
+    claims: BTreeMap<u64, (Timestamp, Timestamp)>,
 }
 
 impl Wiring {
@@ -65,7 +77,10 @@ impl Wiring {
         Self {
             start: clock.now(),
             clock,
+            ahead: plan.store_ahead,
             dice: Dice::new(seed, 7),
+            times: Dice::new(seed, 12),
+            reached: BTreeSet::new(),
             slow: plan.slow,
             troubles: plan.troubles.clone(),
             bug,
@@ -79,6 +94,38 @@ impl Wiring {
             renewed: BTreeMap::new(),
             claims: BTreeMap::new(),
         }
+    }
+
+    /// The time by the store's clock.
+    fn time(&self) -> Timestamp {
+        by(self.clock.now(), self.ahead)
+    }
+
+    /// A node tries to reach the store for the first time: where it does, its clock is the store's.
+    pub(crate) fn reach(&mut self, node: usize, run: u64, clock: &Clock) {
+        if self.is_refused(node) || !self.reached.insert(run) || self.bug == Bug::KeepsItsTime {
+            return;
+        }
+        let most = self.times.pick(&[1, 5, 50, 400]);
+        let took = self.times.millis(0, most);
+        let theirs = self.time() - self.times.millis(0, most).min(took);
+        let now = clock.now();
+        clock.follow(now - took, theirs, now);
+    }
+
+    /// Whether nothing of this node comes to the store now.
+    fn is_refused(&self, node: usize) -> bool {
+        self.now(node).iter().any(|how| matches!(how, Failing::Refusing))
+    }
+
+    /// How the store fails this node now.
+    fn now(&self, node: usize) -> Vec<Failing> {
+        let now = self.clock.now();
+        let here = |it: &&Trouble| {
+            let (from, until) = (self.start + it.from, self.start + it.until);
+            it.node.is_none_or(|it| it == node) && from <= now && now < until
+        };
+        self.troubles.iter().filter(here).map(|it| it.how).collect()
     }
 
     /// Since when the store has served this node well; `None` while it does not.
@@ -105,13 +152,7 @@ impl Wiring {
 
     /// How a verb fails now, if it does.
     fn fails(&mut self, node: usize, writes: bool, after: bool) -> Option<StoreError> {
-        let now = self.clock.now();
-        let here = |it: &&Trouble| {
-            let (from, until) = (self.start + it.from, self.start + it.until);
-            it.node.is_none_or(|it| it == node) && from <= now && now < until
-        };
-        let now: Vec<Failing> = self.troubles.iter().filter(here).map(|it| it.how).collect();
-        let mut all = now.into_iter().filter_map(|how| {
+        let mut all = self.now(node).into_iter().filter_map(|how| {
             let (is_it, error) = match how {
                 Failing::Refusing => (!after, StoreError::Failed("nobody answers".to_owned())),
                 Failing::Full => (!after && writes, StoreError::Full),
@@ -171,7 +212,10 @@ impl Wiring {
             | Bug::RenamesEvents
             | Bug::DropsEvents
             | Bug::Talks
-            | Bug::KeepsEveryFork => {}
+            | Bug::KeepsEveryFork
+            | Bug::KeepsItsTime
+            | Bug::OrdersTwice
+            | Bug::BelievesAnybody => {}
         }
     }
 
@@ -180,7 +224,7 @@ impl Wiring {
         if self.bug == Bug::CountsLate
             && let Ok(mut verification) = record::decode(&stored.bytes)
         {
-            let grace = self.clock.now() + Duration::from_micros(1);
+            let grace = self.time() + Duration::from_secs(1);
             verification.expires_at = verification.expires_at.max(grace);
             stored.bytes = record::encode(&verification).unwrap();
         }
@@ -198,7 +242,7 @@ impl Wiring {
         }
         for queued in &commit.queue {
             if queued.claimed_by.is_some() {
-                self.renew(run, commit.now);
+                self.renew(run, by(commit.now, -self.ahead));
                 self.owners.insert(queued.id.clone(), run);
             } else {
                 self.owners.remove(&queued.id);
@@ -213,7 +257,7 @@ impl Wiring {
     /// This run took what was due, and what others were lost with.
     fn claimed(&mut self, run: u64, claimed: &Claimed) {
         let now = self.clock.now();
-        self.renew(run, self.claims.get(&run).copied().unwrap_or(now));
+        self.renew(run, self.claims.get(&run).map_or(now, |(begun, _)| *begun));
         for effect in &claimed.effects {
             let former = self.owners.insert(effect.id.clone(), run);
             let lives = |run: &u64| {
@@ -241,6 +285,8 @@ pub(crate) struct Link {
     pub(crate) links: Links,
     pub(crate) node: usize,
     pub(crate) run: u64,
+    /// The node's.
+    pub(crate) clock: Clock,
 }
 
 impl Link {
@@ -267,6 +313,27 @@ impl Link {
 }
 
 impl Link {
+    /// Refuses what was asked for by a clock that was wrong before the store was reached.
+    fn in_time(&self, before: Timestamp, writes: bool) -> Result<(), StoreError> {
+        let mut wiring = self.wiring();
+        wiring.reach(self.node, self.run, &self.clock);
+        let now = self.clock.now();
+        if writes && now.since(before).max(before.since(now)) > MOVES_MOST {
+            wiring.said.push(format!("node {} did not know the time", self.node));
+            return Err(StoreError::Unsafe("the time was not known yet".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Goes by what a claim has told of the store's time.
+    fn follow(&self, theirs: Timestamp) {
+        let wiring = self.wiring();
+        let asked = wiring.claims.get(&self.run).map(|(_, asked)| *asked);
+        if let Some(asked) = asked.filter(|_| wiring.bug != Bug::KeepsItsTime) {
+            self.clock.follow(asked, theirs, self.clock.now());
+        }
+    }
+
     /// Notes what a verb did; its word, and whether it writes.
     fn saw(&self, done: Done<'_>) -> (&'static str, bool) {
         let mut wiring = self.wiring();
@@ -299,12 +366,14 @@ impl Between for Link {
                 Verb::Claim => ("claim", true),
                 Verb::Tally => ("tally", true),
             };
+            let before = self.clock.now();
+            let (until, fate) = self.fate(word, writes, false);
+            let fate = fate.and_then(|()| self.in_time(before, writes));
             if let Verb::Claim = &verb {
                 let mut wiring = self.wiring();
                 let now = wiring.clock.now();
-                wiring.claims.insert(self.run, now);
+                wiring.claims.insert(self.run, (now, self.clock.now()));
             }
-            let (until, fate) = self.fate(word, writes, false);
             wait(&self.links, until).await;
             if let Verb::Commit(commit) = verb {
                 self.wiring().change(commit);
@@ -316,8 +385,12 @@ impl Between for Link {
     fn after<'a>(&'a self, done: Done<'a>) -> Passage<'a> {
         Box::pin(async move {
             let (word, writes) = self.saw(done);
+            let theirs = self.wiring().time();
             let (until, fate) = self.fate(word, writes, true);
             wait(&self.links, until).await;
+            if fate.is_ok() && word == "claim" {
+                self.follow(theirs);
+            }
             fate
         })
     }

@@ -7,6 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use octothorpe::ambient::Timestamp;
+use octothorpe::carrier::wire::HttpAnswer;
+use octothorpe::gateway::hooks::HookError;
 use octothorpe::gateway::{Fault, Gateway, Turns};
 use octothorpe::verify::VerificationId;
 use octothorpe::verify::signal::Signal;
@@ -67,7 +69,7 @@ enum Kind {
     Claim,
     /// What was learned is applied.
     News,
-    /// The customer is to be answered.
+    /// The customer is to be answered, or the provider.
     Request(Act),
 }
 
@@ -82,6 +84,8 @@ pub(crate) enum Outcome {
     Applied(VerificationId, Result<(), Fault>),
     Insisted(Result<(), Fault>),
     Answered(Act, Box<Reply>),
+    /// This hook of the provider was.
+    Hooked(usize, Result<HttpAnswer, HookError>),
 }
 
 impl Outcome {
@@ -242,7 +246,7 @@ impl Node {
                 }
                 self.apply(now, id.clone());
             }
-            Outcome::Done | Outcome::Insisted(_) | Outcome::Answered(..) => {}
+            Outcome::Done | Outcome::Insisted(_) | Outcome::Answered(..) | Outcome::Hooked(..) => {}
         }
         Some(outcome)
     }

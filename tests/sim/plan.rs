@@ -12,6 +12,9 @@ use crate::dice::Dice;
 /// The trunks, in the order in which a route tries them.
 pub(crate) const TRUNKS: [&str; 2] = ["north", "south"];
 
+/// The provider.
+pub(crate) const CLOUD: &str = "cloud";
+
 /// The customer's endpoints.
 pub(crate) const ENDPOINTS: [&str; 2] = ["https://one.example/hooks", "https://two.example/hooks"];
 
@@ -29,8 +32,10 @@ pub(crate) struct Plan {
     pub(crate) endpoints: usize,
     /// Until when an endpoint may fail, and how many times in a thousand it does.
     pub(crate) outage: (Duration, u64),
-    /// By how much the clock of each machine is ahead, in microseconds. Each has one node.
-    pub(crate) skews: Vec<i64>,
+    /// The clock of each machine. Each has one node.
+    pub(crate) clocks: Vec<Wrong>,
+    /// By how much the clock of the store is ahead, in microseconds.
+    pub(crate) store_ahead: i64,
     /// When a node dies, which, and how long it stays dead.
     pub(crate) crashes: Vec<(Duration, usize, Duration)>,
     /// How many times in a thousand a node dies in the midst of something: between a commit and
@@ -41,6 +46,59 @@ pub(crate) struct Plan {
     /// How many times in a thousand the store takes its time.
     pub(crate) slow: u64,
     pub(crate) troubles: Vec<Trouble>,
+    pub(crate) cuts: Vec<Cut>,
+    /// A provider, where there is one.
+    pub(crate) cloud: Option<Cloud>,
+}
+
+/// How a clock is wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wrong {
+    /// By how many microseconds it is ahead at first.
+    pub(crate) ahead: i64,
+    /// How many microseconds it gains in a second.
+    pub(crate) gains: i64,
+}
+
+/// A while in which a node and those it calls by do not hear one another, or only one of them does; the
+/// store is reached as before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub(crate) from: Duration,
+    pub(crate) until: Duration,
+    pub(crate) node: usize,
+    pub(crate) peer: Peer,
+    /// What the node sends is lost, and what is sent to it.
+    pub(crate) lost: (bool, bool),
+}
+
+/// Whom a node calls by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A trunk, by its place in [`TRUNKS`].
+    Trunk(usize),
+    Cloud,
+}
+
+/// A provider that calls and writes for us, and tells of it by hooks; chances in a thousand.
+#[derive(Clone, Debug)]
+pub(crate) struct Cloud {
+    /// It comes before the trunks.
+    pub(crate) first: bool,
+    /// An order does not come to it.
+    pub(crate) unsent: u64,
+    /// It does not answer, whether it has taken the order or not.
+    pub(crate) unclear: u64,
+    /// It refuses an order.
+    pub(crate) refuses: u64,
+    /// A hook is never sent.
+    pub(crate) lost: u64,
+    /// A hook is sent once more, at some time.
+    pub(crate) repeated: u64,
+    /// A hook is held up, so that others overtake it.
+    pub(crate) held: u64,
+    /// Somebody else sends hooks, too.
+    pub(crate) forged: u64,
 }
 
 /// A while in which the store fails.
@@ -97,6 +155,17 @@ pub(crate) struct Person {
     pub(crate) types: Vec<Duration>,
     /// How the phone behaves, by the trunk that leads to it.
     pub(crate) manners: [Manner; TRUNKS.len()],
+    /// How it behaves where the provider calls; and how texts come to it.
+    pub(crate) cloud: Option<(Manner, Texts)>,
+}
+
+/// How a text comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Texts {
+    /// The code is sent by text, and not told on a call.
+    pub(crate) wanted: bool,
+    /// When it is on the phone, if ever.
+    pub(crate) arrives: Option<Duration>,
 }
 
 /// What is asked, and the digits that it is about: a PIN, those of the page, a code.
@@ -216,10 +285,14 @@ impl Plan {
             naps: which(
                 (0..naps).map(|_| (dice.millis(0, 120_000), dice.millis(1_000, 300_000))).collect(),
             ),
-            skews: vec![0; count],
+            clocks: vec![Wrong::default(); count],
+            store_ahead: 0,
             slow: 0,
             troubles: Vec::new(),
+            cuts: Vec::new(),
+            cloud: None,
         };
+        plan.go_wrong(seed);
         let mut store = Dice::new(seed, 6);
         plan.slow = store.pick(&[0, 0, 20, 100, 300]);
         if store.permille(400) {
@@ -234,8 +307,57 @@ impl Plan {
             second.question = first.question.clone();
             second.types = first.types.iter().map(|at| *at + second.begin).collect();
         }
+        plan.engage(seed);
         plan
     }
+
+    /// Clocks that are minutes apart, in half of the worlds, and networks that are cut.
+    fn go_wrong(&mut self, seed: u64) {
+        let mut dice = Dice::new(seed, 10);
+        if dice.permille(500) {
+            for clock in &mut self.clocks {
+                *clock = Wrong {
+                    ahead: ahead(&mut dice),
+                    gains: dice.pick(&[0, 0, 20, -20, 400, -400]),
+                };
+            }
+            self.store_ahead = ahead(&mut dice);
+        }
+        if dice.permille(250) {
+            let machines = self.clocks.len();
+            self.cuts = (0..dice.number(1, 4)).map(|_| Cut::of(&mut dice, machines)).collect();
+        }
+    }
+
+    /// A provider besides the trunks, in two worlds of five.
+    fn engage(&mut self, seed: u64) {
+        let mut dice = Dice::new(seed, 11);
+        if !dice.permille(400) {
+            return;
+        }
+        self.cloud = Some(Cloud {
+            first: dice.permille(600),
+            unsent: dice.pick(&[0, 0, 100]),
+            unclear: dice.pick(&[0, 0, 200, 500]),
+            refuses: dice.pick(&[0, 50]),
+            lost: dice.pick(&[0, 0, 100]),
+            repeated: dice.pick(&[0, 100, 400]),
+            held: dice.pick(&[0, 100, 300]),
+            forged: dice.pick(&[0, 500]),
+        });
+        for person in &mut self.people {
+            let manner = Manner::of(&mut dice);
+            let arrives = (!dice.permille(150)).then(|| dice.millis(500, 20_000));
+            let wanted = person.question.mode == Mode::Code && dice.permille(500);
+            person.cloud = Some((manner, Texts { wanted, arrives }));
+        }
+    }
+}
+
+/// Up to two minutes ahead, or behind, in microseconds.
+fn ahead(dice: &mut Dice) -> i64 {
+    let most = dice.pick(&[0, 2, 30, 120]) * 1_000_000;
+    i64::try_from(dice.number(0, 2 * most + 1)).unwrap() - i64::try_from(most).unwrap()
 }
 
 impl Plan {
@@ -246,7 +368,22 @@ impl Plan {
         let mut plan = Self::of(seed);
         let mut dice = Dice::new(seed, 9);
         plan.people = (0..CHALLENGES).map(|_| Person::hostile(&mut dice)).collect();
+        plan.engage(seed);
         plan
+    }
+}
+
+impl Cut {
+    fn of(dice: &mut Dice, machines: usize) -> Self {
+        let from = dice.millis(0, 120_000);
+        let long = dice.pick(&[2_000, 10_000, 40_000, 120_000]);
+        Self {
+            from,
+            until: from + dice.millis(long / 2, long),
+            node: dice.index(machines),
+            peer: dice.pick(&[Peer::Trunk(0), Peer::Trunk(1), Peer::Cloud]),
+            lost: dice.pick(&[(true, true), (true, true), (true, false), (false, true)]),
+        }
     }
 }
 
@@ -290,6 +427,7 @@ impl Person {
             fork: None,
             types: Vec::new(),
             manners: [Manner::of(dice), Manner::of(dice)],
+            cloud: None,
         }
     }
 

@@ -15,10 +15,11 @@ use octothorpe::verify::attempt::AttemptNo;
 use octothorpe::verify::signal::Signal;
 use octothorpe::voice::Input;
 
+use crate::cloud::{self, Cloud};
 use crate::dice::Dice;
 use crate::legs::Legs;
 use crate::phone::{Out, Phone, Place};
-use crate::plan::{Answer, Manner, Plan, TRUNKS};
+use crate::plan::{Answer, Manner, Peer, Plan, TRUNKS, Wrong};
 
 /// Which attempt of which verification.
 pub(crate) type Try = (VerificationId, AttemptNo);
@@ -31,6 +32,8 @@ pub(crate) struct Placed {
     pub(crate) at: usize,
     /// By which run of a node.
     pub(crate) run: u64,
+    /// The way there, or back, was cut then.
+    pub(crate) disturbed: bool,
 }
 
 /// Something that will happen.
@@ -56,6 +59,8 @@ pub(crate) enum Event {
     Wake(usize),
     /// A node may be believed lost from here on.
     Disturb(usize),
+    /// Something is due at the provider: a call of it, or a text.
+    Cloud(cloud::Due),
 }
 
 /// What the customer does about one of its questions.
@@ -68,6 +73,8 @@ pub(crate) enum Act {
     Read(usize),
     /// Types the code, once it was told; before that, another.
     Type(usize),
+    /// The provider, or somebody who pretends to be it, sends this hook.
+    Hook(usize),
 }
 
 /// On its way.
@@ -115,8 +122,11 @@ pub(crate) struct Delivered {
 
 /// One machine as the world sees it.
 pub(crate) struct Site {
-    /// Its own clock, which may be wrong.
+    /// The clock of the node, which follows the store's.
     pub(crate) clock: Clock,
+    wrong: Wrong,
+    /// What it has gained and does not show yet, in millionths of a microsecond.
+    gained: i64,
     pub(crate) legs: Legs,
     /// Which run of a node is up; what an earlier one set going is void.
     pub(crate) run: u64,
@@ -135,6 +145,7 @@ pub(crate) struct State {
     /// How many runs of nodes there were.
     pub(crate) runs: u64,
     pub(crate) phones: BTreeMap<String, Phone>,
+    pub(crate) cloud: Cloud,
     pub(crate) facts: Facts,
     pub(crate) trace: Vec<String>,
     /// A planted fault: second phones are not hung up on.
@@ -147,30 +158,39 @@ pub(crate) struct State {
     next_port: u16,
 }
 
+/// Where SIP is taken.
+const SIP: u16 = 5060;
+
+/// So many microseconds later, or earlier.
+pub(crate) const fn by(at: Timestamp, micros: i64) -> Timestamp {
+    Timestamp::from_micros(at.as_micros().saturating_add_signed(micros))
+}
+
 /// Where the node on this machine takes SIP.
 pub(crate) fn gateway(at: usize) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, u8::try_from(at + 1).unwrap()], 5060))
+    SocketAddr::from(([192, 0, 2, u8::try_from(at + 1).unwrap()], SIP))
 }
 
 /// Where a trunk takes SIP.
 pub(crate) fn trunk(index: usize) -> SocketAddr {
-    SocketAddr::from(([198, 51, 100, u8::try_from(index + 1).unwrap()], 5060))
+    SocketAddr::from(([198, 51, 100, u8::try_from(index + 1).unwrap()], SIP))
 }
 
 impl State {
     pub(crate) fn new(seed: u64, plan: Plan, clock: Clock, prompts: &Arc<Pack>) -> Self {
         let start = clock.now();
-        let site = |skew: &i64| Site {
-            clock: Clock::manual(Timestamp::from_micros(
-                start.as_micros().saturating_add_signed(*skew),
-            )),
+        let site = |wrong: &Wrong| Site {
+            clock: Clock::manual(by(start, wrong.ahead)),
+            wrong: *wrong,
+            gained: 0,
             legs: Legs::new(Arc::clone(prompts)),
             run: 0,
         };
         Self {
             start,
             clock,
-            sites: plan.skews.iter().map(site).collect(),
+            sites: plan.clocks.iter().map(site).collect(),
+            cloud: Cloud::new(seed),
             plan,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -202,9 +222,44 @@ impl State {
     }
 
     /// Time passes, on every clock.
-    pub(crate) fn advance(&self, span: Duration) {
+    pub(crate) fn advance(&mut self, span: Duration) {
         self.clock.advance(span);
-        self.sites.iter().for_each(|site| site.clock.advance(span));
+        let micros = i64::try_from(span.as_micros()).unwrap();
+        for site in &mut self.sites {
+            site.gained += micros * site.wrong.gains;
+            let shown = site.gained.div_euclid(1_000_000);
+            site.gained -= shown * 1_000_000;
+            let span = u64::try_from((micros + shown).max(0)).unwrap();
+            site.clock.advance(Duration::from_micros(span));
+        }
+    }
+
+    /// The clock of a node that begins on this machine: it follows no other yet.
+    pub(crate) fn begin_clock(&mut self, at: usize) -> Clock {
+        let site = &mut self.sites[at];
+        site.clock = Clock::manual(site.clock.unled().now());
+        site.clock.clone()
+    }
+
+    /// Whether what this node sends there is lost now, or (`back`) what is sent to it.
+    pub(crate) fn is_cut(&self, at: usize, peer: Peer, back: bool) -> bool {
+        let now = self.now();
+        self.plan.cuts.iter().any(|cut| {
+            let lost = if back { cut.lost.1 } else { cut.lost.0 };
+            let is_now = self.start + cut.from <= now && now < self.start + cut.until;
+            lost && is_now && cut.node == at && cut.peer == peer
+        })
+    }
+
+    /// Whether a cut is between those.
+    fn is_lost(&self, from: SocketAddr, to: SocketAddr) -> bool {
+        let node = |of: SocketAddr| (0..self.sites.len()).find(|at| gateway(*at).ip() == of.ip());
+        let peer = |of: SocketAddr| (0..TRUNKS.len()).find(|index| trunk(*index).ip() == of.ip());
+        match (node(from), peer(to), node(to), peer(from)) {
+            (Some(at), Some(index), _, _) => self.is_cut(at, Peer::Trunk(index), false),
+            (_, _, Some(at), Some(index)) => self.is_cut(at, Peer::Trunk(index), true),
+            _ => false,
+        }
     }
 
     /// Will happen then.
@@ -229,9 +284,13 @@ impl State {
 
     /// Puts a datagram on the network, which may lose, hold up and double it.
     pub(crate) fn send(&mut self, datagram: Datagram) {
+        let is_lost = self.is_lost(datagram.from, datagram.to);
+        if is_lost && datagram.to.port() == SIP {
+            self.tell("the way is cut");
+        }
         let copies = if self.weather.permille(self.plan.network.doubled) { 2 } else { 1 };
         for _ in 0..copies {
-            if self.weather.permille(self.plan.network.lost) {
+            if self.weather.permille(self.plan.network.lost) || is_lost {
                 continue;
             }
             let network = &self.plan.network;
@@ -295,7 +354,11 @@ impl State {
         let now = self.now();
         let dice = &mut self.weather;
         match Phone::invited(now, from, invite, manner.clone(), place, dice, out) {
-            Some(phone) => drop(self.phones.insert(invite.call_id().to_owned(), phone)),
+            Some(mut phone) => {
+                phone.disturbed =
+                    self.facts.calls.get(invite.call_id()).is_some_and(|placed| placed.disturbed);
+                self.phones.insert(invite.call_id().to_owned(), phone);
+            }
             None => return self.accuse("an INVITE made no sense to the phone"),
         }
         let (Some(after), Answer::After(first)) = (self.plan.people[person].fork, manner.answer)
@@ -312,7 +375,10 @@ impl State {
             if let Some(placed) = self.facts.calls.get(invite.call_id()).cloned() {
                 self.facts.calls.insert(name.clone(), placed);
             }
-            self.phones.insert(name, phone.second());
+            let disturbed = self.facts.calls.get(&name).is_some_and(|placed| placed.disturbed);
+            let mut phone = phone.second();
+            phone.disturbed = disturbed;
+            self.phones.insert(name, phone);
         }
     }
 

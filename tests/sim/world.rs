@@ -10,10 +10,10 @@ use octothorpe::gateway::Gateway;
 use octothorpe::gateway::settings::Settings;
 use octothorpe::media::prompt::Pack;
 use octothorpe::store::Store;
-use octothorpe::verify::code::Vault;
 use octothorpe::verify::request::Channel;
 use octothorpe::verify::route::{Rule, Table};
 
+use crate::account::{self, BASE, vault};
 use crate::customer::Customer;
 use crate::hands::{Bug, Shared, SimHands};
 use crate::judge::{Health, Judge};
@@ -21,7 +21,7 @@ use crate::link::{Link, Links, Wiring};
 use crate::log;
 use crate::node::{Machine, Node, Outcome};
 use crate::phone::Phone;
-use crate::plan::{Plan, TRUNKS};
+use crate::plan::{CLOUD, Peer, Plan, TRUNKS};
 use crate::state::{Act, Event, State, gateway};
 
 /// How long nothing must happen after everything is done.
@@ -108,7 +108,7 @@ impl World {
             bug,
             customer: Customer::new(&plan),
             numbers: plan.people.iter().map(|it| digits(it.number.expose())).collect(),
-            machines: plan.skews.iter().map(|_| Machine::default()).collect(),
+            machines: plan.clocks.iter().map(|_| Machine::default()).collect(),
             shared: Arc::new(Mutex::new(State::new(seed, plan, clock.clone(), prompts))),
             links: Arc::new(Mutex::new(wiring)),
             clock,
@@ -252,6 +252,7 @@ impl World {
             Event::Wake(at) => return self.wake(*at),
             Event::Disturb(at) => return self.state().disturb(*at),
             Event::Act(act) => return self.send(*act),
+            Event::Cloud(due) => return self.state().cloud_lapses(*due),
             Event::Asked(at, _) | Event::Learned { at, .. } => *at,
             Event::Arrives(datagram) => match machine(datagram.to.ip()) {
                 Some(at) => at,
@@ -263,7 +264,7 @@ impl World {
         }
         let Some(node) = &mut self.machines[at].node else {
             if let Event::Asked(_, act) = event {
-                self.ask_again(act, AGAIN);
+                self.state().ask_again(act);
             }
             return;
         };
@@ -286,19 +287,24 @@ impl World {
             | Event::Boot(_)
             | Event::Sleep(..)
             | Event::Wake(_)
-            | Event::Disturb(_) => {}
+            | Event::Disturb(_)
+            | Event::Cloud(_) => {}
         }
     }
 
-    /// A request of the customer goes to one of the nodes that are up.
+    /// A request of the customer, or of the provider, goes to one of the nodes that are up.
     fn send(&mut self, act: Act) {
-        let up = |at: &usize| self.machines[*at].node.is_some();
+        let mut state = self.state();
+        let hook = matches!(act, Act::Hook(_));
+        let up = |at: &usize| {
+            let cut = hook && state.is_cut(*at, Peer::Cloud, true);
+            self.machines[*at].node.is_some() && !cut
+        };
         let up: Vec<usize> = (0..self.machines.len()).filter(up).collect();
         if up.is_empty() {
             // Connection refused: it tries again.
-            return self.ask_again(act, AGAIN);
+            return state.ask_again(act);
         }
-        let mut state = self.state();
         let at = if up.len() == 1 { up[0] } else { state.fate.pick(&up) };
         if self.machines[at].asleep && up.len() > 1 {
             let later = state.now() + ELSEWHERE;
@@ -306,12 +312,6 @@ impl World {
         }
         drop(state);
         self.happen(Event::Asked(at, act));
-    }
-
-    fn ask_again(&self, act: Act, pause: Duration) {
-        let mut state = self.state();
-        let at = state.now() + pause;
-        state.at(at, Event::Act(act));
     }
 
     fn turn(&mut self, at: usize) {
@@ -340,10 +340,11 @@ impl World {
                 state.accuse(format!("a signal was not applied: {fault}"));
             }
             Outcome::Claimed(_) | Outcome::Applied(..) | Outcome::Insisted(_) => {}
+            Outcome::Hooked(hook, _) if dies => state.hook_unanswered(hook),
+            Outcome::Hooked(hook, answer) => state.hook_answered(hook, answer),
             Outcome::Answered(act, reply) => {
                 if dies || self.customer.hears(act, *reply, &self.store, &mut state) {
-                    let again = now + AGAIN;
-                    state.at(again, Event::Act(act));
+                    state.ask_again(act);
                 }
             }
         }
@@ -355,27 +356,36 @@ impl World {
         let run = state.runs;
         state.sites[at].run = run;
         state.tell(format!("node {at} boots"));
-        let (now, clock) = (state.now(), state.sites[at].clock.clone());
-        let trunks = TRUNKS.iter().take(state.plan.trunks).copied();
-        let rule = Rule::every(Channel::Voice, trunks);
-        drop(state);
-        let settings = Settings {
+        let (now, clock) = (state.now(), state.begin_clock(at));
+        let mut via: Vec<&str> = TRUNKS.iter().take(state.plan.trunks).copied().collect();
+        let mut settings = Settings {
             tenants: vec![self.customer.tenant.clone()],
-            routes: Table::new(vec![rule]),
+            public_url: Some(BASE.to_owned()),
             ..Settings::bare()
         };
-        let link = Link { links: Arc::clone(&self.links), node: at, run };
+        let mut rules = Vec::new();
+        if let Some(cloud) = &state.plan.cloud {
+            via.insert(if cloud.first { 0 } else { via.len() }, CLOUD);
+            rules.push(Rule::every(Channel::Sms, [CLOUD]));
+            settings.carriers.push(account::provider(self.bug));
+        }
+        rules.push(Rule::every(Channel::Voice, via));
+        settings.routes = Table::new(rules);
+        drop(state);
+        self.wiring().reach(at, run, &clock);
+        let link = Link { links: Arc::clone(&self.links), node: at, run, clock: clock.clone() };
         let hands = SimHands {
             world: Arc::clone(&self.shared),
             links: Arc::clone(&self.links),
             at,
             run,
             bug: self.bug,
+            carrier: account::carrier(self.bug),
         };
         let (gateway, turns) = Gateway::assemble(
             self.store.behind(Arc::new(link)),
             &settings,
-            Vault::of("the same in every run"),
+            vault(),
             clock,
             Entropy::from_number(self.seed.wrapping_mul(1_000).wrapping_add(run)),
             hands,
@@ -398,7 +408,7 @@ impl World {
             .into_iter()
             .filter_map(|event| if let Event::Asked(_, act) = event { Some(act) } else { None });
         for act in node.unanswered().chain(asked) {
-            state.at(now + AGAIN, Event::Act(act));
+            state.ask_again(act);
         }
     }
 
@@ -458,6 +468,17 @@ impl World {
 }
 
 impl State {
+    /// Whoever asked, and was not answered, asks again.
+    fn ask_again(&mut self, act: Act) {
+        match act {
+            Act::Hook(hook) => self.hook_unanswered(hook),
+            Act::Begin(_) | Act::Clash(_) | Act::Cancel(_) | Act::Read(_) | Act::Type(_) => {
+                let at = self.now() + AGAIN;
+                self.at(at, Event::Act(act));
+            }
+        }
+    }
+
     /// Queues what the plan has decided.
     fn foresee(&mut self) {
         let mut events = Vec::new();
@@ -476,11 +497,15 @@ impl State {
         events.extend(plan.crashes.iter().map(|(on, at, dead)| (*on, Event::Crash(*at, *dead))));
         events.extend(plan.naps.iter().map(|(on, at, nap)| (*on, Event::Sleep(*at, *nap))));
         for trouble in &plan.troubles {
-            let hit = (0..plan.skews.len()).filter(|at| trouble.node.is_none_or(|it| it == *at));
+            let hit = (0..plan.clocks.len()).filter(|at| trouble.node.is_none_or(|it| it == *at));
             for at in hit {
                 events.push((trouble.from, Event::Disturb(at)));
                 events.push((trouble.until, Event::Disturb(at)));
             }
+        }
+        for cut in &plan.cuts {
+            events.push((cut.from, Event::Disturb(cut.node)));
+            events.push((cut.until, Event::Disturb(cut.node)));
         }
         for (after, event) in events {
             let at = self.start + after;

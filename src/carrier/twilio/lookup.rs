@@ -11,9 +11,9 @@ use crate::carrier::wire::HttpRequest;
 use crate::carrier::{Order, Receipt, What};
 use crate::verify::signal::{Cause, Reason};
 
-/// How much our clock and the provider's may differ. What is older is another order; what is
-/// within it, and older than ours, could be either.
-const SKEW: Duration = Duration::from_secs(60);
+/// How much our clock and the provider's may differ, as much as for requests that are signed with a time.
+/// What is older is another order; what is within it, and older than ours, could be either.
+const SKEW: Duration = Duration::from_secs(300);
 
 /// How many of the newest are asked for.
 const PAGE: &str = "50";

@@ -323,6 +323,7 @@ fn only_one_that_fits_is_taken_and_only_none_is_refused() {
     let ours = item("SM1", "Tue, 24 Nov 2026 08:00:00 +0000", "outbound-api", said);
     let later = item("SM2", "Tue, 24 Nov 2026 08:00:09 +0000", "outbound-api", said);
     let before = item("SM3", "Tue, 24 Nov 2026 07:59:58 +0000", "outbound-api", said);
+    let slow = item("SM9", "Tue, 24 Nov 2026 07:55:01 +0000", "outbound-api", said);
     let old = item("SM4", "Tue, 24 Nov 2026 07:00:00 +0000", "outbound-api", said);
     let reply = item("SM5", "Tue, 24 Nov 2026 08:00:01 +0000", "outbound-reply", said);
     let received = item("SM6", "Tue, 24 Nov 2026 08:00:01 +0000", "inbound", said);
@@ -341,7 +342,8 @@ fn only_one_that_fits_is_taken_and_only_none_is_refused() {
         assert!(matches!(found(&twilio, none, false), Receipt::Refused(_)), "{none:?}");
         assert_eq!(found(&twilio, none, true), Receipt::Unclear);
     }
-    for unclear in [&[&later, &ours][..], &[&before], &[&ours, &before], &[&redacted], &[&undated]]
+    for unclear in
+        [&[&later, &ours][..], &[&before], &[&slow], &[&ours, &before], &[&redacted], &[&undated]]
     {
         assert_eq!(found(&twilio, unclear, false), Receipt::Unclear, "{unclear:?}");
     }
