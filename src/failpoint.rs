@@ -74,6 +74,10 @@ points! {
     DequeueBefore = "dequeue-before",
     /// A delivery is taken out of the queue.
     DequeueAfter = "dequeue-after",
+    /// An event that was not taken is about to be given back to the queue, to be tried again later.
+    PostponeBefore = "postpone-before",
+    /// It is given back.
+    PostponeAfter = "postpone-after",
     /// Whoever started a verification is about to be answered.
     AnswerBefore = "answer-before",
     /// Whoever started a verification is answered.

@@ -480,6 +480,29 @@ async fn a_node_that_was_away_does_not_begin_what_nobody_has_taken_over_yet() {
 }
 
 #[tokio::test]
+async fn a_node_that_was_away_tells_nothing_that_another_has_told() {
+    let mut slow = Slow::new();
+    slow.turn(B).await;
+    let id = slow.site.begin(A, "+14155550113", CALL).await;
+    slow.turn(A).await;
+    slow.site.press(A, &id).await;
+    // It is stopped before it tells anybody.
+    slow.lives(B, Duration::from_secs(30)).await;
+    assert_eq!(slow.site.verdicts_told(), 1);
+    slow.turn(A).await;
+    assert_eq!(slow.site.verdicts_told(), 1, "it is another's by now");
+    // What nobody has taken over is told all the same.
+    let id = slow.site.begin(A, "+14155550114", CALL).await;
+    slow.turn(A).await;
+    slow.site.press(A, &id).await;
+    slow.clock.advance(Duration::from_secs(14));
+    for _ in 0..3 {
+        slow.turn(A).await;
+    }
+    assert_eq!(slow.site.verdicts_told(), 2);
+}
+
+#[tokio::test]
 async fn who_is_called_by_a_lost_node_is_hung_up_by_nobody() {
     let mut slow = Slow::new();
     slow.turn(B).await;

@@ -162,6 +162,7 @@ mod store {
         a_done_effect_is_gone,
         a_postponed_effect_comes_back_when_due_with_its_new_bytes,
         an_effect_of_at_most_once_is_never_postponed,
+        what_another_owner_has_taken_over_is_not_postponed,
         a_queued_effect_is_replaced_under_its_name,
         a_record_has_one_wake_up,
         a_wake_up_comes_back_until_a_commit_replaces_it,
@@ -200,6 +201,7 @@ mod store {
             done: vec![effect_id("v1", "kept")],
             postpone: vec![Postponed {
                 id: effect_id("v1", "late"),
+                owner: owner("a"),
                 due: at(0),
                 bytes: Vec::new(),
             }],
@@ -505,7 +507,8 @@ mod store {
     async fn a_postponed_effect_comes_back_when_due_with_its_new_bytes(store: Store) {
         yes(&store, queueing(vec![queued("v1", "x", at(0))])).await;
         claim(&store, 0, "a").await;
-        let again = Postponed { id: effect_id("v1", "x"), due: at(60), bytes: b"2nd".to_vec() };
+        let (id, bytes) = (effect_id("v1", "x"), b"2nd".to_vec());
+        let again = Postponed { id, owner: owner("a"), due: at(60), bytes };
         let unknown = Postponed { id: effect_id("v1", "unknown"), ..again.clone() };
         let postpone = vec![again, unknown];
         yes(&store, Commit { now: at(1), postpone, ..Commit::default() }).await;
@@ -520,10 +523,31 @@ mod store {
     async fn an_effect_of_at_most_once_is_never_postponed(store: Store) {
         yes(&store, queueing(vec![Queued { once: true, ..queued("v1", "x", at(0)) }])).await;
         claim(&store, 0, "a").await;
-        let again = Postponed { id: effect_id("v1", "x"), due: at(1), bytes: Vec::new() };
+        let (id, bytes) = (effect_id("v1", "x"), Vec::new());
+        let again = Postponed { id, owner: owner("a"), due: at(1), bytes };
         yes(&store, Commit { now: at(1), postpone: vec![again], ..Commit::default() }).await;
         assert_eq!(claim(&store, 2, "a").await.effects, []);
         assert!(claim(&store, 20, "b").await.effects[0].orphaned);
+    }
+
+    async fn what_another_owner_has_taken_over_is_not_postponed(store: Store) {
+        yes(&store, queueing(vec![queued("v1", "x", at(0))])).await;
+        claim(&store, 0, "a").await;
+        assert!(claim(&store, 20, "b").await.effects[0].orphaned, "it was lost");
+        let to_b = Queued { to: Some(owner("b")), ..queued("v1", "waits", at(90)) };
+        yes(&store, queueing(vec![to_b])).await;
+        let postpone = |by, effect| Postponed {
+            id: effect_id("v1", effect),
+            owner: owner(by),
+            due: at(21),
+            bytes: b"2nd".to_vec(),
+        };
+        let late = vec![postpone("a", "x"), postpone("b", "waits")];
+        yes(&store, Commit { now: at(21), postpone: late, ..Commit::default() }).await;
+        assert_eq!(claim(&store, 22, "a").await.effects, [], "nobody else does it meanwhile");
+        let own = vec![postpone("b", "x")];
+        yes(&store, Commit { now: at(22), postpone: own, ..Commit::default() }).await;
+        assert_eq!(names(&claim(&store, 23, "a").await), ["x"]);
     }
 
     async fn a_queued_effect_is_replaced_under_its_name(store: Store) {
@@ -911,8 +935,11 @@ mod store {
     }
 
     fn some_commit() -> impl Strategy<Value = Commit> {
-        let postponed = (some_effect(), soon(), some_bytes())
-            .prop_map(|(id, due, bytes)| Postponed { id, due, bytes });
+        let postponed =
+            (some_effect(), 0..3_u8, soon(), some_bytes()).prop_map(|(id, by, due, bytes)| {
+                let owner = owner(&by.to_string());
+                Postponed { id, owner, due, bytes }
+            });
         let alias = (name(), name(), soon()).prop_map(|(alias, record, expires)| Alias {
             alias,
             record,

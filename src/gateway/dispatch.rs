@@ -279,7 +279,7 @@ impl<H: Hands> Dispatcher<H> {
             // Events tell of other things, too.
             (Duty::Deliver(delivery), _) => {
                 telemetry::observe(&Event::Delivering(1));
-                let outcome = Box::pin(self.deliver(id, delivery.clone())).await;
+                let outcome = Box::pin(self.deliver(id, delivery.clone(), work.since)).await;
                 telemetry::observe(&Event::Delivering(-1));
                 outcome
             }
@@ -516,7 +516,12 @@ impl<H: Hands> Dispatcher<H> {
     }
 
     /// Delivers an event, or plans the next try.
-    async fn deliver(&self, id: EffectId, mut delivery: Delivery) -> Result<(), Fault> {
+    async fn deliver(
+        &self,
+        id: EffectId,
+        mut delivery: Delivery,
+        since: Timestamp,
+    ) -> Result<(), Fault> {
         let name = delivery.tenant.clone();
         let tenant = self.gateway.tenant(&name);
         let endpoint = tenant.as_ref().and_then(|tenant| tenant.endpoint(&delivery.url));
@@ -533,6 +538,10 @@ impl<H: Hands> Dispatcher<H> {
             let (outcome, why) = ("withheld", "the endpoint is switched off");
             let tried = self.tried(&id, &delivery, outcome, Some(why)).await;
             return self.settle(vec![id], Vec::new(), Some(&delivery), tried).await;
+        }
+        // What was taken before the lease lapsed may be told by another by now; where it is not, it is anybody's.
+        if !self.gateway.has_kept(since) {
+            return self.again(id, delivery, Duration::ZERO, None).await;
         }
         failpoint::pass(Point::DeliveryBefore);
         let outcome = failpoint::amid(Point::DeliveryAmid, self.hands.deliver(&delivery)).await;
@@ -616,8 +625,10 @@ impl<H: Hands> Dispatcher<H> {
         tried: Option<RecordWrite>,
     ) -> Result<(), Fault> {
         let bytes = record::encode_duty(&Duty::Deliver(delivery))?;
-        let due = self.gateway.now() + pause;
-        self.settle(Vec::new(), vec![Postponed { id, due, bytes }], None, tried).await?;
+        let (owner, due) = (self.gateway.0.owner.clone(), self.gateway.now() + pause);
+        failpoint::pass(Point::PostponeBefore);
+        self.settle(Vec::new(), vec![Postponed { id, owner, due, bytes }], None, tried).await?;
+        failpoint::pass(Point::PostponeAfter);
         let _ = self.gateway.0.wake.send(due);
         Ok(())
     }

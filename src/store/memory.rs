@@ -234,7 +234,7 @@ impl State {
             self.unqueue(id);
         }
         for postponed in &commit.postpone {
-            if self.queue.get(&postponed.id).is_some_and(|queued| !queued.once)
+            if self.queue.get(&postponed.id).is_some_and(|queued| postponed.may_release(queued))
                 && let Some(queued) = self.unqueue(&postponed.id)
             {
                 self.enqueue(Queued {

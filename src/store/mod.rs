@@ -829,15 +829,25 @@ impl Queued {
 
 /// A repeatable effect that is released and becomes due again, for anybody.
 ///
-/// Passed over when it is not queued (it was done meanwhile) or may happen only once.
+/// Passed over when it is not queued (it was done meanwhile), is another's (who gives it back was taken for
+/// lost) or may happen only once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Postponed {
     /// Its name.
     pub id: EffectId,
+    /// Who took it, and gives it back.
+    pub owner: Owner,
     /// When it may be claimed again.
     pub due: Timestamp,
     /// What it says from now on.
     pub bytes: Vec<u8>,
+}
+
+impl Postponed {
+    /// Whether it may be done to what is queued under its name.
+    fn may_release(&self, queued: &Queued) -> bool {
+        !queued.once && queued.claimed_by.as_ref() == Some(&self.owner)
+    }
 }
 
 /// Another name of a record, for a while.

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 /// How it answers the try of this number, from 0.
 pub(crate) type Manner = Arc<dyn Fn(usize, &mut TcpStream) + Send + Sync>;
 
+/// The same of one that looks at what has come.
+type Reading = Arc<dyn Fn(usize, &Letter, &mut TcpStream) + Send + Sync>;
+
 /// A request that came.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
@@ -53,6 +56,19 @@ impl Mailbox {
 
     /// An endpoint there.
     pub(crate) fn at(address: impl ToSocketAddrs, manner: Manner) -> Self {
+        Self::open(address, Arc::new(move |number, _, stream| manner(number, stream)))
+    }
+
+    /// An endpoint somewhere that answers what it has read, with a status.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn reading(status: impl Fn(usize, &Letter) -> u16 + Send + Sync + 'static) -> Self {
+        let manner = move |number, letter: &Letter, stream: &mut TcpStream| {
+            answer(stream, status(number, letter), "");
+        };
+        Self::open("127.0.0.1:0", Arc::new(manner))
+    }
+
+    fn open(address: impl ToSocketAddrs, manner: Reading) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let mailbox = Self {
             address: listener.local_addr().unwrap(),
@@ -74,10 +90,10 @@ impl Mailbox {
                     let Some(letter) = read(&mut stream) else { return };
                     let number = {
                         let mut letters = letters.lock().unwrap();
-                        letters.push(letter);
+                        letters.push(letter.clone());
                         letters.len() - 1
                     };
-                    manner(number, &mut stream);
+                    manner(number, &letter, &mut stream);
                 });
             }
         });

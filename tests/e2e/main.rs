@@ -66,6 +66,7 @@ mod inject;
 mod kamailio;
 mod keys;
 mod kill;
+mod lab;
 mod languages;
 mod limits;
 mod listener;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::load::Load;
 use crate::pcap::{POUND, Sound};
@@ -19,18 +20,37 @@ use crate::webhook::Receiver;
 /// How long another node may take to settle what a lost one held.
 const TAKEN_OVER: Duration = Duration::from_secs(20);
 
-/// A `redis-server` that keeps nothing on disk.
+/// A `redis-server` on its own.
 pub(crate) struct Redis {
     _process: Process,
     pub(crate) port: u16,
+    _folder: TempDir,
 }
 
 impl Redis {
+    /// One that keeps nothing on disk.
     pub(crate) fn start() -> Self {
-        let port = ports(1);
+        Self::run(ports(1), tempfile::tempdir().unwrap(), "no")
+    }
+
+    /// One that has on disk whatever it has answered.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn kept() -> Self {
+        Self::run(ports(1), tempfile::tempdir().unwrap(), "yes")
+    }
+
+    /// `kill -9`, and another start on what is on the disk.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn dies_and_is_back(self) -> Self {
+        let Self { _process: mut process, port, _folder: folder } = self;
+        process.kill();
+        Self::run(port, folder, "yes")
+    }
+
+    fn run(port: u16, folder: TempDir, kept: &str) -> Self {
         let mut redis = Command::new("redis-server");
-        redis.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
-        redis.args(["--save", "", "--appendonly", "no"]);
+        redis.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
+        redis.args(["--appendonly", kept, "--appendfsync", "always", "--dir"]).arg(folder.path());
         let process = Process::phone(redis, "redis-server");
         wait_for("Redis answers", SOON, || {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
@@ -39,7 +59,7 @@ impl Redis {
             stream.read_exact(&mut answer).ok()?;
             (&answer == b"+PONG\r\n").then_some(())
         });
-        Self { _process: process, port }
+        Self { _process: process, port, _folder: folder }
     }
 }
 

@@ -102,13 +102,6 @@ impl Sipp {
         Err(format!("SIPp ends with {status}\n{}{}", self.kept("errors"), self.kept("messages")))
     }
 
-    /// Every INVITE that it was sent, repeats too.
-    #[cfg(feature = "failpoints")]
-    pub(crate) fn invites(&self) -> Vec<String> {
-        let kept = self.kept("messages");
-        kept.split("INVITE sip:").skip(1).map(str::to_owned).collect()
-    }
-
     /// Whether its SIP port is bound: it says so nowhere, and trying would disturb it.
     fn listens(&mut self) -> bool {
         let runs = self.process.runs();

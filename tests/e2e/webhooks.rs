@@ -250,10 +250,20 @@ const START: &str = r#"{"to": "+12025550102", "expires_in": 10}"#;
 
 /// Posts, and reads the answer; `None` where the gateway died meanwhile.
 pub(crate) fn post(api: SocketAddr, bearer: &str, path: &str, body: &str) -> Option<Value> {
+    ask(api, bearer, ("POST", path), body)
+}
+
+/// The same of what is read.
+#[cfg(feature = "failpoints")]
+pub(crate) fn get(api: SocketAddr, bearer: &str, path: &str) -> Option<Value> {
+    ask(api, bearer, ("GET", path), "")
+}
+
+fn ask(api: SocketAddr, bearer: &str, (method, path): (&str, &str), body: &str) -> Option<Value> {
     let mut stream = TcpStream::connect(api).ok()?;
     let content = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\nAuthorization: {bearer}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\nAuthorization: {bearer}\r\n\
          {content}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );

@@ -38,6 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::disk::{Disk, Reserve, is_full, own_file};
 use self::mark::{Life, Mark};
 use self::tables::{Tables, Untold};
+use self::wakes::Away;
 use super::leases::Leases;
 use super::seal::Seal;
 use super::{
@@ -55,6 +56,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod wakes;
 
 const FILE: &str = "octothorpe.redb";
 
@@ -89,9 +91,16 @@ struct OpenFile {
     database: RwLock<Result<Database, StoreError>>,
     /// The last transaction failed, and the next has more to do.
     failed: AtomicBool,
-    leases: Mutex<Leases>,
+    run: Mutex<Run>,
     reserve: Arc<Reserve>,
     mark: Mark,
+}
+
+/// What is known of this run of the process alone.
+#[derive(Debug, Default)]
+struct Run {
+    leases: Leases,
+    away: Away,
 }
 
 impl Embedded {
@@ -105,9 +114,9 @@ impl Embedded {
         prepare(&database, &path, seal)?;
         let life = begin(&database).map_err(|error| open_error(&path, error))?;
         mark.set(life).map_err(failed)?;
-        let (database, leases) = (RwLock::new(Ok(database)), Mutex::default());
+        let (database, run) = (RwLock::new(Ok(database)), Mutex::default());
         let failed = AtomicBool::new(false);
-        let file = Arc::new(OpenFile { path, database, failed, leases, reserve, mark });
+        let file = Arc::new(OpenFile { path, database, failed, run, reserve, mark });
         let (jobs, waiting) = mpsc::channel(WAITING_MOST);
         let writer = Writer::new(Arc::clone(&file));
         let writer = std::thread::Builder::new()
@@ -184,7 +193,7 @@ impl Embedded {
         let idle = match file.failed.load(Ordering::Relaxed) {
             // There may be more due than can be seen, or nothing can be seen.
             true => None,
-            false => file.read(|read| tables::idle(read, &mut file.leases(), now, owner))?,
+            false => file.read(|read| tables::idle(read, &mut file.run(), now, owner))?,
         };
         match idle {
             Some(claimed) => Ok(claimed),
@@ -306,8 +315,8 @@ impl OpenFile {
         }
     }
 
-    fn leases(&self) -> MutexGuard<'_, Leases> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    fn run(&self) -> MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a copy in the file's place, in which nothing is left of what was removed. Only the writer
@@ -379,11 +388,11 @@ impl<T> Slot<T> {
 
 impl Job {
     /// Does it within the transaction; true when it wrote anything.
-    fn carry_out(&mut self, tables: &mut Tables<'_>, leases: &mut Leases) -> Result<bool, Error> {
+    fn carry_out(&mut self, tables: &mut Tables<'_>, run: &mut Run) -> Result<bool, Error> {
         Ok(match self {
-            Self::Commit(commit, slot) => slot.fill(tables.commit(leases, commit)?),
+            Self::Commit(commit, slot) => slot.fill(tables.commit(run, commit)?),
             Self::Claim(now, owner, limit, slot) => {
-                slot.fill(tables.claim(leases, *now, owner, *limit)?)
+                slot.fill(tables.claim(run, *now, owner, *limit)?)
             }
             Self::Tally(now, counters, slot) => slot.fill(tables.tally(*now, counters)?),
             Self::Sweep(group, prefix, before, most, slot) => {
@@ -460,10 +469,10 @@ impl Writer {
 
     fn write(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
         self.mend()?;
-        let result = self.transact(|tables, leases| {
+        let result = self.transact(|tables, run| {
             let mut wrote = false;
             for job in &mut *group {
-                wrote |= job.carry_out(tables, leases)?;
+                wrote |= job.carry_out(tables, run)?;
             }
             Ok(wrote)
         });
@@ -481,6 +490,7 @@ impl Writer {
         // the next time. Until it is read what is there, nobody knows.
         let _tried_again_later = self.file.reopen(&error);
         self.file.failed.store(true, Ordering::Relaxed);
+        self.file.run().away.forget_all();
         self.failed = Some((error, self.clock.now()));
     }
 
@@ -516,13 +526,13 @@ impl Writer {
     /// One transaction, durable when it is over, and the mark with it; nothing where nothing was written.
     fn transact(
         &self,
-        act: impl FnOnce(&mut Tables<'_>, &mut Leases) -> Result<bool, Error>,
+        act: impl FnOnce(&mut Tables<'_>, &mut Run) -> Result<bool, Error>,
     ) -> Result<(), StoreError> {
         let begun = self.file.with(Database::begin_write)?;
         let written = || {
             let transaction = begun?;
             let mut tables = Tables::open(&transaction)?;
-            let wrote = act(&mut tables, &mut self.file.leases())?;
+            let wrote = act(&mut tables, &mut self.file.run())?;
             let life = if wrote { Some(tables.count()?) } else { None };
             drop(tables);
             match life {

@@ -7,14 +7,16 @@ use redb::{
     Error, ReadTransaction, ReadableTable, StorageError, Table, TableDefinition, WriteTransaction,
 };
 
+use super::Run;
 use super::mark::{LIFE, LifeRow};
+use super::wakes::{self, WAKE_OF, WAKES, WakeKey};
 use crate::ambient::Timestamp;
 use crate::store::leases::Leases;
 use crate::store::window::{self, Buckets};
 use crate::store::{
     Alias, Answer, Claimed, Commit, Committed, Counter, Effect, EffectId, FIND_MOST, Given, Hold,
     ListQuery, Listed, Owner, PAGE_MOST, PRUNE_MOST, Page, Queued, RecordWrite, StoreError, Stored,
-    Tally, WAKE_RETRY,
+    Tally,
 };
 use crate::verify::code::KeyId;
 
@@ -30,7 +32,6 @@ type EffectRow = (u8, u64, bool, Option<&'static str>, &'static [u8]);
 type DueKey = (u64, &'static str, &'static str);
 type HeldKey = (&'static str, &'static str, &'static str);
 type AddressedKey = (&'static str, u64, &'static str, &'static str);
-type WakeKey = (u64, &'static str);
 /// version, created, group, bytes
 type RecordRow = (u64, u64, &'static str, &'static [u8]);
 /// expires, fingerprint, bytes
@@ -40,9 +41,6 @@ const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
 const RECORDS: TableDefinition<&str, RecordRow> = TableDefinition::new("records");
 /// (group, created, id)
 pub(super) const LISTED: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("listed");
-/// Apart from the record, so that re-arming it does not rewrite the record's bytes.
-const WAKE_OF: TableDefinition<&str, u64> = TableDefinition::new("wake_of");
-const WAKES: TableDefinition<WakeKey, ()> = TableDefinition::new("wakes");
 const QUEUE: TableDefinition<EffectKey, EffectRow> = TableDefinition::new("queue");
 /// Effects without an owner.
 const DUE: TableDefinition<DueKey, ()> = TableDefinition::new("due");
@@ -69,8 +67,8 @@ pub(super) struct Tables<'t> {
     pub(super) life: Table<'t, (), LifeRow>,
     pub(super) records: Table<'t, &'static str, RecordRow>,
     pub(super) listed: Table<'t, (&'static str, u64, &'static str), ()>,
-    wake_of: Table<'t, &'static str, u64>,
-    wakes: Table<'t, WakeKey, ()>,
+    pub(super) wake_of: Table<'t, &'static str, u64>,
+    pub(super) wakes: Table<'t, WakeKey, ()>,
     pub(super) queue: Table<'t, EffectKey, EffectRow>,
     due: Table<'t, DueKey, ()>,
     held: Table<'t, HeldKey, ()>,
@@ -165,7 +163,7 @@ impl<'t> Tables<'t> {
 
     pub(super) fn commit(
         &mut self,
-        leases: &mut Leases,
+        run: &mut Run,
         commit: &Commit,
     ) -> Result<Outcome<Committed>, Error> {
         if let Some(refused) = self.refused(commit)? {
@@ -175,7 +173,8 @@ impl<'t> Tables<'t> {
             self.unqueue(id)?;
         }
         for postponed in &commit.postpone {
-            if let Some(queued) = self.queued(&postponed.id)?.filter(|queued| !queued.once) {
+            let queued = self.queued(&postponed.id)?.filter(|queued| postponed.may_release(queued));
+            if let Some(queued) = queued {
                 self.unqueue(&postponed.id)?;
                 self.enqueue(&Queued {
                     due: postponed.due,
@@ -188,10 +187,11 @@ impl<'t> Tables<'t> {
         }
         if let Some(write) = &commit.record {
             self.write(write)?;
+            run.away.forget(&write.id);
         }
         for queued in &commit.queue {
             if let Some(owner) = &queued.claimed_by {
-                leases.renew(owner, commit.now);
+                run.leases.renew(owner, commit.now);
             }
             self.unqueue(&queued.id)?;
             self.enqueue(queued)?;
@@ -250,21 +250,6 @@ impl<'t> Tables<'t> {
         }
         self.listed.insert((write.group.as_str(), created, id), ())?;
         self.wake(id, write.wake)
-    }
-
-    /// Gives the record `id` its one wake-up.
-    pub(super) fn wake(&mut self, id: &str, at: Option<Timestamp>) -> Result<(), Error> {
-        let former = match at {
-            Some(at) => self.wake_of.insert(id, at.as_micros())?.map(|row| row.value()),
-            None => self.wake_of.remove(id)?.map(|row| row.value()),
-        };
-        if let Some(former) = former {
-            self.wakes.remove((former, id))?;
-        }
-        if let Some(at) = at {
-            self.wakes.insert((at.as_micros(), id), ())?;
-        }
-        Ok(())
     }
 
     fn queued(&self, id: &EffectId) -> Result<Option<Queued>, Error> {
@@ -348,13 +333,13 @@ impl<'t> Tables<'t> {
 
     pub(super) fn claim(
         &mut self,
-        leases: &mut Leases,
+        run: &mut Run,
         now: Timestamp,
         owner: &Owner,
         limit: usize,
     ) -> Result<Outcome<Claimed>, Error> {
-        let renewed = leases.renew(owner, now);
-        let mut orphans = orphans(&self.held, leases, now, owner, limit.saturating_add(1))?;
+        let renewed = run.leases.renew(owner, now);
+        let mut orphans = orphans(&self.held, &run.leases, now, owner, limit.saturating_add(1))?;
         let more_orphans = orphans.len() > limit;
         orphans.truncate(limit);
         let past = now.as_micros().saturating_add(1);
@@ -381,26 +366,15 @@ impl<'t> Tables<'t> {
                 effects.extend(self.take(&id, owner, orphaned)?);
             }
         }
-        let wakes: Vec<String> = self
-            .wakes
-            .iter()?
-            .map_while(|row| match row {
-                Ok((key, _)) if key.value().0 > now.as_micros() => None,
-                Ok((key, _)) => Some(Ok(key.value().1.to_owned())),
-                Err(error) => Some(Err(error)),
-            })
-            .take(limit)
-            .collect::<Result<_, StorageError>>()?;
-        for id in &wakes {
-            self.wake(id, Some(now + WAKE_RETRY))?;
-        }
-        let mut wrote = !effects.is_empty() || !wakes.is_empty();
-        if renewed || wrote {
+        let wakes = self.hand_out(&mut run.away, now, limit)?;
+        let mut wrote = !effects.is_empty();
+        if renewed || wrote || !wakes.is_empty() {
             wrote |= self.prune(now)?;
         }
         let theirs = first_of(&self.addressed, owner)?;
         let others = more_orphans.then_some(now);
-        let next_due = next_due(&self.due, &self.wakes, [theirs, others])?;
+        let wake = wakes::next(&self.wakes, &self.wake_of, &run.away)?;
+        let next_due = next_due(&self.due, [wake, theirs, others])?;
         Ok(Outcome { answer: Claimed { effects, wakes, next_due }, wrote })
     }
 
@@ -663,13 +637,15 @@ pub(super) fn peek(
 /// The answer to a claim that has nothing to write; `None` when it has.
 pub(super) fn idle(
     transaction: &ReadTransaction,
-    leases: &mut Leases,
+    run: &mut Run,
     now: Timestamp,
     owner: &Owner,
 ) -> Result<Option<Claimed>, Error> {
+    let Run { leases, away } = run;
     let theirs = first_of(&transaction.open_table(ADDRESSED)?, owner)?;
-    let (due, wakes) = (transaction.open_table(DUE)?, transaction.open_table(WAKES)?);
-    let next = next_due(&due, &wakes, [theirs, None])?;
+    let (wakes, wake_of) = (transaction.open_table(WAKES)?, transaction.open_table(WAKE_OF)?);
+    let wake = wakes::next(&wakes, &wake_of, away)?;
+    let next = next_due(&transaction.open_table(DUE)?, [wake, theirs])?;
     if next.is_some_and(|next| next <= now)
         || !orphans(&transaction.open_table(HELD)?, leases, now, owner, 1)?.is_empty()
     {
@@ -751,14 +727,13 @@ fn orphans(
     Ok(found)
 }
 
-fn next_due(
+/// When the first of all is due.
+fn next_due<const N: usize>(
     due: &impl ReadableTable<DueKey, ()>,
-    wakes: &impl ReadableTable<WakeKey, ()>,
-    more: [Option<Timestamp>; 2],
+    others: [Option<Timestamp>; N],
 ) -> Result<Option<Timestamp>, Error> {
     let due = first(due, |(at, _, _)| Timestamp::from_micros(at))?;
-    let wake = first(wakes, |(at, _)| Timestamp::from_micros(at))?;
-    Ok([due, wake].into_iter().chain(more).flatten().min())
+    Ok(others.into_iter().flatten().chain(due).min())
 }
 
 /// When the first of the effects is due that wait for this owner.

@@ -100,8 +100,22 @@ async fn an_idle_claim_writes_nothing() {
         claim(&store, secs).await;
     }
     assert!(before == std::fs::read(&file).unwrap(), "not even its lease");
-    claim(&store, 900).await;
+    assert_eq!(store.claim(at(900), &Owner::new("a"), 9).await.unwrap().wakes, ["v1"]);
+    assert!(before == std::fs::read(&file).unwrap(), "nor what is handed out");
+    commit(&store, "v2", None).await;
     assert!(before != std::fs::read(&file).unwrap());
+}
+
+#[tokio::test]
+async fn a_wake_up_that_was_handed_out_is_due_at_once_for_the_next_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    commit(&store, "v1", Some(at(10))).await;
+    assert_eq!(store.claim(at(10), &Owner::new("a"), 9).await.unwrap().wakes, ["v1"]);
+    assert_eq!(store.claim(at(11), &Owner::new("b"), 9).await.unwrap().wakes, [""; 0]);
+    drop(store);
+    let claimed = open(dir.path()).claim(at(11), &Owner::new("b"), 9).await.unwrap();
+    assert_eq!(claimed.wakes, ["v1"]);
 }
 
 #[tokio::test]

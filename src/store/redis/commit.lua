@@ -34,9 +34,9 @@ end
 
 each(function() unqueue(member(arg(), arg())) end)
 each(function()
-  local of, due, bytes = member(arg(), arg()), arg(), arg()
+  local of, owner, due, bytes = member(arg(), arg()), arg(), arg(), arg()
   local row = queued(of)
-  if row and row[ONCE] == '0' then
+  if row and row[ONCE] == '0' and row[HOLDER] == owner and not row[WAITS] then
     unqueue(of)
     row[DUE], row[HOLDER], row[TURN], row[BYTES], row[WAITS] = due, false, '', bytes, false
     enqueue(of, row)

@@ -110,7 +110,9 @@ impl Redis {
         });
         args.each(holds, |args, it| args.text(&it.name).text(&it.record).time(it.until));
         args.each(done, |args, it| args.effect(&it));
-        args.each(postpone, |args, it| args.effect(&it.id).time(it.due).bytes(it.bytes));
+        args.each(postpone, |args, it| {
+            args.effect(&it.id).text(it.owner.as_str()).time(it.due).bytes(it.bytes)
+        });
         args.each(queue, |args, it| {
             args.effect(&it.id).number(it.kind.into()).time(it.due).number(it.once.into());
             args.optional(it.claimed_by, |args, owner| args.text(owner.as_str()));
