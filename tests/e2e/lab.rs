@@ -21,21 +21,13 @@ pub(crate) struct Taken {
     pub(crate) to: String,
     /// The keys that were pressed, and when.
     pub(crate) pressed: Vec<(String, SystemTime)>,
-    /// Which side hung up.
-    pub(crate) hung_up: Option<String>,
 }
 
 impl Lab {
     /// A lab phone that behaves so: `["--press", "#"]`.
     pub(crate) fn start(behaviour: &[&str]) -> Self {
-        Self::under(&[], behaviour)
-    }
-
-    /// The same with these variables in its environment.
-    pub(crate) fn under(environment: &[(&str, &str)], behaviour: &[&str]) -> Self {
         let mut phone = octothorpe();
         phone.args(["phone", "--listen", "udp:127.0.0.1:0", "--json"]).args(behaviour);
-        phone.envs(environment.iter().copied());
         let process = Process::phone(phone, "octothorpe");
         let port = wait_for("the lab phone listens", SOON, || {
             let told: Value = serde_json::from_str(process.stdout().lines().next()?).ok()?;
@@ -63,7 +55,6 @@ impl Lab {
                     let at = humantime::parse_rfc3339(&text("at")).unwrap();
                     calls.entry(call()).or_default().pressed.push((text("key"), at));
                 }
-                Some("hung_up") => calls.entry(call()).or_default().hung_up = Some(text("by")),
                 Some(_) | None => {}
             }
         }

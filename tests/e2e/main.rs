@@ -66,6 +66,7 @@ mod inject;
 mod kamailio;
 mod keys;
 mod kill;
+#[cfg(feature = "failpoints")]
 mod lab;
 mod languages;
 mod limits;
