@@ -1,10 +1,11 @@
 //! The operator's page, as a person at a browser has it: Chromium sees calls ring, listen and end, reads why they did,
-//! blocks, searches and calls, by mouse and by keyboard.
+//! blocks and calls, by mouse and by keyboard.
 //!
 //! `OCTOTHORPE_PICTURES=FOLDER` leaves pictures of every page there, at three sizes, in light and in dark.
 
 use std::time::Duration;
 
+use octothorpe::access::operator::Password;
 use serde_json::{Value, json};
 
 use crate::answering::mailbox;
@@ -56,15 +57,6 @@ const LINES: [Line; 5] = [
     ("late", "+1202555014", &["--reject", "503", "--ring", "3"], "failed", "blocked by us"),
 ];
 
-/// The hash of the password, as the configuration has it.
-fn hashed() -> String {
-    use argon2::password_hash::{PasswordHasher as _, SaltString};
-    let salt = SaltString::encode_b64(b"0123456789abcdef").unwrap();
-    let cheap = argon2::Params::new(argon2::Params::MIN_M_COST, 1, 1, None).unwrap();
-    let argon = argon2::Argon2::new(Default::default(), Default::default(), cheap);
-    argon.hash_password(PASSWORD.as_bytes(), &salt).unwrap().to_string()
-}
-
 #[test]
 fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
     let folder = tempfile::tempdir().unwrap();
@@ -86,7 +78,7 @@ fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
         .collect();
     let operators = format!(
         "[[operators]]\nname = \"ada\"\nrole = \"admin\"\npassword = {:?}\ntotp = {TOTP:?}\n",
-        hashed()
+        Password::of(PASSWORD, b"0123456789abcdef").unwrap().phc()
     );
     let gateway = Gateway::with(&format!("{operators}{ways}"), "");
     let begin = |number: &str| {
@@ -124,14 +116,16 @@ fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
     for (id, status, said) in &others {
         let words: Vec<&str> = status.split('|').collect();
         act("reach", json!({ "verifications": [id], "words": words }));
-        let told = act("why", json!({ "verification": id, "text": said, "shot": *said == "no sound came" }));
+        let told = act(
+            "why",
+            json!({ "verification": id, "text": said, "shot": *said == "no sound came" }),
+        );
         assert!(told["entries"].as_u64() > Some(3), "{told}");
     }
     act("board", json!({}));
     gateway.admin_post("/admin/v1/blocks/lift", &json!({ "number": "+12025550141" }));
 
     act("block", json!({ "number": "+12025550199", "note": "<b>calls & calls</b>" }));
-    act("search", json!({ "number": "+12025550111", "verification": others[0].0 }));
     act("csv", json!({ "text": others[0].0 }));
     act("call", json!({ "tenant": "e2e", "to": "+12025550299", "text": "pressed the key" }));
     act("quiet", json!({}));

@@ -153,25 +153,6 @@ const acts = {
     await page.locator("#blocks .none").waitFor();
     return {};
   },
-  // Finds by number and by nothing.
-  async search({ number, verification: id }) {
-    await page.goto(`${url}/#/search`);
-    await page.locator("#page-search").waitFor();
-    await page.locator("#search [name=number]").fill(number);
-    await page.keyboard.press("Enter");
-    await page.locator(`#found tr[data-key="${id}"]`).waitFor();
-    await accessible("search");
-    await page.locator("#search [name=number]").fill("twelve");
-    await page.keyboard.press("Enter");
-    await page.locator("#search .error", { hasText: "number" }).waitFor();
-    await page.locator("#search [name=number]").fill("");
-    await page.locator("#search [name=from]").fill("2020-01-01");
-    await page.locator("#search [name=until]").fill("2020-01-02");
-    await page.keyboard.press("Enter");
-    await page.locator("#found .none").waitFor();
-    must((await page.locator("#search .error").textContent()) === "", "an empty range is no mistake");
-    return {};
-  },
   // Takes a table away.
   async csv({ text }) {
     await page.goto(`${url}/#/`);

@@ -4,14 +4,13 @@
 import { csv, draw, ladder, table, tick } from "/parts.js";
 
 const $ = (id) => document.getElementById(id);
-const PAGES = ["login", "now", "search", "blocks", "one"];
+const PAGES = ["login", "now", "blocks", "one"];
 
 let me = null; // {name, role, csrf} once it is known
 let figures = null;
 let one = null; // the verification that is looked at
-let next = null; // the cursor of older ones that were found
 const cards = new Map();
-const rows = { minutes: [], calls: [], trunks: [], via: [], country: [], prefix: [], found: [], blocks: [], line: [] };
+const rows = { minutes: [], calls: [], trunks: [], via: [], country: [], prefix: [], blocks: [], line: [] };
 
 // What the server said no to, in its own words.
 class Refused extends Error {
@@ -103,7 +102,7 @@ $("logout").addEventListener("click", async () => {
 
 function show(page) {
   for (const other of PAGES) $(`page-${other}`).hidden = other !== page;
-  const here = { now: "#/", search: "#/search", blocks: "#/blocks" }[page];
+  const here = { now: "#/", blocks: "#/blocks" }[page];
   for (const link of document.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -114,8 +113,7 @@ function show(page) {
 function route() {
   if (!me) return;
   const [page, id] = location.hash.replace(/^#\/?/, "").split("/");
-  if (page === "search") show("search");
-  else if (page === "blocks") {
+  if (page === "blocks") {
     show("blocks");
     blocks();
   } else if (page === "v" && id) {
@@ -253,38 +251,6 @@ function now() {
   calls();
 }
 
-// ---- search
-
-const FOUND = [
-  { name: "Verification", of: (it) => it.id, link: (it) => `#/v/${it.id}` },
-  { name: "Begun", of: (it) => it.created_at, shown: (it) => day(it.created_at) },
-  { name: "Number", of: (it) => it.number },
-  { name: "Country", of: (it) => it.country },
-  { name: "Tenant", of: (it) => it.tenant },
-  { name: "Via", of: (it) => it.via ?? "" },
-  { name: "Status", of: (it) => it.status, word: true },
-  { name: "Why", of: (it) => words(it.reason) },
-  { name: "Reference", of: (it) => it.reference ?? "" },
-];
-
-let filters = "";
-
-async function find(more) {
-  const cursor = more && next ? `&cursor=${encodeURIComponent(next)}` : "";
-  const found = await ask("GET", `/admin/v1/verifications?${filters}${cursor}`);
-  rows.found = more ? [...rows.found, ...found.verifications] : found.verifications;
-  next = found.next ?? null;
-  $("more").hidden = !next;
-  table($("found"), FOUND, rows.found, "There is no such verification.");
-}
-
-submits($("search"), async (form) => {
-  const filled = Object.entries(form).map(([name, value]) => [name, value.trim()]).filter(([, value]) => value);
-  filters = new URLSearchParams(filled).toString();
-  await find(false);
-});
-$("more").addEventListener("click", () => find(true).catch((wrong) => notice(wrong.message)));
-
 // ---- blocks
 
 const BLOCKS = [
@@ -354,7 +320,6 @@ async function look(id) {
       ["Tenant", card?.tenant],
       ["Via", card?.via],
     ]);
-    $("unmasked").textContent = "";
     rows.line = told.entries;
     ladder($("ladder"), told.entries);
     table($("line"), LINE, told.entries, "Nothing is kept of it.");
@@ -363,17 +328,6 @@ async function look(id) {
     for (const part of ["one-facts", "ladder", "line"]) $(part).replaceChildren();
   }
 }
-
-$("unmask").addEventListener("click", async () => {
-  const reason = prompt("Why do you need the number? This is written to the audit log.");
-  if (!reason?.trim()) return;
-  try {
-    const told = await ask("POST", `/admin/v1/verifications/${encodeURIComponent(one)}/unmask`, { reason: reason.trim() });
-    $("unmasked").textContent = told.number;
-  } catch (wrong) {
-    $("unmasked").textContent = wrong.message;
-  }
-});
 
 // ---- a test call
 
@@ -387,7 +341,7 @@ submits($("call"), async ({ tenant, to }) => {
 
 // ---- tables to take away
 
-const COLUMNS = { minutes: MINUTES, calls: CALLS, trunks: TRUNKS, via: LINES, country: LINES, prefix: LINES, found: FOUND, blocks: BLOCKS, line: LINE };
+const COLUMNS = { minutes: MINUTES, calls: CALLS, trunks: TRUNKS, via: LINES, country: LINES, prefix: LINES, blocks: BLOCKS, line: LINE };
 
 for (const button of document.querySelectorAll("[data-csv]")) {
   const name = button.dataset.csv;
