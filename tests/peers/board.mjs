@@ -103,6 +103,7 @@ const acts = {
   },
   // Waits until each of these has come to one of these words.
   async reach({ verifications: ids, words }) {
+    await page.goto(`${url}/#/`);
     for (const id of ids) {
       const state = row(id).locator(".word");
       await state.filter({ hasText: new RegExp(`^(${words.join("|")})$`) }).waitFor();
