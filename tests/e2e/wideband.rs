@@ -18,14 +18,14 @@ fn read(path: &Path) -> (u32, Vec<i16>) {
     (wav.spec().sample_rate, wav.samples().map(Result::unwrap).collect())
 }
 
-/// What was heard is the greeting and the ask, as far as they were said before the key, and as loud as
-/// they are in the pack.
+/// The first words that were heard are those of the greeting, and as loud as they are in the pack. What is heard after
+/// them depends on when the key comes.
 fn is_the_prompt(heard: &[i16]) {
     let pack = Pack::english().unwrap();
-    let said = ["greeting", "ask"].map(|name| pack.get(name).unwrap().samples()).concat();
-    let (heard, said) = (spoken(heard), spoken(&said));
-    let as_long = heard.len().min(said.len());
-    let [heard, said] = [&heard, &said[..as_long]].map(|it| active_level(it).unwrap());
+    let said = spoken(pack.get("greeting").unwrap().samples());
+    let heard = spoken(heard);
+    let first = FRAME * 40;
+    let [heard, said] = [&heard, &said].map(|it| active_level(&it[..first]).unwrap());
     assert!((heard - said).abs() < 1.0, "{heard:.1} dBm0 was heard, and {said:.1} dBm0 was said");
 }
 
