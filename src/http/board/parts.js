@@ -127,6 +127,9 @@ export const draw = {
   bars,
 };
 
+/** As much of a text as there is room for between the lanes; the timeline has all of it. */
+const brief = (text) => (text.length > 62 ? `${text.slice(0, 61)}…` : text);
+
 /** The SIP messages and what was heard between them, as a ladder between us and the other side. */
 export function ladder(into, entries) {
   const steps = entries.filter((it) => ["sip", "ringing", "answered", "media", "said", "listening", "key", "label", "ended"].includes(it.kind));
@@ -145,7 +148,7 @@ export function ladder(into, entries) {
     const y = 44 + no * high;
     parts.push(svg("text", { x: 4, y, class: "when" }, tick(step.ms)));
     if (step.kind !== "sip") {
-      parts.push(svg("text", { x: (left + right) / 2, y, "text-anchor": "middle", class: "note" }, step.text));
+      parts.push(svg("text", { x: (left + right) / 2, y, "text-anchor": "middle", class: "note" }, brief(step.text)));
       continue;
     }
     const out = step.text.startsWith("To ");
@@ -153,7 +156,7 @@ export function ladder(into, entries) {
     parts.push(
       svg("line", { x1: from, x2: to, y1: y + 4, y2: y + 4, stroke: "currentColor" }),
       svg("path", { d: `M${to} ${y + 4}l${back} -4v8z`, fill: "currentColor" }),
-      svg("text", { x: (left + right) / 2, y, "text-anchor": "middle" }, step.text),
+      svg("text", { x: (left + right) / 2, y, "text-anchor": "middle" }, brief(step.text)),
     );
   }
   const drawn = svg("svg", { viewBox: `0 0 680 ${bottom + 6}`, width: 680, height: bottom + 6, role: "img", "aria-label": "The ladder of its SIP messages; each is told in the timeline below" }, ...parts);
