@@ -1,7 +1,7 @@
 //! End to end: the real binary against real phones (SIPp, baresip, one of our own) by SIP, RTP and
 //! HTTP on loopback, and against carriers played by other people's programs (`tests/peers`).
 //!
-//! `cargo test --test e2e` runs all of it in about two minutes. It needs `sipp`, `baresip`,
+//! `cargo test --test e2e -- --test-threads=4` runs all of it in about nine minutes: most wait. It needs `sipp`, `baresip`,
 //! `kamailio`, `sngrep`, `tshark`, `svmap`, `nft`, `ip`, `strace`, `faketime`, `prometheus`, `promtool` and
 //! `chromium` (`tests/run peers` installs them), and the right to open raw
 //! sockets (root, or `setcap cap_net_raw+ep /usr/bin/sipp`), by which SIPp replays RTP; and `node` and `python3` with
