@@ -29,6 +29,7 @@ mod show;
 mod sms;
 mod store;
 mod tenant;
+mod top;
 mod trunk;
 mod typed;
 mod verdict;
@@ -89,6 +90,8 @@ enum Command {
     Cdr(cdr::Args),
     /// Show what happened in a verification, by a gateway that runs.
     Show(show::Args),
+    /// Look on while a gateway works: calls, trunks, the last hour.
+    Top(top::Args),
     /// The endpoints of tenants, and events that are sent to them once more.
     Webhook(webhook::Args),
     /// Make and judge recordings of what calls say.
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => in_runtime(policy::run(args)),
         Command::Cdr(args) => in_runtime(cdr::run(args)),
         Command::Show(args) => in_runtime(show::run(args)),
+        Command::Top(args) => in_runtime(top::run(args)),
         Command::Webhook(args) => in_runtime(webhook::run(args)),
         Command::Block(args) => in_runtime(block::block(args)),
         Command::Unblock(args) => in_runtime(block::unblock(args)),

@@ -94,6 +94,7 @@ mod smsc;
 mod strangers;
 mod tenants;
 mod tools;
+mod top;
 mod trunks;
 mod twilio;
 mod twiml;
