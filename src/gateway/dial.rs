@@ -16,7 +16,7 @@ use crate::ambient::{Entropy, Timestamp, secret};
 use crate::media::attendant::{self, Extension, Stroke};
 use crate::media::script::{self, Digits, Kind, Lines, Offer, Question};
 use crate::media::{Digit, Protection, Srtp};
-use crate::sip::{Route, Transport, Way, call};
+use crate::sip::{Transport, Way, call};
 use crate::telemetry::{self, Event};
 use crate::verify::attempt::{Attempt, AttemptNo};
 use crate::verify::code::{Binding, Code, Pin, Shown, Vault};
@@ -124,7 +124,7 @@ impl Trunks {
         let address = berth.address();
         let local = ways.first().map_or(address, |way| way.local);
         let rtp = SocketAddr::new(local.ip(), address.port());
-        let call = order(verification, trunk, ways, place.service_route, orders);
+        let call = order(verification, trunk, ways, &place, orders);
         let extension = verification.request.extension.as_ref().map(strokes);
         let codecs = trunk.codecs.clone();
         let order = voice::Order { call, rtp, srtp, codecs, question, extension };
@@ -190,7 +190,7 @@ fn order(
     verification: &Verification,
     trunk: &Trunk,
     ways: Vec<Way>,
-    service_route: Vec<Route>,
+    place: &Place,
     orders: &Orders,
 ) -> call::Order {
     let brand = verification.request.brand.as_ref().map(|brand| brand.as_str());
@@ -200,11 +200,12 @@ fn order(
         target,
         ways,
         from,
-        routes: if service_route.is_empty() { routes } else { service_route },
+        routes: if place.service_route.is_empty() { routes } else { place.service_route.clone() },
         headers,
         contact_host: trunk.identity.contact_host.clone(),
         redirects: trunk.redirects.clone(),
         credentials: trunk.credentials.as_ref().map(TrunkCredentials::for_digest),
+        min_session: place.min_session,
         ring_timeout: orders.ring,
         is_last_resort: !verification.has_another_way(),
     }

@@ -59,6 +59,7 @@
 //! | OPTIONS that is not answered within 4 s counts as unanswered (§ 17.1.2.2: timer F, 32 s), and so does a REGISTER where there is another server | what matters is whether a call would be answered in time |
 //! | A Retry-After above an hour counts as an hour (§ 20.33) | a slip of a carrier must not take it away for days |
 //! | Of several transports without NAPTR records the first that has SRV records is taken (RFC 3263 § 4.1: a query for each) | the others would never be used |
+//! | A session is asked to last 120 s (RFC 4028 § 4 recommends 1,800), and 1,800 s after a 422 without a useful Min-SE | a call that asks a question is over by then; one whose node has died ends by this timer alone |
 //! | The INVITE offers, and never carries an answer | there is nothing to wait for before we know what we send |
 //! | Keys of media are offered in RTP/AVP where encryption is preferred and not required (RFC 4568 § 6: only in RTP/SAVP); one with an MKI is not taken | who does not encrypt ignores them, and no second INVITE is needed; see `media/sdp.rs` |
 

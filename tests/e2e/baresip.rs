@@ -87,6 +87,11 @@ impl Baresip {
         self.port
     }
 
+    /// It may take so long for what comes now.
+    pub(crate) fn patience(&self, patience: Duration) {
+        self.control.set_read_timeout(Some(patience)).unwrap();
+    }
+
     /// Gives a command, which must succeed.
     pub(crate) fn command(&mut self, command: &str, parameters: &str) {
         let text = json!({"command": command, "params": parameters, "token": command}).to_string();

@@ -42,17 +42,23 @@ pub(crate) struct Kamailio {
 impl Kamailio {
     /// Starts it in front of the phone at this port; the media go from end to end.
     pub(crate) fn start(phone: u16) -> Self {
-        Self::started(phone, None)
+        Self::started(phone, None, None)
     }
 
     /// The same with rtpengine between us and the phone: it opens what we seal, and seals what it sends us.
     fn with_relay(phone: u16) -> Self {
         let control = ports(1);
         let relay = relay(control);
-        Self::started(phone, Some((relay, control)))
+        Self::started(phone, Some((relay, control)), None)
     }
 
-    fn started(phone: u16, relay: Option<(Process, u16)>) -> Self {
+    /// The same from end to end, with session timers of so many seconds at least (RFC 4028): a session that
+    /// nobody refreshes is ended on both sides.
+    pub(crate) fn timing(phone: u16, least: u32) -> Self {
+        Self::started(phone, None, Some(least))
+    }
+
+    fn started(phone: u16, relay: Option<(Process, u16)>, least: Option<u32>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = ports(2);
         certificates(folder.path());
@@ -68,6 +74,7 @@ impl Kamailio {
             .replace("SECURE", &(port + 1).to_string())
             .replace("PHONE", &phone.to_string())
             .replace("CONTROL", &relay.as_ref().map_or(0, |(_, port)| *port).to_string())
+            .replace("LEAST", &least.unwrap_or_default().to_string())
             .replace("FOLDER", &at.to_string())
             .replace("PASSWORD", SIP_PASSWORD)
             .replace("REALM", NAME);
@@ -79,6 +86,9 @@ impl Kamailio {
         if relay.is_some() {
             command.args(["-A", "RELAYED"]);
         }
+        if least.is_some() {
+            command.args(["-A", "TIMED"]);
+        }
         let mut process = Process::phone(command, "kamailio kamailio-tls-modules");
         wait_for("Kamailio listens", SOON, || {
             assert!(process.runs(), "{}{}", process.stdout(), process.stderr());
@@ -87,8 +97,16 @@ impl Kamailio {
         Self { process, relay: relay.map(|(process, _)| process), port, folder }
     }
 
+    /// How long the sessions were to last that it was asked for, in seconds.
+    pub(crate) fn sessions(&self) -> Vec<String> {
+        let told = self.process.stderr();
+        let asked =
+            told.lines().filter_map(|line| line.split_once("a session of ")?.1.strip_suffix(" s"));
+        asked.map(str::to_owned).collect()
+    }
+
     /// What the configuration of a gateway says of it.
-    fn trunk(&self, transport: &str, more: &str) -> String {
+    pub(crate) fn trunk(&self, transport: &str, more: &str) -> String {
         let port = if transport == "tls" { self.port + 1 } else { self.port };
         format!(
             "[[trunks]]\nname = \"sbc\"\ntarget = \"sip:127.0.0.1:{port};transport={transport}\"\n\

@@ -20,6 +20,7 @@
 //! | `OCTOTHORPE_KILL_EVENTS` | how often the gateway is killed in the midst of events; 10 unless said |
 //! | `OCTOTHORPE_KILLS` | how often it is killed at each point, in a build that has them; once unless said, and at some only on disk |
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
+//! | `OCTOTHORPE_SESSION_CALLS` | how many calls wait for the end of their session (120 s) after their node was killed; none unless said |
 //! | `OCTOTHORPE_NOISE_SECONDS` | how long calls go on in the midst of noise; 10 unless said |
 //!
 //! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 OCTOTHORPE_KILL_EVENTS=100 cargo test --test e2e kill`.
@@ -88,6 +89,7 @@ mod serve;
 #[expect(dead_code, reason = "the tests of the store need more of it")]
 #[path = "../store/servers.rs"]
 mod servers;
+mod sessions;
 mod show;
 mod sipp;
 mod smsc;

@@ -14,8 +14,11 @@ use crate::tools::{
     API_KEY, NUMBER, Process, STORE_SECRET, WEBHOOK_SECRET, octothorpe, ports, wait_for,
 };
 
-/// How long a gateway may take to be ready, or a verification to come to rest after a restart.
+/// How long a gateway may take to be ready again, or a verification to come to rest after a restart.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// How long its process may take to start on a machine that has much to do.
+const START: Duration = Duration::from_secs(60);
 
 /// Tests start more of the same than people do.
 const LIMITLESS: &str = "[limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
@@ -404,7 +407,7 @@ fn serve(under: &[String], folder: &Path) -> (Process, [SocketAddr; 3]) {
     command.current_dir(folder).args(["serve", "--config", "octothorpe.toml"]);
     let mut process = Process::gateway(command);
     let mut told = |field: &str| {
-        wait_for("the gateway tells where it listens", SOON, || {
+        wait_for("the gateway tells where it listens", START, || {
             let log = process.stderr();
             assert!(process.runs(), "the gateway ended: {log}");
             log.lines().find_map(|line| {
@@ -415,7 +418,7 @@ fn serve(under: &[String], folder: &Path) -> (Process, [SocketAddr; 3]) {
         })
     };
     let [sip, admin, api] = ["sip", "admin", "api"].map(&mut told);
-    wait_for("ready", SOON, || {
+    wait_for("ready", START, || {
         (request(admin, "GET", "/readyz", &[], b"").status == 200).then_some(())
     });
     (process, [api, admin, sip])

@@ -59,6 +59,11 @@ impl Effects<'_> {
             Output::Note(note) => {
                 let verification = slot.verification.as_str();
                 telemetry::observe(&telemetry::Event::Noted { verification, note: &note });
+                if let (Some(seconds), Some(calls)) =
+                    (watch::min_session(&note), self.shared.calls.get())
+                {
+                    calls.tell(Heard::MinSession(slot.trunk.clone(), seconds));
+                }
             }
         }
         None

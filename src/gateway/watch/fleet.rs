@@ -138,6 +138,10 @@ impl Fleet {
                 let Some(&id) = self.by_name.get(&trunk) else { return Vec::new() };
                 self.with(now, id, |member, _| member.called(now, called))
             }
+            Heard::MinSession(trunk, seconds) => {
+                let Some(&id) = self.by_name.get(&trunk) else { return Vec::new() };
+                self.with(now, id, |member, _| member.min_session = Some(seconds))
+            }
             Heard::Retired(key) => self.leave(now, &key),
         }
     }
@@ -201,7 +205,8 @@ impl Fleet {
             });
         }
         let service_route = member.service_route().to_vec();
-        Ok(Place { hops, exit: member.exit.clone(), service_route })
+        let (exit, min_session) = (member.exit.clone(), member.min_session);
+        Ok(Place { hops, exit, service_route, min_session })
     }
 
     /// Lets an attempt in by a trunk.

@@ -45,6 +45,8 @@ pub(super) struct Member {
     pub(super) registration: Option<Registration>,
     pub(super) health: Health,
     pub(super) gate: Gate<Key>,
+    /// How long a session must last at least, in seconds, as a 422 has told.
+    pub(super) min_session: Option<u32>,
     pub(super) told: Option<Told>,
 }
 
@@ -79,6 +81,7 @@ impl Member {
             registration,
             health: Health::default(),
             gate,
+            min_session: None,
             told: None,
         }
     }

@@ -64,6 +64,8 @@ pub(super) enum Heard {
     Lost(Hop),
     /// A call by this trunk had this end, or this first sign.
     Called(String, Called),
+    /// This trunk wants sessions to last so many seconds at least (RFC 4028).
+    MinSession(String, u32),
     /// An attempt's call is over.
     Retired(Key),
 }
@@ -132,6 +134,8 @@ pub(super) struct Place {
     pub(super) exit: Exit,
     /// What the registrar wants requests to go through (RFC 3608), in place of a proxy.
     pub(super) service_route: Vec<Route>,
+    /// How long a session must last at least there, in seconds, where that was told.
+    pub(super) min_session: Option<u32>,
 }
 
 /// How a call got in.
@@ -440,6 +444,19 @@ pub(super) fn called(event: &voice::Event) -> Option<Called> {
         | voice::Event::Proven(_)
         | voice::Event::Label(_)
         | voice::Event::Heard { .. } => None,
+    }
+}
+
+/// What an oddity of a call tells of how long its trunk wants sessions to last.
+pub(super) fn min_session(note: &voice::Note) -> Option<u32> {
+    match note {
+        voice::Note::Sip(call::Note::SessionRaised { seconds }) => Some(*seconds),
+        voice::Note::Sip(_)
+        | voice::Note::Media(_)
+        | voice::Note::Script(_)
+        | voice::Note::KeyBeforeAsk
+        | voice::Note::Refused(_)
+        | voice::Note::Late(_) => None,
     }
 }
 

@@ -427,7 +427,10 @@ impl Call {
             }
             // RFC 4028 § 7.3: "If the response to a session refresh request is a 422 (Session
             // Interval Too Small) response message, then the UAC MAY retry the request."
-            422 => self.session.raise(message).then_some(way),
+            422 => self.session.raise(message).map(|seconds| {
+                out.push(Output::Note(Note::SessionRaised { seconds }));
+                way
+            }),
             300..=399 => self.redirect(message, out),
             _ => None,
         };

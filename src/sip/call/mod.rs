@@ -151,6 +151,7 @@ impl Call {
         let callee = NameAddr::new(if *is_phone { callee.phone() } else { callee });
         Self {
             authentication: Authentication::new(order.credentials.clone()),
+            session: Session::new(order.min_session),
             order,
             description: offer,
             reoffer: None,
@@ -171,7 +172,6 @@ impl Call {
             cancels: Vec::new(),
             errands: Vec::new(),
             peers: Vec::new(),
-            session: Session::new(),
             served: Vec::new(),
             offered: None,
             unacknowledged: None,

@@ -9,9 +9,13 @@ use crate::sip::Timer;
 use crate::sip::extensions::{Refresher, SessionExpires};
 use crate::sip::message::Message;
 
+/// What we ask for, in seconds: a call that asks a question is over by then, and one whose node has died
+/// must not stay off the hook for half an hour.
+const WANTED: u32 = 120;
+
 /// RFC 4028 § 4: "The RECOMMENDED value for the Session-Expires header field is 1800 seconds (30
 /// minutes)."
-const WANTED: u32 = 1_800;
+const RECOMMENDED: u32 = 1_800;
 
 /// RFC 4028 § 5: "The value of the Min-SE header field MUST NOT be less than 90 seconds."
 pub(super) const LEAST: u32 = 90;
@@ -54,9 +58,10 @@ impl Agreed {
 }
 
 impl Session {
-    /// Nothing agreed yet.
-    pub(super) fn new() -> Self {
-        Self { wanted: WANTED, least: LEAST, was_raised: false, agreed: None }
+    /// Nothing agreed yet, by a trunk that is known to want so many seconds at least.
+    pub(super) fn new(least: Option<u32>) -> Self {
+        let least = least.unwrap_or(LEAST).max(LEAST);
+        Self { wanted: WANTED.max(least), least, was_raised: false, agreed: None }
     }
 
     pub(super) fn deadline(&self) -> Option<(Timestamp, Timer)> {
@@ -72,23 +77,32 @@ impl Session {
 
     /// What a request that refreshes it says.
     pub(super) fn refreshed(&self) -> Headers {
-        let seconds = self.agreed.as_ref().map_or(self.wanted, |agreed| agreed.seconds);
-        let expires = format!("{seconds};refresher={}", Refresher::Uac.as_str());
+        let expires = format!("{};refresher={}", self.lasts(), Refresher::Uac.as_str());
         vec![("Session-Expires", expires), ("Min-SE", self.least.to_string())]
     }
 
-    /// Takes the Min-SE of a 422, once; false when trying again would not help.
-    pub(super) fn raise(&mut self, message: &Message) -> bool {
-        let Some(least) = message.min_session_expires().filter(|_| !self.was_raised) else {
-            return false;
-        };
+    /// How long it lasts, as agreed or as asked for, in seconds.
+    fn lasts(&self) -> u32 {
+        self.agreed.as_ref().map_or(self.wanted, |agreed| agreed.seconds)
+    }
+
+    /// Takes a 422, once, and gives how long the session must last at least, in seconds; `None` when
+    /// trying again would not help.
+    pub(super) fn raise(&mut self, message: &Message) -> Option<u32> {
+        if self.was_raised {
+            return None;
+        }
+        // RFC 4028 § 6: "The 422 response MUST contain a Min-SE header field with the minimum timer for
+        // that server." Where it has none that explains it, what RFC 4028 recommends is asked for.
+        let least = message.min_session_expires().filter(|least| *least > self.lasts());
+        let least = least.unwrap_or(RECOMMENDED);
         self.was_raised = true;
         self.least = self.least.max(least);
         self.wanted = self.wanted.max(least);
         if let Some(agreed) = &mut self.agreed {
             agreed.seconds = agreed.seconds.max(least);
         }
-        true
+        Some(least)
     }
 
     /// Takes what a 2xx to our INVITE, UPDATE or re-INVITE says. RFC 4028 § 7.2: without a
@@ -229,7 +243,7 @@ impl Call {
             // RFC 4028 § 10: "If the session refresh request transaction times out or generates a 408
             // or 481 response, then the UAC sends a BYE request as per Section 12.2.1.2 of RFC 3261".
             408 | 481 => self.expire(now, out),
-            422 if self.session.raise(message) => self.refresh(now, out),
+            422 if self.session.raise(message).is_some() => self.refresh(now, out),
             491 if is_update => self.refresh_later(now),
             // What a re-INVITE offers may be new.
             491 => self.reoffer = Some(now + self.pause()),

@@ -61,6 +61,9 @@ pub struct Order {
     pub redirects: Vec<String>,
     /// What the trunk lets us in by.
     pub credentials: Option<Credentials>,
+    /// How long a session must last at least by this trunk, in seconds, where it has told that by a 422
+    /// before ([`Note::SessionRaised`]).
+    pub min_session: Option<u32>,
     /// How long it may ring; 45 s unless there is a reason.
     pub ring_timeout: Duration,
     /// Whether nothing else is tried when this call fails: its last way may then be silent for as
@@ -84,6 +87,7 @@ impl Order {
             headers: Vec::new(),
             redirects: Vec::new(),
             credentials: None,
+            min_session: None,
             ring_timeout: Duration::from_secs(45),
             is_last_resort: true,
         }
@@ -369,6 +373,11 @@ pub enum Note {
     NextWay {
         /// Where the INVITE goes now.
         to: Hop,
+    },
+    /// The session that was asked for is too short for the trunk (422), and is asked for so long.
+    SessionRaised {
+        /// How long, in seconds.
+        seconds: u32,
     },
     /// A 3xx sends us to where we may not go, or cannot.
     RedirectRefused {

@@ -16,11 +16,38 @@ fn up(session: &str, allow: &str) -> Line {
 const UPDATE: &str = "INVITE, ACK, BYE, CANCEL, UPDATE";
 
 #[test]
-fn we_ask_for_half_an_hour() {
-    // § 4: "The RECOMMENDED value for the Session-Expires header field is 1800 seconds".
+fn we_ask_for_two_minutes() {
+    // § 5: without a Min-SE, 90 s are understood.
     let invite = Line::new().last(&Method::Invite);
-    assert_eq!(invite.header("Session-Expires").unwrap(), "1800");
+    assert_eq!(invite.header("Session-Expires").unwrap(), "120");
     assert_eq!(invite.header("Min-SE").unwrap(), "90");
+    assert!(invite.supports("timer"));
+}
+
+#[test]
+fn who_is_known_to_want_more_is_asked_for_it_at_once() {
+    for (known, asked, least) in [(600, "600", "600"), (100, "120", "100"), (30, "120", "90")] {
+        let invite =
+            Line::with(Order { min_session: Some(known), ..order() }).last(&Method::Invite);
+        assert_eq!(invite.header("Session-Expires").unwrap(), asked);
+        assert_eq!(invite.header("Min-SE").unwrap(), least);
+    }
+}
+
+#[test]
+fn who_wants_more_and_does_not_say_how_much_is_given_what_is_usual() {
+    // § 4: "The RECOMMENDED value for the Session-Expires header field is 1800 seconds".
+    for min in ["", "120", "soon"] {
+        let mut line = Line::new();
+        let invite = line.last(&Method::Invite);
+        line.respond(&invite, 422, "them", |r| {
+            if min.is_empty() { r } else { r.header("Min-SE", min) }
+        });
+        let again = line.last(&Method::Invite);
+        assert_eq!(again.header("Session-Expires").unwrap(), "1800", "{min}");
+        assert_eq!(again.header("Min-SE").unwrap(), "1800", "{min}");
+        assert_eq!(line.notes(), [&Note::SessionRaised { seconds: 1_800 }]);
+    }
 }
 
 #[test]
@@ -35,6 +62,7 @@ fn who_wants_more_is_given_it_once() {
     let second = line.last(&Method::Invite);
     assert_eq!(second.header("Session-Expires").unwrap(), "3600");
     assert_eq!((second.header("Min-SE").unwrap(), second.cseq().0), ("3600".into(), 2));
+    assert_eq!(line.notes(), [&Note::SessionRaised { seconds: 3_600 }]);
     let ended = Ended::Rejected { status: 422, q850: None, retry_after: None };
     assert_eq!(line.ended(), Some(ended));
 }
