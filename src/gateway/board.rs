@@ -166,6 +166,10 @@ impl State {
         if next.withheld {
             return;
         }
+        // Two tasks may tell in another order than they committed in: what was before the end comes too late.
+        if self.cards.get(next.id.as_str()).is_some_and(Card::has_ended) {
+            return;
+        }
         let was_open = before.is_none_or(|before| before.verdict().is_none());
         let has_ended = was_open && next.verdict().is_some();
         self.count(now, before.is_none(), has_ended, next);
@@ -213,7 +217,7 @@ impl State {
 
     fn draw(&mut self, now: Timestamp, has_ended: bool, next: &Verification) {
         let id = next.id.as_str();
-        if self.cards.len() - self.ended.len() >= CARDS && !self.cards.contains_key(id) {
+        if self.live() >= CARDS && !self.cards.contains_key(id) {
             return;
         }
         self.revision += 1;
@@ -227,6 +231,11 @@ impl State {
                 self.cards.remove(&oldest);
             }
         }
+    }
+
+    /// How many of the cards are of those that are being asked.
+    fn live(&self) -> usize {
+        self.cards.len().saturating_sub(self.ended.len())
     }
 
     fn since(&self, revision: Option<u64>) -> Changes {
@@ -261,7 +270,7 @@ impl State {
         Figures {
             node: node.to_owned(),
             at: now.to_rfc3339(),
-            live: self.cards.len() - self.ended.len(),
+            live: self.live(),
             most_live: CARDS,
             minutes: self.minutes.iter().map(outcomes).collect(),
             all,
@@ -404,6 +413,23 @@ mod tests {
         let much_later = now + Duration::from_secs(2 * 60 * 60);
         let figures = state.figures(much_later, "n1");
         assert_eq!((figures.minutes.len(), figures.live, figures.all.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_ended_stays_ended_whatever_is_told_late() {
+        let mut state = State::default();
+        let one = begun(1, START);
+        let ended = canceled(&one, START);
+        state.moved(START, None, &one);
+        state.moved(START, Some(&one), &ended);
+        // The same end, and what was before it.
+        state.moved(START, Some(&one), &ended);
+        state.moved(START, Some(&one), &one);
+        let later = START + Duration::from_secs(30 * 60);
+        state.moved(later, None, &begun(2, later));
+        let figures = state.figures(later, "n1");
+        assert_eq!((figures.live, state.cards.len(), state.ended.len()), (1, 2, 1));
+        assert_eq!(figures.minutes[0].ended["canceled"], 1);
     }
 
     #[test]
