@@ -27,8 +27,8 @@ anybody who has not the key. Whoever can write both files and kept copies of bot
 back: the gateway's own log names number and hash of each entry, which --head holds this one against.
 
 Examples:
-  octothorpe audit verify --config /etc/octothorpe.toml
-  octothorpe audit verify --config /etc/octothorpe.toml --head 41 --json
+  octothorpe audit verify --config /etc/octothorpe/octothorpe.toml
+  octothorpe audit verify --config /etc/octothorpe/octothorpe.toml --head 41 --json
 
 Exit codes: 0 it is whole, 1 it was changed, 2 it cannot be read.")]
     Verify {

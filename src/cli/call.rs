@@ -38,7 +38,7 @@ Examples:
   octothorpe call +12025550123 --via 'sip:127.0.0.1:5080;transport=udp'
   octothorpe call +12025550123 --via sip:sbc.example.net --caller-id +12025550100 \\
       --username acme --password env:TRUNK_PASSWORD --wav heard.wav
-  octothorpe call +12025550123 --config /etc/octothorpe.toml --trunk carrier-a --json
+  octothorpe call +12025550123 --config /etc/octothorpe/octothorpe.toml --trunk carrier-a --json
   octothorpe call +12025550123 --via sip:127.0.0.1:5080 --mode pin --pin 4821
   octothorpe call +12025550123 --via sip:127.0.0.1:5080 --mode match --match 27
   octothorpe call +12025550123 --via sip:127.0.0.1:5080 --extension 204

@@ -73,6 +73,9 @@ struct Export {
     output: Option<PathBuf>,
     #[command(flatten)]
     at: At,
+    /// Print what was written as one JSON object, on the last line; records themselves are JSON unless they are CSV.
+    #[arg(long, requires = "output")]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -130,13 +133,23 @@ async fn export(args: Export) -> anyhow::Result<ExitCode> {
     let shown = || format!("{} cannot be written", part.display());
     let mut file = File::create(&part).map_err(|error| wrong(format!("{}: {error}", shown())))?;
     let done = args.at.download(PATH, &query, &mut |part| file.write_all(part)).await;
-    let done = done.and_then(|()| file.sync_all().with_context(shown));
-    if let Err(error) = done {
-        let _ = fs::remove_file(&part);
-        return Err(error);
-    }
+    let done = done.and_then(|()| {
+        file.sync_all().with_context(shown)?;
+        Ok(file.metadata().with_context(shown)?.len())
+    });
+    let bytes = match done {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
+    };
     fs::rename(&part, path).with_context(|| format!("{} cannot be written", path.display()))?;
-    eprintln!("{} is written.", path.display());
+    if args.json {
+        println!("{}", json!({ "file": path, "bytes": bytes }));
+    } else {
+        eprintln!("{} is written.", path.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

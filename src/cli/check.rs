@@ -27,9 +27,9 @@ const WRONG: u8 = 2;
 #[command(after_help = "\
 Examples:
   octothorpe check --config config/lab.toml
-  octothorpe check --config /etc/octothorpe.toml --json | tail -1 | jq .tenants
-  octothorpe check --config /etc/octothorpe.toml --online
-  octothorpe check --config /etc/octothorpe.toml --route +4915112345678 --tenant acme
+  octothorpe check --config /etc/octothorpe/octothorpe.toml --json | tail -1 | jq .tenants
+  octothorpe check --config /etc/octothorpe/octothorpe.toml --online
+  octothorpe check --config /etc/octothorpe/octothorpe.toml --route +4915112345678 --tenant acme
   TWILIO_TOKEN=… ACME_API_KEY=… octothorpe check --config config/twilio.toml
   OCTOTHORPE_SERVER__API_LISTEN=127.0.0.1:9000 octothorpe check --config config/lab.toml
 

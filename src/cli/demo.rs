@@ -37,8 +37,8 @@ Examples:
   octothorpe demo --scenario fraud
   octothorpe demo --wav heard.wav --pcap call.pcap
 
-Exit codes: those of the verdict: approve 0, wrong-key and fraud 1, voicemail 3, busy, no-answer
-and hang-up 4.")]
+Exit codes: 0 approved, 1 denied (wrong-key and fraud), 3 expired (voicemail), 4 failed (busy, no-answer
+and hang-up), 2 wrong usage, 70 our fault.")]
 pub(super) struct Args {
     /// What the callee does.
     #[arg(long, value_enum, default_value_t = Scenario::Approve)]

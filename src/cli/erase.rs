@@ -31,8 +31,8 @@ texted again; --opt-outs removes it, too.
 A gateway that runs is asked to do it by its operator's listener; otherwise the store is opened.
 
 Examples:
-  octothorpe erase +12025550123 --config /etc/octothorpe.toml
-  echo +12025550123 | octothorpe erase - --config /etc/octothorpe.toml --opt-outs --json
+  octothorpe erase +12025550123 --config /etc/octothorpe/octothorpe.toml
+  echo +12025550123 | octothorpe erase - --config /etc/octothorpe/octothorpe.toml --opt-outs --json
 
 Exit codes: 0 it is forgotten, 2 wrong usage, 70 our fault.")]
 pub(super) struct Args {

@@ -30,7 +30,7 @@ Examples:
   octothorpe key new --tenant acme --admin http://127.0.0.1:8081 --name login --scope start --scope check
   octothorpe key list --tenant acme --admin http://127.0.0.1:8081
   octothorpe key list --config config/lab.toml
-  octothorpe key revoke 1a2b3c4d --config /etc/octothorpe.toml")]
+  octothorpe key revoke 1a2b3c4d --config /etc/octothorpe/octothorpe.toml")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -46,7 +46,9 @@ Examples:
   octothorpe key new --tenant acme
   (umask 077; octothorpe key new > acme.key)    # then: api_keys = [\"file:acme.key\"]
   octothorpe key new --json | jq -r .fingerprint
-  octothorpe key new --tenant acme --admin http://127.0.0.1:8081 --days 90 --allow 10.0.0.0/8")]
+  octothorpe key new --tenant acme --admin http://127.0.0.1:8081 --days 90 --allow 10.0.0.0/8
+
+Exit codes: 0 made, 2 wrong usage, 70 our fault.")]
     New {
         /// The tenant it is for.
         #[arg(long, value_name = "NAME", value_parser = tenant_name)]
@@ -73,8 +75,10 @@ Examples:
     #[command(after_help = "\
 Examples:
   octothorpe key list --config config/lab.toml
-  octothorpe key list --config /etc/octothorpe.toml --json | jq -r '.keys[].fingerprint'
-  octothorpe key list --tenant acme --admin http://127.0.0.1:8081")]
+  octothorpe key list --config /etc/octothorpe/octothorpe.toml --json | jq -r '.keys[].fingerprint'
+  octothorpe key list --tenant acme --admin http://127.0.0.1:8081
+
+Exit codes: 0 listed, 2 wrong usage or configuration, 70 our fault.")]
     List {
         /// The configuration.
         #[arg(
@@ -99,7 +103,7 @@ With --admin the key opens nothing from the next request on. With --config nothi
 configuration is yours.
 
 Examples:
-  octothorpe key revoke 1a2b3c4d --config /etc/octothorpe.toml
+  octothorpe key revoke 1a2b3c4d --config /etc/octothorpe/octothorpe.toml
   octothorpe key revoke x7Kq2pLm --tenant acme --admin http://127.0.0.1:8081
 
 Exit codes: 0 done, or the key is there; 2 it is not.")]
@@ -130,7 +134,9 @@ What the gateway signs by goes to standard output, everything else to standard e
 Examples:
   octothorpe key webhook                        # whsec_…, for both ends
   octothorpe key webhook --ed25519              # whsk_… for the gateway; receivers check by whpk_…
-  octothorpe key webhook --ed25519 --json | jq -r .public")]
+  octothorpe key webhook --ed25519 --json | jq -r .public
+
+Exit codes: 0 made, 2 wrong usage, 70 our fault.")]
     Webhook {
         /// A pair of keys of Ed25519: receivers need its public half alone.
         #[arg(long)]

@@ -15,20 +15,26 @@ mod call;
 mod capture;
 mod cdr;
 pub mod check;
+mod completions;
 mod demo;
+mod drain;
 mod erase;
 pub mod key;
 mod ladder;
+mod man;
 mod online;
 mod operator;
 pub mod phone;
 mod policy;
 mod prompts;
+mod reload;
 mod serve;
 mod show;
 mod sms;
 mod store;
 mod tenant;
+#[cfg(test)]
+mod tests;
 mod top;
 mod trunk;
 mod typed;
@@ -38,8 +44,9 @@ mod watch;
 mod webhook;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -52,9 +59,12 @@ const WRONG: u8 = 2;
 /// Our fault.
 const FAULT: u8 = 70;
 
+/// Which revision this is a build of: see `build.rs`.
+const BUILD: &str = env!("OCTOTHORPE_BUILD");
+
 /// Calls a phone, says a prompt, listens for #, and reports one verdict.
 #[derive(Debug, Parser)]
-#[command(name = "octothorpe", version = crate::failpoint::VERSION, arg_required_else_help = true)]
+#[command(name = "octothorpe", version = crate::failpoint::VERSION, long_version = told(), arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -74,6 +84,10 @@ enum Command {
     Verify(verify::Args),
     /// Run the gateway.
     Serve(serve::Args),
+    /// Have a gateway that runs read its configuration again.
+    Reload(reload::Args),
+    /// Have a gateway that runs take nothing new, and wait until nothing is under way there.
+    Drain(drain::Args),
     /// Say what a configuration means, or everything that is wrong with it.
     Check(check::Args),
     /// The SIP peers of a configuration.
@@ -112,6 +126,22 @@ enum Command {
     Audit(audit::Args),
     /// Measure this build on this machine, against the limits it was built for.
     Bench(bench::Args),
+    /// Print what a shell completes this program's commands and options by.
+    Completions(completions::Args),
+    /// Print the page of the manual, or write those of all commands.
+    Man(man::Args),
+}
+
+/// Every command with its options.
+fn tree() -> clap::Command {
+    Cli::command()
+}
+
+/// The version, with its build.
+fn told() -> &'static str {
+    static TOLD: LazyLock<String> =
+        LazyLock::new(|| format!("{} (build {BUILD})", crate::failpoint::VERSION));
+    &TOLD
 }
 
 /// Runs the program.
@@ -144,6 +174,10 @@ pub fn main() -> ExitCode {
         Command::Sms(args) => in_runtime(sms::run(*args)),
         Command::Verify(args) => in_runtime(verify::run(args)),
         Command::Serve(args) => in_runtime(serve::run(args)),
+        Command::Reload(args) => in_runtime(reload::run(args)),
+        Command::Drain(args) => in_runtime(drain::run(args)),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("octothorpe: {error:#}");

@@ -36,9 +36,11 @@ What goes in the configuration is on standard output; the password, and what an 
 standard error, this once. Nothing is written anywhere. After it stands in the configuration, reload.
 
 Examples:
-  octothorpe operator new eve --role operator >> /etc/octothorpe.toml
+  octothorpe operator new eve --role operator >> /etc/octothorpe/octothorpe.toml
   octothorpe operator new bob --role admin --password-stdin < password
-  octothorpe operator new eve --role viewer --json | jq -r .uri")]
+  octothorpe operator new eve --role viewer --json | jq -r .uri
+
+Exit codes: 0 made, 2 wrong usage, 70 our fault.")]
     New {
         /// What they are called.
         #[arg(value_name = "NAME", value_parser = key::tenant_name)]

@@ -41,7 +41,7 @@ With a configuration: countries, kinds of numbers, and what the limits are. With
 blocks, conversion, and how much of each limit is used.
 
 Examples:
-  octothorpe policy explain +12025550123 --tenant acme --config /etc/octothorpe.toml
+  octothorpe policy explain +12025550123 --tenant acme --config /etc/octothorpe/octothorpe.toml
   octothorpe policy explain +12025550123 --tenant acme --admin http://127.0.0.1:8081 --channel sms
   octothorpe policy explain +12025550123 --tenant acme --admin http://127.0.0.1:8081 --json | jq .passes
 

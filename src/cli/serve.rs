@@ -33,15 +33,22 @@ const UPKEEP: Duration = Duration::from_secs(5);
 #[command(after_help = "\
 Examples:
   octothorpe serve --config config/lab.toml
-  OCTOTHORPE_LOG__FILTER=debug octothorpe serve --config /etc/octothorpe.toml
+  OCTOTHORPE_LOG__FILTER=debug octothorpe serve --config /etc/octothorpe/octothorpe.toml
 
-SIGHUP, or POST /admin/v1/reload: the configuration is read again. A mistake in it changes nothing.
+The log goes to standard error: for people on a terminal, one JSON object a line elsewhere (log.format).
+
+SIGHUP, or octothorpe reload: the configuration is read again. A mistake in it changes nothing.
 SIGTERM or Ctrl-C: not ready, no new verification and no new call; calls that are up may finish (75 s), then
-exit 0. A second one ends them at once, politely.")]
+exit 0. A second one ends them at once, politely.
+
+Exit codes: 0 it was stopped, 2 wrong usage or configuration, 70 our fault.")]
 pub(super) struct Args {
     /// The configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Log as JSON on a terminal, too.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Carries the command out.
@@ -61,14 +68,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(WRONG));
         }
     };
-    start_log(&loaded.config.log)?;
+    start_log(&loaded.config.log, args.json)?;
     super::open_files()?;
+    tracing::info!(
+        version = %failpoint::VERSION, build = %super::BUILD, config = %path.display(), "octothorpe"
+    );
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let metrics = count()?;
     let settings = loaded.config.gateway;
-    let summary = summary(&settings);
+    let told = Told::of(&settings);
     let started = Gateway::start(settings, Clock::system(), Entropy::system(), None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
     let taken_up = gateway.take_up().await;
@@ -81,12 +91,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let server = Server::bind(listening, gateway, operator)
         .await
         .map_err(|error| wrong(error.to_string()))?;
-    tracing::info!(version = failpoint::VERSION, config = %path.display(), "octothorpe");
-    tracing::info!("{summary}");
-    let sip: Vec<String> = running.sip.iter().map(Hop::to_string).collect();
-    tracing::info!(sip = sip.join(" "), "takes SIP");
-    tracing::info!(admin = server.admin_address().map(tracing::field::display), "takes operators");
-    tracing::info!(api = %server.api_address(), "takes requests: ready");
+    told.tell(&running.sip, &server);
 
     let (stopped, stop) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {
@@ -142,7 +147,8 @@ fn reload(path: PathBuf, gateway: Gateway, listening: Listening, log: Log) -> Re
             tracing::warn!("{warning}");
         }
         let Config { gateway: settings, http, log: logs, .. } = loaded.config;
-        tracing::info!("reloaded: {}", summary(&settings));
+        let Told { trunks, carriers, tenants, .. } = Told::of(&settings);
+        tracing::info!(trunks = %trunks, carriers = %carriers, tenants, "reloaded");
         let mut left = gateway.reload(&settings);
         left.extend(listening.reload(&http));
         left.extend((log != logs).then_some("log"));
@@ -167,19 +173,49 @@ pub(super) fn count() -> anyhow::Result<http::Metrics> {
     Ok(Arc::new(move || metrics.render()))
 }
 
-fn summary(settings: &Settings) -> String {
-    let store = match &settings.store {
-        StoreSettings::Memory => "memory".to_owned(),
-        StoreSettings::Directory(dir) => dir.display().to_string(),
-        StoreSettings::Redis(redis) => redis.told(),
-    };
-    let trunks: Vec<&str> = settings.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
-    let tenants = settings.tenants.len();
-    format!("store {store}; trunks {}; {tenants} tenant(s)", trunks.join(", "))
+/// What a gateway has to do with, as it is told.
+struct Told {
+    store: String,
+    trunks: String,
+    carriers: String,
+    tenants: usize,
+    rtp: (u16, u16),
+}
+
+impl Told {
+    fn of(settings: &Settings) -> Self {
+        let store = match &settings.store {
+            StoreSettings::Memory => "memory".to_owned(),
+            StoreSettings::Directory(dir) => dir.display().to_string(),
+            StoreSettings::Redis(redis) => redis.told(),
+        };
+        let named = |names: Vec<&str>| match names.is_empty() {
+            true => "none".to_owned(),
+            false => names.join(","),
+        };
+        Self {
+            store,
+            trunks: named(settings.trunks.iter().map(|trunk| trunk.name.as_str()).collect()),
+            carriers: named(settings.carriers.iter().map(|it| it.name.as_str()).collect()),
+            tenants: settings.tenants.len(),
+            rtp: settings.rtp_ports,
+        }
+    }
+
+    /// Four lines, of which the last says that it is ready.
+    fn tell(&self, sip: &[Hop], server: &Server) {
+        let Self { store, trunks, carriers, tenants, rtp: (first, last) } = self;
+        let sip: Vec<String> = sip.iter().map(Hop::to_string).collect();
+        let admin = server.admin_address().map(tracing::field::display);
+        tracing::info!(store = %store, "keeps verifications");
+        tracing::info!(trunks = %trunks, carriers = %carriers, tenants, "reaches people");
+        tracing::info!(sip = %sip.join(" "), rtp = %format_args!("{first}-{last}"), "takes SIP");
+        tracing::info!(api = %server.api_address(), admin, "takes requests: ready");
+    }
 }
 
 /// Logs go to stderr: text on a terminal, JSON elsewhere.
-fn start_log(log: &Log) -> anyhow::Result<()> {
+fn start_log(log: &Log, as_json: bool) -> anyhow::Result<()> {
     // RUST_LOG is what a person in a hurry types.
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => filter,
@@ -187,16 +223,17 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
     };
     let filter =
         EnvFilter::try_new(filter).map_err(|error| wrong(format!("log filter: {error}")))?;
-    let json = match log.format {
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
-        LogFormat::Text => false,
-        LogFormat::Json => true,
-    };
+    let json = as_json
+        || match log.format {
+            LogFormat::Auto => !std::io::stderr().is_terminal(),
+            LogFormat::Text => false,
+            LogFormat::Json => true,
+        };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json {
         lines.json().flatten_event(true).init();
     } else {
-        lines.init();
+        lines.compact().with_target(false).init();
     }
     Ok(())
 }

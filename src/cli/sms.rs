@@ -28,8 +28,8 @@ configuration's api_listen, as long as nothing else listens there.
 
 Examples:
   octothorpe sms +12025550123 --config config/smpp.toml
-  octothorpe sms +12025550123 --config /etc/octothorpe.toml --carrier twilio-main --mode reply
-  octothorpe sms +12025550123 --config /etc/octothorpe.toml --locale de-DE --brand Contoso --json
+  octothorpe sms +12025550123 --config /etc/octothorpe/octothorpe.toml --carrier twilio-main --mode reply
+  octothorpe sms +12025550123 --config /etc/octothorpe/octothorpe.toml --locale de-DE --brand Contoso --json
 
 Exit codes: 0 approved, 1 denied, 2 wrong usage, 3 expired, 4 failed, 5 canceled, 70 our fault.")]
 pub(super) struct Args {

@@ -40,7 +40,7 @@ To restore it, stop the gateway and put the file in the place of octothorpe.redb
 not known then: codes that were used since can be used again until they expire.
 
 Examples:
-  octothorpe store backup /backup/octothorpe.redb --config /etc/octothorpe.toml
+  octothorpe store backup /backup/octothorpe.redb --config /etc/octothorpe/octothorpe.toml
 
 Exit codes: 0 it is there, 2 wrong usage, 70 our fault.")]
     Backup {
@@ -57,7 +57,7 @@ as what is in it: whoever starts or checks a verification waits for that, about 
 verifications.
 
 Examples:
-  octothorpe store compact --config /etc/octothorpe.toml
+  octothorpe store compact --config /etc/octothorpe/octothorpe.toml
 
 Exit codes: 0 it is done, 2 wrong usage, 70 our fault.")]
     Compact {
@@ -71,7 +71,7 @@ version before that is taken as it is, this once: run it when you upgrade, and n
 was sealed before, which somebody has then exchanged.
 
 Examples:
-  octothorpe store seal --config /etc/octothorpe.toml
+  octothorpe store seal --config /etc/octothorpe/octothorpe.toml
 
 Exit codes: 0 it is sealed, 2 it was not to be sealed, or is in use.")]
     Seal {

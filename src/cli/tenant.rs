@@ -51,7 +51,9 @@ Exit codes: 0 it is changed, 2 it cannot be, and why, 70 our fault.")]
     #[command(after_help = "\
 Examples:
   octothorpe tenant list
-  octothorpe tenant list --json | jq -r '.tenants[].name'")]
+  octothorpe tenant list --json | jq -r '.tenants[].name'
+
+Exit codes: 0 listed, 2 wrong usage, 70 our fault.")]
     List {
         #[command(flatten)]
         at: At,
@@ -62,7 +64,8 @@ Examples:
     /// Show a tenant: what is written of it, without secrets.
     #[command(after_help = "\
 Examples:
-  octothorpe tenant show globex | jq .settings.webhooks
+  octothorpe tenant show globex
+  octothorpe tenant show globex --json | jq .settings.webhooks
 
 Exit codes: 0 shown, 2 there is none, 70 our fault.")]
     Show {
@@ -70,6 +73,9 @@ Exit codes: 0 shown, 2 there is none, 70 our fault.")]
         name: String,
         #[command(flatten)]
         at: At,
+        /// Print it as one JSON object, on the last line.
+        #[arg(long)]
+        json: bool,
     },
     /// Remove a tenant with its keys: nothing new is asked for, what was begun is finished.
     #[command(after_help = "\
@@ -185,9 +191,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 all.into_iter().flatten().for_each(|tenant| println!("{}", line(tenant)));
             }
         }
-        Command::Show { name, at } => {
+        Command::Show { name, at, json } => {
             let found = at.get(&path(&name)?, &[]).await?;
-            println!("{}", serde_json::to_string_pretty(&found)?);
+            match json {
+                true => println!("{found}"),
+                false => println!("{}", serde_json::to_string_pretty(&found)?),
+            }
         }
         Command::Remove { name, at, json } => {
             at.delete(&path(&name)?).await?;

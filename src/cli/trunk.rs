@@ -32,8 +32,8 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  octothorpe trunk test carrier-a --config /etc/octothorpe.toml
-  octothorpe trunk test carrier-a --config /etc/octothorpe.toml --call +12025550123
+  octothorpe trunk test carrier-a --config /etc/octothorpe/octothorpe.toml
+  octothorpe trunk test carrier-a --config /etc/octothorpe/octothorpe.toml --call +12025550123
 
 Exit codes: 0 it works, 1 it does not, 2 wrong usage or configuration; with --call those of
 `octothorpe call`.")]
@@ -54,8 +54,8 @@ struct Test {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  octothorpe trunk list --config /etc/octothorpe.toml
-  octothorpe trunk list --config /etc/octothorpe.toml --json | jq '.trunks[].target'
+  octothorpe trunk list --config /etc/octothorpe/octothorpe.toml
+  octothorpe trunk list --config /etc/octothorpe/octothorpe.toml --json | jq '.trunks[].target'
 
 Exit codes: 0 the configuration can be run, 2 it cannot.")]
 struct List {

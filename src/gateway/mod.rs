@@ -457,8 +457,9 @@ impl Gateway {
         Box::pin(self.apply(id, |_| signal.clone(), None)).await.map(|_| ())
     }
 
-    /// Whether this node is being stopped.
-    fn is_draining(&self) -> bool {
+    /// Whether this node takes nothing new: it is being stopped, or will be.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
         *self.0.draining.borrow()
     }
 

@@ -8,6 +8,7 @@
 //! What a hint tells of is found without it, too: what waits to be carried out by the next claim, what
 //! has moved by whoever waits looking again.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +104,18 @@ impl Gateway {
     /// Takes nothing new from now on, and begins no call: others do.
     pub fn stop_taking(&self) {
         self.0.draining.send_replace(true);
+    }
+
+    /// How many calls of this node are ringing or up.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.0.calls.as_ref().map_or(0, |calls| calls.count())
+    }
+
+    /// Whether no call of this node is up, and nothing is in hand that leads to one.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.calls() == 0 && self.0.in_flight.load(Ordering::Relaxed) == 0
     }
 
     /// Who carries out what a step of this verification leads to.

@@ -347,6 +347,7 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/admin/v1/cdr", get(cdr::export)),
         ("get", "/admin/v1/verifications/{id}/timeline", get(timeline::told)),
         ("post", "/admin/v1/reload", post(ops::reload)),
+        ("get", "/admin/v1/drain", get(ops::draining).post(ops::drain)),
         ("post", "/admin/v1/erase", post(ops::erase)),
         ("post", "/admin/v1/backup", post(upkeep::back_up)),
         ("post", "/admin/v1/compact", post(upkeep::compact)),

@@ -117,6 +117,41 @@ pub(super) async fn reload(Admin(operator): Admin, State(app): State<App>) -> Re
     }
 }
 
+/// How far a node is that takes nothing new.
+#[derive(Serialize)]
+struct Drained {
+    /// Which node.
+    node: String,
+    /// Whether it takes nothing new.
+    draining: bool,
+    /// How many of its calls are ringing or up.
+    calls: usize,
+    /// Whether nothing is under way any more.
+    done: bool,
+}
+
+/// Takes nothing new from now on, until the process is started anew.
+pub(super) async fn drain(
+    Admin(operator): Admin,
+    State(app): State<App>,
+) -> Result<Response, Problem> {
+    app.gateway.audit(operator.act("drain", Value::Null)).await.map_err(verify::fault)?;
+    app.gateway.stop_taking();
+    Ok(drained(&app))
+}
+
+/// How far it is.
+pub(super) async fn draining(_: Viewer, State(app): State<App>) -> Response {
+    drained(&app)
+}
+
+fn drained(app: &App) -> Response {
+    let (draining, calls) = (app.gateway.is_draining(), app.gateway.calls());
+    let done = draining && app.gateway.is_at_rest();
+    let node = app.gateway.node().to_owned();
+    shown(StatusCode::OK, &Drained { node, draining, calls, done })
+}
+
 /// Whom to forget.
 #[derive(Debug, Deserialize)]
 struct Erase {

@@ -95,6 +95,7 @@ mod sipp;
 mod smsc;
 mod strangers;
 mod tenants;
+mod terminal;
 mod tools;
 mod top;
 mod trunks;

@@ -46,6 +46,10 @@ const COUNTED: [(&str, &str); 4] = [
 Of ten phones four press #, one is busy, one rings until it is given up, one answers across the CANCEL,
 one sends garbage, one says nothing, and one is gone before the BYE.
 
+Examples:
+  octothorpe bench mixed
+  octothorpe bench mixed --calls 1000 --json
+
 Exit codes: 0 every limit was kept, 1 one was missed, 70 our fault.")]
 pub(super) struct Args {
     /// How many calls.

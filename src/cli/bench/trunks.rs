@@ -32,6 +32,10 @@ const DATAGRAM: usize = 4_096;
 /// Idle trunks: what asking each of them whether it lives costs, and being registered there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Examples:
+  octothorpe bench trunks
+  octothorpe bench trunks --trunks 500 --seconds 10 --json
+
 Every trunk is asked by OPTIONS every 10 s. Build with --release. Exit codes: 0 every limit was kept, 1 one
 was missed, 70 our fault.")]
 pub(super) struct Args {
