@@ -2,8 +2,6 @@
 //! source tree without its repository does; otherwise what git says of the tree. Without either the build goes on,
 //! and says that it is not known. Only builds for use ask git: each commit would build a developer's tree anew.
 
-#![expect(clippy::print_stdout, reason = "what Cargo is told, it reads there")]
-
 use std::env;
 use std::process::Command;
 
