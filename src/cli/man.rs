@@ -61,7 +61,8 @@ pub(super) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 fn add(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page)?;
+    let source = format!("octothorpe {}", crate::failpoint::VERSION);
+    Man::new(command.clone()).source(source).render(&mut page)?;
     pages.push((name, page));
     command.get_subcommands().filter(|it| !it.is_hide_set()).try_for_each(|it| add(it, pages))
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::phone::{Manner, Phone};
 use crate::serve::{Gateway, SOON};
-use crate::tools::{Process, octothorpe, wait_for};
+use crate::tools::{API_KEY, Process, octothorpe, wait_for};
 
 /// Runs a command against this gateway.
 fn command(gateway: &Gateway, words: &[&str]) -> Output {
@@ -62,6 +62,7 @@ fn the_log_is_for_people_on_a_terminal_and_json_elsewhere() {
     let file = folder.path().join("octothorpe.toml");
     let config = "[server]\napi_listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
                   [store]\nurl = \"memory:\"\n[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n";
+    let config = format!("{config}[[tenants]]\nname = \"e2e\"\napi_keys = [\"{API_KEY}\"]\n");
     std::fs::write(&file, config).unwrap();
     let ours = octothorpe();
     let serve = format!("{} serve --config {}", ours.get_program().display(), file.display());

@@ -30,7 +30,7 @@ fn a_node_of_the_cluster_loads_and_is_warned_of_what_others_could_reach() {
     let StoreSettings::Redis(redis) = &loaded.config.gateway.store else { panic!("no Redis") };
     assert_eq!((redis.user.as_deref(), redis.min_replicas), (Some("gateway"), None));
     let spoken = load(&example("cluster.toml"), |_| None).unwrap_err().to_string();
-    assert_eq!(spoken.lines().count(), 3, "{spoken}");
+    assert_eq!(spoken.lines().count(), 4, "{spoken}");
 }
 
 /// What the examples take from the environment.
@@ -42,6 +42,7 @@ fn example_secrets(name: &str) -> Option<String> {
         }
         "CARRIER_A_ACCOUNT" => "canary 3",
         "ACME_API_KEY" => KEY,
+        "OPS_API_KEY" => "canary_operators_0123456789012345678901",
         "ACME_BATCH_KEY" => "canary_batch_01234567890123456789012345",
         "ACME_HOOK_SECRET" | "ACME_RISK_SECRET" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
         "STORE_SECRET" | "OLD_STORE_SECRET" | "REDIS_PASSWORD" => {
