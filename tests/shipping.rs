@@ -1,7 +1,12 @@
 //! What is shipped with the program: the manual, completions, the unit of systemd, the package, images.
 //! It needs `mandoc`, `zsh`, `fish` and `systemd-analyze` (`tests/run peers` installs them).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
