@@ -168,6 +168,7 @@ mod store {
         a_wake_up_comes_back_until_a_commit_replaces_it,
         the_next_due_time_is_the_earliest_of_all,
         an_alias_leads_to_its_records_until_it_is_pruned,
+        a_commit_that_names_prunes_expired_aliases,
         pruning_is_bounded,
         a_list_is_newest_first_and_by_group,
         a_list_is_paged_without_gaps_or_repeats,
@@ -217,7 +218,7 @@ mod store {
         assert_eq!(missing, Ok(Committed::Stale { version: None }));
 
         assert_eq!(store.load("v1").await.unwrap().unwrap().version, 1);
-        assert_eq!(store.find("alias").await, Ok(vec![]));
+        assert_eq!(store.find("alias", None).await, Ok(vec![]));
         let claimed = claim(&store, 49, "a").await;
         assert_eq!((claimed.effects.len(), claimed.wakes.len()), (0, 0));
         assert_eq!(claimed.next_due, Some(at(50)));
@@ -597,30 +598,47 @@ mod store {
         yes(&store, naming("+49", "v1", at(50))).await;
         yes(&store, naming("+49", "v2", at(90))).await;
         yes(&store, naming("+491", "v3", at(90))).await;
-        assert_eq!(store.find("+49").await.unwrap(), ["v2", "v1"]);
-        assert_eq!(store.find("+491").await.unwrap(), ["v3"]);
-        assert_eq!(store.find("+4").await.unwrap(), [""; 0]);
+        assert_eq!(store.find("+49", None).await.unwrap(), ["v2", "v1"]);
+        assert_eq!(store.find("+491", None).await.unwrap(), ["v3"]);
+        assert_eq!(store.find("+4", None).await.unwrap(), [""; 0]);
         claim(&store, 49, "a").await;
-        assert_eq!(store.find("+49").await.unwrap(), ["v2", "v1"]);
+        assert_eq!(store.find("+49", None).await.unwrap(), ["v2", "v1"]);
         claim(&store, 54, "a").await;
-        assert_eq!(store.find("+49").await.unwrap(), ["v2"]);
+        assert_eq!(store.find("+49", None).await.unwrap(), ["v2"]);
         yes(&store, naming("+49", "v2", at(200))).await;
         claim(&store, 100, "a").await;
-        assert_eq!(store.find("+49").await.unwrap(), ["v2"], "it was prolonged");
+        assert_eq!(store.find("+49", None).await.unwrap(), ["v2"], "it was prolonged");
         for n in 0..150 {
             yes(&store, naming("many", &format!("{n:03}"), at(900))).await;
         }
-        let many = store.find("many").await.unwrap();
+        let many = store.find("many", None).await.unwrap();
         assert_eq!((many.len(), many[0].as_str()), (FIND_MOST, "149"));
+        let older = store.find("many", many.last().map(String::as_str)).await.unwrap();
+        assert_eq!((older.len(), older[0].as_str(), older[49].as_str()), (50, "049", "000"));
+        assert_eq!(store.find("many", Some("000")).await.unwrap(), [""; 0]);
+    }
+
+    async fn a_commit_that_names_prunes_expired_aliases(store: Store) {
+        let many = |range: std::ops::Range<u32>| {
+            range.flat_map(|n| naming("x", &format!("{n:03}"), at(1)).aliases).collect()
+        };
+        yes(&store, Commit { now: at(0), aliases: many(0..80), ..Commit::default() }).await;
+        yes(&store, Commit { now: at(9), ..writing("v1", None, 1) }).await;
+        assert_eq!(store.find("x", None).await.unwrap().len(), 80);
+        for left in [16, 0] {
+            yes(&store, Commit { now: at(9), ..naming("y", "v1", at(99)) }).await;
+            assert_eq!(store.find("x", None).await.unwrap().len(), left);
+        }
+        assert_eq!(store.find("y", None).await.unwrap(), ["v1"]);
     }
 
     async fn pruning_is_bounded(store: Store) {
         let aliases = (0..100).flat_map(|n| naming("x", &format!("{n:03}"), at(1)).aliases);
         yes(&store, Commit { now: at(0), aliases: aliases.collect(), ..Commit::default() }).await;
-        let mut left = vec![store.find("x").await.unwrap().len()];
+        let mut left = vec![store.find("x", None).await.unwrap().len()];
         for secs in [5, 6, 10, 20] {
             claim(&store, secs, "a").await;
-            left.push(store.find("x").await.unwrap().len());
+            left.push(store.find("x", None).await.unwrap().len());
         }
         assert_eq!(left, [100, 36, 36, 0, 0], "and done only by a claim that renews or takes");
     }
@@ -842,7 +860,7 @@ mod store {
         assert_eq!(listed(&store, of("/beside")).await, Vec::<String>::new());
         assert!(store.load("block/NAME").await.unwrap().is_none());
         assert!(store.load("vf_2").await.unwrap().is_some());
-        assert_eq!(store.find("alias").await.unwrap(), ["vf_2", "block/OTHER"]);
+        assert_eq!(store.find("alias", None).await.unwrap(), ["vf_2", "block/OTHER"]);
         let left = counters.map(|it| Counter { add: 0, ..it });
         assert_eq!(counted(&store, 0, &left).await, [0, 0, 1]);
         for (key, there) in [("start/vf_1", false), ("notice/1", false), ("start/vf_2", true)] {
@@ -883,7 +901,7 @@ mod store {
         Commit(Box<Commit>),
         Claim(u8, usize),
         Tally(Vec<Counter>),
-        Find(String),
+        Find(String, Option<String>),
         Holder(String),
         List(ListQuery),
         Load(String),
@@ -974,6 +992,8 @@ mod store {
     fn some_verb() -> impl Strategy<Value = Verb> {
         let counter = (name(), 1..40_u64, -2..3_i64, prop::option::of(0..9_u64))
             .prop_map(|(key, window, add, most)| Counter { most, ..counter(&key, window, add) });
+        // What no other name is the beginning of.
+        let before = prop::option::of(prop::sample::select(vec!["b".to_owned(), "é".to_owned()]));
         let cursor = prop::option::of((soon(), name()))
             .prop_map(|at| at.map(|(at, id)| format!("{:x}.{id}", at.as_micros())));
         let query =
@@ -989,7 +1009,7 @@ mod store {
             6 => some_commit().prop_map(|commit| Verb::Commit(Box::new(commit))),
             4 => (0..3_u8, 0..6_usize).prop_map(|(owner, limit)| Verb::Claim(owner, limit)),
             2 => prop::collection::vec(counter, 0..3).prop_map(Verb::Tally),
-            1 => name().prop_map(Verb::Find),
+            1 => (name(), before).prop_map(|(alias, before)| Verb::Find(alias, before)),
             1 => name().prop_map(Verb::Holder),
             1 => query.prop_map(Verb::List),
             1 => name().prop_map(Verb::Load),
@@ -1009,7 +1029,9 @@ mod store {
                     format!("{:?}", store.claim(now, &owner(&n.to_string()), *limit).await)
                 }
                 Verb::Tally(counters) => format!("{:?}", store.tally(now, counters).await),
-                Verb::Find(alias) => format!("{:?}", store.find(alias).await),
+                Verb::Find(alias, before) => {
+                    format!("{:?}", store.find(alias, before.as_deref()).await)
+                }
                 Verb::Holder(name) => format!("{:?}", store.holder(now, name).await),
                 Verb::List(query) => format!("{:?}", store.list(query).await),
                 Verb::Load(id) => format!("{:?}", store.load(id).await),

@@ -300,7 +300,7 @@ impl Gateway {
         until: Timestamp,
     ) -> Result<Option<(VerificationId, AttemptNo)>, Fault> {
         loop {
-            for id in self.0.store.find(&handle_alias(carrier, handle)).await? {
+            for id in self.0.store.find(&handle_alias(carrier, handle), None).await? {
                 let Some(id) = VerificationId::parse(&id) else { continue };
                 let Some(found) = self.load(&id).await? else { continue };
                 let attempt = found.attempts.iter().find(|attempt| {

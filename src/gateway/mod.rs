@@ -724,7 +724,7 @@ impl Gateway {
         carrier: &str,
         handle: &str,
     ) -> Result<bool, Fault> {
-        let found = self.0.store.find(&handle_alias(carrier, handle)).await?;
+        let found = self.0.store.find(&handle_alias(carrier, handle), None).await?;
         Ok(found.iter().any(|found| found != id.as_str()))
     }
 

@@ -90,7 +90,7 @@ impl Gateway {
         }
         for vault in self.0.vault.live() {
             let pair = vault.pair("reply", &text.from, &provider.sender);
-            for id in self.0.store.find(&pair).await? {
+            for id in self.0.store.find(&pair, None).await? {
                 let Some(id) = VerificationId::parse(&id) else { continue };
                 asked.extend(self.load(&id).await?.filter(|it| it.request.to == text.from));
             }

@@ -94,7 +94,7 @@ impl Memory {
         self.state().tally(now, counters)
     }
 
-    pub(super) fn find(&self, alias: &str) -> Vec<String> {
+    pub(super) fn find(&self, alias: &str, before: Option<&str>) -> Vec<String> {
         let state = self.state();
         let first = (alias.to_owned(), String::new());
         let mut found: Vec<String> = state
@@ -102,6 +102,7 @@ impl Memory {
             .range(first..)
             .take_while(|((other, _), _)| other == alias)
             .map(|((_, record), _)| record.clone())
+            .filter(|record| before.is_none_or(|before| record.as_str() < before))
             .collect();
         found.reverse();
         found.truncate(FIND_MOST);
@@ -256,6 +257,9 @@ impl State {
             self.unqueue(&queued.id);
             self.enqueue(queued.clone());
         }
+        if !commit.aliases.is_empty() {
+            self.prune_aliases(commit.now);
+        }
         for alias in &commit.aliases {
             let key = (alias.alias.clone(), alias.record.clone());
             if let Some(former) = self.aliases.insert(key, alias.expires) {
@@ -396,7 +400,7 @@ impl State {
         }
     }
 
-    fn prune(&mut self, now: Timestamp) {
+    fn prune_aliases(&mut self, now: Timestamp) {
         for _ in 0..PRUNE_MOST {
             if let Some((expires, alias, record)) = self.alias_expiry.pop_first() {
                 if expires > now {
@@ -406,6 +410,10 @@ impl State {
                 self.aliases.remove(&(alias, record));
             }
         }
+    }
+
+    fn prune(&mut self, now: Timestamp) {
+        self.prune_aliases(now);
         for _ in 0..PRUNE_MOST {
             if let Some((until, name)) = self.hold_expiry.pop_first() {
                 if until > now {

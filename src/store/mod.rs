@@ -39,7 +39,6 @@
 //! writer of the store can still do is told in `src/store/seal.rs`.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,30 +46,37 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use crate::ambient::{Clock, Timestamp};
-use crate::telemetry::{self, Event};
 use crate::verify::code::Vault;
 
 mod between;
+mod change;
 mod embedded;
 mod error;
+mod found;
 mod hint;
 mod leases;
 mod memory;
 pub mod record;
 mod redis;
 mod seal;
+mod sealed;
 mod timed;
 mod window;
 
 use self::redis::Redis;
 pub use self::redis::{RedisPlace, RedisServer, RedisSettings};
 pub use between::{Between, Done, Passage, Verb};
+pub use change::{
+    Alias, Answer, Commit, Committed, EffectId, Hold, Owner, Postponed, Queued, RecordWrite,
+};
 use embedded::Embedded;
 pub use embedded::make_folder;
 pub use error::{OpenError, StoreError};
+pub use found::{Claimed, Count, Counter, Effect, Given, ListQuery, Listed, Page, Stored, Tally};
 pub use hint::{Heard, Hint, Hinted, Hints, NoHint};
 use memory::Memory;
-use seal::{Place, Seal, Unsealed};
+use seal::{Place, Seal};
+use sealed::{sealed, tampered, unsealable, unsealed, untagged};
 use timed::timed;
 
 /// The version of the stored layout; a file of another version is refused at open.
@@ -94,7 +100,8 @@ pub const PAGE_MOST: usize = 200;
 /// The most records that [`Store::find`] returns.
 pub const FIND_MOST: usize = 100;
 
-/// The most expired rows of each kind that one claim removes: it must stay short.
+/// The most expired rows of each kind that one claim removes, and the most expired aliases that a commit does
+/// which adds some: it must stay short.
 const PRUNE_MOST: usize = 64;
 
 /// Where everything that must survive is kept. Cheap to clone; every clone is the same store.
@@ -424,22 +431,23 @@ impl Store {
     }
 
     /// The ids of the records that `alias` may mean, the greatest id first, at most
-    /// [`FIND_MOST`]. A hint: an expired alias may still be among them.
+    /// [`FIND_MOST`]; those that are less than `before`, which none of them is the beginning of. A hint: an
+    /// expired alias may still be among them, and one whose record has gone.
     ///
     /// # Errors
     /// When the backend fails.
-    pub async fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
+    pub async fn find(&self, alias: &str, before: Option<&str>) -> Result<Vec<String>, StoreError> {
         self.before(Verb::Read(None)).await?;
-        let found = self.find_by(alias).await?;
+        let found = self.find_by(alias, before).await?;
         self.after(Done::Read(None)).await?;
         Ok(found)
     }
 
-    async fn find_by(&self, alias: &str) -> Result<Vec<String>, StoreError> {
-        let Some(seal) = &self.seal else { return self.find_as(alias).await };
+    async fn find_by(&self, alias: &str, before: Option<&str>) -> Result<Vec<String>, StoreError> {
+        let Some(seal) = &self.seal else { return self.find_as(alias, before).await };
         let mut found = Vec::new();
         for name in seal.alias_names(alias) {
-            for record in self.find_as(&name).await? {
+            for record in self.find_as(&name, before).await? {
                 match seal.led(&name, &record) {
                     Ok(record) => found.push(record),
                     Err(why) => drop(tampered("alias", &record, why)),
@@ -452,12 +460,12 @@ impl Store {
         Ok(found)
     }
 
-    async fn find_as(&self, alias: &str) -> Result<Vec<String>, StoreError> {
+    async fn find_as(&self, alias: &str, before: Option<&str>) -> Result<Vec<String>, StoreError> {
         timed("find", async {
             match &self.backend {
-                Backend::Memory(memory) => Ok(memory.find(alias)),
-                Backend::Embedded(embedded) => embedded.find(alias),
-                Backend::Redis(redis) => redis.find(alias).await,
+                Backend::Memory(memory) => Ok(memory.find(alias, before)),
+                Backend::Embedded(embedded) => embedded.find(alias, before),
+                Backend::Redis(redis) => redis.find(alias, before).await,
             }
         })
         .await
@@ -657,404 +665,4 @@ impl Forgotten {
         let id = answer.split(|&byte| b"\n ".contains(&byte)).next().unwrap_or_default();
         std::str::from_utf8(id).is_ok_and(|id| self.records.contains(id))
     }
-}
-
-/// A commit as a backend is given it.
-fn sealed(seal: &Seal, commit: Commit) -> Option<Commit> {
-    let Commit { now, record, queue, done, postpone, aliases, holds, answer } = commit;
-    let record = match record {
-        Some(it) => {
-            let place = Place::record(&it.id, it.version, &it.group, it.created);
-            Some(RecordWrite { bytes: seal.seal(&place, &it.bytes)?, ..it })
-        }
-        None => None,
-    };
-    let queue = queue.into_iter().map(|it| {
-        let bytes = seal.seal(&Place::effect(&it.id, it.due, it.once), &it.bytes)?;
-        Some(Queued { bytes, ..it })
-    });
-    let postpone = postpone.into_iter().map(|it| {
-        // Only what may be repeated is ever postponed.
-        let bytes = seal.seal(&Place::effect(&it.id, it.due, false), &it.bytes)?;
-        Some(Postponed { bytes, ..it })
-    });
-    let answer = match answer {
-        Some(it) => Some(seal.answer(&it)?),
-        None => None,
-    };
-    let aliases = aliases.iter().map(|it| seal.alias(it)).collect();
-    let holds =
-        holds.into_iter().map(|it| Hold { record: seal.tagged(&it.name, &it.record), ..it });
-    let holds = holds.collect();
-    let (queue, postpone) = (queue.collect::<Option<_>>()?, postpone.collect::<Option<_>>()?);
-    Some(Commit { now, record, queue, done, postpone, aliases, holds, answer })
-}
-
-/// Who has a name, where we gave it to them.
-fn untagged(seal: &Seal, hold: Hold) -> Result<Hold, StoreError> {
-    match seal.led(&hold.name, &hold.record) {
-        Ok(record) => Ok(Hold { record, ..hold }),
-        Err(why) => Err(tampered("hold", &hold.name, why)),
-    }
-}
-
-/// What a kept answer says.
-fn unsealed(seal: &Seal, now: Timestamp, name: &str, given: Given) -> Result<Given, StoreError> {
-    match seal.given(name, given.bytes) {
-        Ok((expires, given)) if expires > now => Ok(given),
-        // Its row says that it has not expired.
-        Ok(_) => Err(tampered("answer", name, Unsealed::Changed)),
-        Err(why) => Err(tampered("answer", name, why)),
-    }
-}
-
-/// A row was not put there by us: an alarm, and an error for whoever wanted it.
-fn tampered(table: &'static str, id: &str, why: Unsealed) -> StoreError {
-    telemetry::observe(&Event::Tampered { table, id, why: &why.to_string() });
-    StoreError::Tampered(table)
-}
-
-fn unsealable() -> StoreError {
-    StoreError::Failed("its rows cannot be sealed".to_owned())
-}
-
-/// A record as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The version its last commit gave it.
-    pub version: u64,
-    /// The group it is listed in.
-    pub group: String,
-    /// The time it is listed by.
-    pub created: Timestamp,
-    /// What its last commit wrote.
-    pub bytes: Vec<u8>,
-}
-
-/// What a request was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
-    /// Tells a repeated request from another one under the same key.
-    pub fingerprint: [u8; 32],
-    /// The answer.
-    pub bytes: Vec<u8>,
-}
-
-/// One atomic, durable change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Commit {
-    /// The time of the change.
-    pub now: Timestamp,
-    /// The record that changes.
-    pub record: Option<RecordWrite>,
-    /// Effects to be carried out from now on.
-    pub queue: Vec<Queued>,
-    /// Effects that were carried out; unknown ones are passed over.
-    pub done: Vec<EffectId>,
-    /// Effects to be tried again later.
-    pub postpone: Vec<Postponed>,
-    /// Other names of records.
-    pub aliases: Vec<Alias>,
-    /// Names that records take for themselves, keep for longer, or give back.
-    pub holds: Vec<Hold>,
-    /// The answer that this change gives to a request which may be repeated.
-    pub answer: Option<Answer>,
-}
-
-/// The new state of one record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordWrite {
-    /// The record's key.
-    pub id: String,
-    /// The version it must have now; `None`: it must not exist.
-    pub expected: Option<u64>,
-    /// The version it gets.
-    pub version: u64,
-    /// What it says.
-    pub bytes: Vec<u8>,
-    /// Its one wake-up, in place of the former.
-    pub wake: Option<Timestamp>,
-    /// The group it is listed in.
-    pub group: String,
-    /// The time it is listed by.
-    pub created: Timestamp,
-}
-
-/// Names one queued effect.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EffectId {
-    /// The record it belongs to.
-    pub record: String,
-    /// Its key, unique within the record for all time.
-    pub effect: String,
-}
-
-/// An effect, to be carried out once it is due.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Queued {
-    /// Its name; one already queued under this name is replaced.
-    pub id: EffectId,
-    /// What it is; carried, not understood.
-    pub kind: u8,
-    /// When it may be claimed.
-    pub due: Timestamp,
-    /// What it says.
-    pub bytes: Vec<u8>,
-    /// It must happen at most once: it is never postponed, and comes back only as an orphan.
-    pub once: bool,
-    /// Its owner from the start: whoever commits it takes it without a second transaction.
-    pub claimed_by: Option<Owner>,
-    /// Whom it is for, where nobody has taken it yet: it is claimed by that owner alone, and once the
-    /// owner's lease has lapsed by anybody, as an orphan.
-    pub to: Option<Owner>,
-}
-
-impl Queued {
-    /// Who has it, or is to have it: nobody else may, as long as that owner lives.
-    fn holder(&self) -> Option<&Owner> {
-        self.claimed_by.as_ref().or(self.to.as_ref())
-    }
-
-    /// As whoever takes it gets it.
-    fn taken(self, orphaned: bool) -> Effect {
-        let Self { id, kind, due, bytes, once, claimed_by: _, to: _ } = self;
-        Effect { id, kind, due, bytes, once, orphaned }
-    }
-
-    /// Whether it waits for the one whom it is for.
-    const fn waits(&self) -> bool {
-        self.claimed_by.is_none() && self.to.is_some()
-    }
-}
-
-/// A repeatable effect that is released and becomes due again, for anybody.
-///
-/// Passed over when it is not queued (it was done meanwhile), is another's (who gives it back was taken for
-/// lost) or may happen only once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Postponed {
-    /// Its name.
-    pub id: EffectId,
-    /// Who took it, and gives it back.
-    pub owner: Owner,
-    /// When it may be claimed again.
-    pub due: Timestamp,
-    /// What it says from now on.
-    pub bytes: Vec<u8>,
-}
-
-impl Postponed {
-    /// Whether it may be done to what is queued under its name.
-    fn may_release(&self, queued: &Queued) -> bool {
-        !queued.once && queued.claimed_by.as_ref() == Some(&self.owner)
-    }
-}
-
-/// Another name of a record, for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alias {
-    /// The other name.
-    pub alias: String,
-    /// The record's id.
-    pub record: String,
-    /// When it may be forgotten.
-    pub expires: Timestamp,
-}
-
-/// A name that one record has for itself, for a while: no other can take it before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// The name.
-    pub name: String,
-    /// The record that has it.
-    pub record: String,
-    /// From when on it is free, whatever becomes of the record. In a commit, a time that is not after
-    /// the commit's own gives the name back; one that another record has stays with that.
-    pub until: Timestamp,
-}
-
-/// The one answer to a request that may be repeated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Names the request: only one unexpired answer exists for a key.
-    pub key: String,
-    /// Tells a repeated request from another one under the same key.
-    pub fingerprint: [u8; 32],
-    /// What was answered.
-    pub bytes: Vec<u8>,
-    /// When the key is free again.
-    pub expires: Timestamp,
-}
-
-/// What became of a [`Commit`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Committed {
-    /// All of it is durable.
-    Yes,
-    /// Nothing was written: the record has another version than expected.
-    Stale {
-        /// The version it has; `None`: it does not exist.
-        version: Option<u64>,
-    },
-    /// Nothing was written: the request was answered before.
-    Answered {
-        /// The fingerprint of the request that was answered.
-        fingerprint: [u8; 32],
-        /// What was answered.
-        bytes: Vec<u8>,
-    },
-    /// Nothing was written: another record has one of the names.
-    Held(Hold),
-}
-
-/// Who carries effects out: one run of one node. A name must not be used by a second run, which
-/// would keep the first run's effects from becoming orphans.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Owner(String);
-
-impl Owner {
-    /// The owner of this name.
-    #[must_use]
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What a claim found due.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claimed {
-    /// Effects, the caller's until they are done, postponed or its lease lapses.
-    pub effects: Vec<Effect>,
-    /// Records to be woken; each comes back after [`WAKE_RETRY`] unless a commit replaces its
-    /// wake-up.
-    pub wakes: Vec<String>,
-    /// When the next claim would find something; not after `now` when `limit` left something.
-    pub next_due: Option<Timestamp>,
-}
-
-/// A claimed effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect {
-    /// Its name.
-    pub id: EffectId,
-    /// What it is.
-    pub kind: u8,
-    /// When it became due.
-    pub due: Timestamp,
-    /// What it says.
-    pub bytes: Vec<u8>,
-    /// It must happen at most once.
-    pub once: bool,
-    /// A former owner, or the one whom it was for, was lost with it: whether it happened is unknown.
-    /// With `once`, it must not be carried out again.
-    pub orphaned: bool,
-}
-
-/// A count within a sliding window.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counter {
-    /// What is counted. The same key in another window is another counter.
-    pub key: String,
-    /// How far back it counts.
-    pub window: Duration,
-    /// How much this call adds; what is below zero is taken back of what was counted last.
-    pub add: i64,
-    /// How much it may hold with this call; more stands against the whole tally.
-    pub most: Option<u64>,
-}
-
-/// What became of a tally.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Tally {
-    /// Whether all of it was counted. If not, nothing was.
-    pub granted: bool,
-    /// The counters, in their order.
-    pub counts: Vec<Count>,
-}
-
-/// What a counter holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// How much, with this call where it was granted.
-    pub counted: u64,
-    /// When there is room for what this call adds: `now` where its limit does not stand against it,
-    /// and `None` where there never is, because that is more than the limit.
-    pub room_at: Option<Timestamp>,
-}
-
-/// Which records to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListQuery {
-    /// The group they are in.
-    pub group: String,
-    /// Created at or after this.
-    pub from: Option<Timestamp>,
-    /// Created before this.
-    pub until: Option<Timestamp>,
-    /// Where the last page ended: its [`Page::next`].
-    pub cursor: Option<String>,
-    /// The most rows wanted, between 1 and [`PAGE_MOST`]; brought into that range.
-    pub limit: usize,
-}
-
-impl ListQuery {
-    fn limit(&self) -> usize {
-        self.limit.clamp(1, PAGE_MOST)
-    }
-
-    /// The row that the last page ended with.
-    fn after(&self) -> Result<Option<(Timestamp, &str)>, StoreError> {
-        let Some(cursor) = &self.cursor else { return Ok(None) };
-        let (created, id) = cursor.split_once('.').ok_or(StoreError::Cursor)?;
-        let created = u64::from_str_radix(created, 16).map_err(|_| StoreError::Cursor)?;
-        Ok(Some((Timestamp::from_micros(created), id)))
-    }
-}
-
-/// A page of a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// Its rows, newest first.
-    pub rows: Vec<Listed>,
-    /// The cursor of the following page; `None`: this is the last.
-    pub next: Option<String>,
-}
-
-impl Page {
-    /// The page of `rows`, of which one more than `limit` was looked for.
-    fn new(mut rows: Vec<Listed>, limit: usize) -> Self {
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows
-            .last()
-            .filter(|_| more)
-            .map(|last| format!("{:x}.{}", last.created.as_micros(), last.id));
-        Self { rows, next }
-    }
-}
-
-/// A listed record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its key.
-    pub id: String,
-    /// The time it is listed by.
-    pub created: Timestamp,
-    /// Its version.
-    pub version: u64,
-    /// What it says.
-    pub bytes: Vec<u8>,
 }

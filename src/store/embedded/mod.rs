@@ -163,8 +163,12 @@ impl Embedded {
         self.0.file.read(|transaction| tables::answered(transaction, now.as_micros(), key))
     }
 
-    pub(super) fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
-        self.0.file.read(|transaction| tables::find(transaction, alias))
+    pub(super) fn find(
+        &self,
+        alias: &str,
+        before: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
+        self.0.file.read(|transaction| tables::find(transaction, alias, before))
     }
 
     pub(super) fn holder(&self, now: Timestamp, name: &str) -> Result<Option<Hold>, StoreError> {

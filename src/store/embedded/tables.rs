@@ -196,6 +196,10 @@ impl<'t> Tables<'t> {
             self.unqueue(&queued.id)?;
             self.enqueue(queued)?;
         }
+        if !commit.aliases.is_empty() {
+            // So that they do not pile up however busy the store is.
+            self.prune_aliases(commit.now.as_micros())?;
+        }
         for alias in &commit.aliases {
             self.name(alias)?;
         }
@@ -404,21 +408,25 @@ impl<'t> Tables<'t> {
         Ok(true)
     }
 
-    /// Removes some of what has expired; true when there was any.
-    fn prune(&mut self, now: Timestamp) -> Result<bool, Error> {
-        let now = now.as_micros();
-        let mut pruned = false;
-        for _ in 0..PRUNE_MOST {
+    /// Removes some of the aliases that have expired; true when there were any.
+    fn prune_aliases(&mut self, now: u64) -> Result<bool, Error> {
+        for pruned in 0..PRUNE_MOST {
             let Some((at, name, record)) = first(&self.alias_expiry, |(at, name, record)| {
                 (at, name.to_owned(), record.to_owned())
             })?
             .filter(|(at, _, _)| *at <= now) else {
-                break;
+                return Ok(pruned > 0);
             };
             self.alias_expiry.remove((at, name.as_str(), record.as_str()))?;
             self.aliases.remove((name.as_str(), record.as_str()))?;
-            pruned = true;
         }
+        Ok(true)
+    }
+
+    /// Removes some of what has expired; true when there was any.
+    fn prune(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let now = now.as_micros();
+        let mut pruned = self.prune_aliases(now)?;
         for _ in 0..PRUNE_MOST {
             let Some((at, name)) = first(&self.hold_expiry, |(at, name)| (at, name.to_owned()))?
                 .filter(|(at, _)| *at <= now)
@@ -551,11 +559,16 @@ pub(super) fn answered(
     }))
 }
 
-pub(super) fn find(transaction: &ReadTransaction, alias: &str) -> Result<Vec<String>, Error> {
+pub(super) fn find(
+    transaction: &ReadTransaction,
+    alias: &str,
+    before: Option<&str>,
+) -> Result<Vec<String>, Error> {
     let end = after(alias);
+    let end = before.map_or((end.as_str(), ""), |before| (alias, before));
     let found = transaction
         .open_table(ALIASES)?
-        .range((alias, "")..(end.as_str(), ""))?
+        .range((alias, "")..end)?
         .rev()
         .take(FIND_MOST)
         .map(|row| row.map(|(key, _)| key.value().1.to_owned()))

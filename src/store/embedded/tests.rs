@@ -76,7 +76,7 @@ async fn a_reopened_file_keeps_everything() {
 
     let store = open(dir.path());
     assert_eq!(store.load("v1").await.unwrap().unwrap().bytes, b"v1 at 1");
-    assert_eq!(store.find("alias").await.unwrap(), ["v1"]);
+    assert_eq!(store.find("alias", None).await.unwrap(), ["v1"]);
     let list = ListQuery { group: "acme".into(), limit: 9, ..ListQuery::default() };
     assert_eq!(store.list(&list).await.unwrap().rows.len(), 1);
     assert_eq!(store.tally(at(1), &counter).await.unwrap().counts[0].counted, 6);
@@ -247,7 +247,7 @@ async fn is_all_there(store: &Store) {
     assert_eq!(store.load("vf_1").await.unwrap().unwrap().bytes, bytes);
     let list = ListQuery { group: "acme".into(), limit: 9, ..ListQuery::default() };
     assert_eq!(store.list(&list).await.unwrap().rows[0].bytes, bytes);
-    assert_eq!(store.find(NUMBER).await.unwrap(), ["vf_1"]);
+    assert_eq!(store.find(NUMBER, None).await.unwrap(), ["vf_1"]);
     let key = format!("start/acme/{NUMBER}");
     let given = store.answered(at(1), &key).await.unwrap().unwrap();
     assert_eq!((given.fingerprint, given.bytes), ([9; 32], bytes.clone()));
@@ -368,7 +368,7 @@ async fn what_somebody_else_wrote_is_not_believed() {
     };
     let seal = Seal::new(&vault()).unwrap();
     let name = seal.alias_names(NUMBER).next().unwrap();
-    let tag = edit.find(&name).await.unwrap()[0].split_once('~').unwrap().1.to_owned();
+    let tag = edit.find(&name, None).await.unwrap()[0].split_once('~').unwrap().1.to_owned();
     let alias = Alias { alias: name, record: format!("vf_2~{tag}"), expires: at(99) };
     let id = EffectId { record: "vf_2".into(), effect: "dial".into() };
     let bytes = b"\x01{\"dial\":{\"attempt\":1}}".to_vec();

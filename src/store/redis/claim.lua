@@ -66,11 +66,7 @@ local function expired(index)
 end
 
 if renewed or taken > 0 or #wakes > 0 then
-  for _, of in ipairs(expired('alias_expiry')) do
-    local alias, record = parts(of)
-    call('ZREM', prefix .. 'alias_expiry', of)
-    call('ZREM', prefix .. 'alias:' .. alias, record)
-  end
+  prune_aliases(now, prunes)
   for _, of in ipairs(expired('hold_expiry')) do
     call('ZREM', prefix .. 'hold_expiry', of)
     call('DEL', prefix .. 'hold:' .. parts(of))

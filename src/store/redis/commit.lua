@@ -62,11 +62,14 @@ each(function()
   unqueue(of)
   enqueue(of, row)
 end)
-each(function()
-  local alias, record, expires = arg(), arg(), arg()
-  call('ZADD', prefix .. 'alias:' .. alias, 0, record)
-  call('ZADD', prefix .. 'alias_expiry', expires, member(alias, record))
-end)
+local prunes = arg()
+local names = each(function() return { alias = arg(), record = arg(), expires = arg() } end)
+-- So that they do not pile up however busy the store is.
+if #names > 0 then prune_aliases(now, prunes) end
+for _, name in ipairs(names) do
+  call('ZADD', prefix .. 'alias:' .. name.alias, 0, name.record)
+  call('ZADD', prefix .. 'alias_expiry', name.expires, member(name.alias, name.record))
+end
 for _, hold in ipairs(holds) do
   local key = prefix .. 'hold:' .. hold.name
   local holder = call('HGET', key, 'r')

@@ -119,6 +119,7 @@ impl Redis {
             args.optional(it.to, |args, owner| args.text(owner.as_str()));
             args.bytes(it.bytes)
         });
+        args.number(count(PRUNE_MOST));
         args.each(aliases, |args, it| args.text(&it.alias).text(&it.record).time(it.expires));
         let mut answer = Reply::new(self.script(Verb::Commit, args).await?)?;
         match answer.text()?.as_str() {
@@ -194,9 +195,14 @@ impl Redis {
         if tally.granted == granted { Ok(tally) } else { Err(strange("a sum of its own")) }
     }
 
-    pub(super) async fn find(&self, alias: &str) -> Result<Vec<String>, StoreError> {
-        let mut find = redis::cmd("ZREVRANGE");
-        find.arg(self.0.key("alias:", alias)).arg(0).arg(FIND_MOST - 1);
+    pub(super) async fn find(
+        &self,
+        alias: &str,
+        before: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
+        let most = before.map_or("+".to_owned(), |before| format!("({before}"));
+        let mut find = redis::cmd("ZREVRANGEBYLEX");
+        find.arg(self.0.key("alias:", alias)).arg(most).arg("-").arg("LIMIT").arg(0).arg(FIND_MOST);
         Reply::new(self.0.call(Order::Plain(find)).await?)?.rest(reply::text)
     }
 

@@ -62,6 +62,14 @@ local function renew(owner, now, renewal)
   return true
 end
 
+local function prune_aliases(now, most)
+  for _, of in ipairs(call('ZRANGEBYSCORE', prefix .. 'alias_expiry', '-inf', now, 'LIMIT', 0, most)) do
+    local alias, record = parts(of)
+    call('ZREM', prefix .. 'alias_expiry', of)
+    call('ZREM', prefix .. 'alias:' .. alias, record)
+  end
+end
+
 local function prune_answers(now, most)
   for _, key in ipairs(call('ZRANGEBYSCORE', prefix .. 'answer_expiry', '-inf', now, 'LIMIT', 0, most)) do
     call('ZREM', prefix .. 'answer_expiry', key)
