@@ -19,6 +19,7 @@ mod completions;
 mod demo;
 mod drain;
 mod erase;
+mod find;
 pub mod key;
 mod ladder;
 mod man;
@@ -102,6 +103,8 @@ enum Command {
     Blocks(block::Blocks),
     /// Export call detail records, and sum them up, by a gateway that runs.
     Cdr(cdr::Args),
+    /// Find verifications, by a gateway that runs.
+    Find(find::Args),
     /// Show what happened in a verification, by a gateway that runs.
     Show(show::Args),
     /// Look on while a gateway works: calls, trunks, the last hour.
@@ -164,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Trunk(args) => in_runtime(trunk::run(args)),
         Command::Policy(args) => in_runtime(policy::run(args)),
         Command::Cdr(args) => in_runtime(cdr::run(args)),
+        Command::Find(args) => in_runtime(find::run(args)),
         Command::Show(args) => in_runtime(show::run(args)),
         Command::Top(args) => in_runtime(top::run(args)),
         Command::Webhook(args) => in_runtime(webhook::run(args)),

@@ -45,6 +45,7 @@ mod replies;
 mod resolver;
 pub mod retention;
 mod risk;
+pub mod search;
 mod start;
 mod taken;
 mod tenancy;
@@ -757,13 +758,13 @@ impl Gateway {
             .collect()
     }
 
-    /// By which names this step makes the verification known: the phone and the sender of a new
-    /// text, and what the carrier calls it.
+    /// By which names this step makes the verification known: one that is begun, by what it is about; the
+    /// phone and the sender of a new text; and what the carrier calls it.
     fn aliases(&self, before: Option<&Verification>, next: &Verification) -> Vec<Alias> {
         let expires = next.expires_at + ALIAS_LIFE;
         let named = |alias| Alias { alias, record: next.id.to_string(), expires };
         let earlier = |no| before.and_then(|before| before.find(no));
-        let mut aliases = Vec::new();
+        let mut aliases = if before.is_none() { self.index(next) } else { Vec::new() };
         let orders = self.orders();
         for attempt in &next.attempts {
             let known = earlier(attempt.no);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::course::{Course, What};
+use super::search::Row;
 use super::settings::Tenant;
 use super::tries::Try;
 use super::{Fault, Gateway};
@@ -67,6 +68,8 @@ pub struct Told {
     /// The same as its tenant is told, and what that is not.
     #[serde(flatten)]
     pub timeline: Timeline,
+    /// What it is about.
+    pub about: Row,
     /// How its calls went, for whoever draws them.
     pub courses: Vec<Course>,
 }
@@ -99,7 +102,8 @@ impl Gateway {
     pub async fn timeline_told(&self, id: &VerificationId) -> Result<Option<Told>, Fault> {
         let Some(found) = self.load(id).await? else { return Ok(None) };
         let (courses, tries) = (self.courses(&found).await?, self.tries(&found).await?);
-        Ok(Some(Told { timeline: told(&found, &courses, &tries, true), courses }))
+        let (timeline, about) = (told(&found, &courses, &tries, true), Row::from(&found));
+        Ok(Some(Told { timeline, about, courses }))
     }
 
     async fn courses(&self, found: &Verification) -> Result<Vec<Course>, Fault> {

@@ -16,7 +16,7 @@ use utoipa::openapi::{
 };
 
 use super::problem::{Code, FieldCode, FieldError, Problem, ProblemBody};
-use super::{App, ops, page, timeline, verify, written};
+use super::{App, ops, page, search, timeline, verify, written};
 
 /// What the types and handlers say.
 #[derive(OpenApi)]
@@ -25,7 +25,7 @@ use super::{App, ops, page, timeline, verify, written};
         title = "octothorpe",
         description = "Asks a person by phone whether it is them: calls, says who is asking, listens for `#`, and reports one verdict.\n\nJSON in and out, UTF-8, times in UTC as RFC 3339 with milliseconds. Unknown fields and query parameters are refused. Errors are `application/problem+json` (RFC 9457) with a stable `code`, and name every bad field together.",
     ),
-    paths(verify::start, verify::read, timeline::read, verify::check, verify::resend, verify::cancel, ops::healthz, ops::readyz, openapi, page, jwks),
+    paths(verify::start, search::list, verify::read, timeline::read, verify::check, verify::resend, verify::cancel, ops::healthz, ops::readyz, openapi, page, jwks),
     components(schemas(ProblemBody, FieldError)),
     servers((url = "/")),
     tags(
@@ -124,6 +124,14 @@ fn problems_of(operation: &str) -> &'static [Code] {
             Code::StoreUnsafe,
             Code::StoreFull,
             Code::NotReady,
+        ],
+        "list" => &[
+            Code::Unauthorized,
+            Code::Forbidden,
+            Code::InvalidRequest,
+            Code::Internal,
+            Code::StoreTampered,
+            Code::StoreUnsafe,
         ],
         "read" | "timeline" => &[
             Code::Unauthorized,
@@ -368,6 +376,7 @@ mod tests {
                 "FieldError",
                 "Health",
                 "Label",
+                "List",
                 "Payment",
                 "Press",
                 "Problem",

@@ -21,6 +21,10 @@ const START_PATIENCE: Duration = Duration::from_millis(25);
 const FOLLOWERS: usize = 1_024;
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How many searches are under way at a time, and for how long more may wait: each reads a lot.
+const SEARCHES: usize = 2;
+const SEARCH_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What is under way. A clone is the same.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
@@ -29,6 +33,7 @@ pub(super) struct Load {
     queue: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     waiters: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
 }
 
 /// A place that is taken until it is dropped.
@@ -50,7 +55,8 @@ impl Load {
     pub(super) fn new(max_connections: usize) -> Self {
         let of = |places| Arc::new(Semaphore::new(places));
         let waiters = of(max_connections / 4 * 3);
-        Self { starts: of(STARTS), queue: of(QUEUE), followers: of(FOLLOWERS), waiters }
+        let (starts, queue, followers) = (of(STARTS), of(QUEUE), of(FOLLOWERS));
+        Self { starts, queue, followers, waiters, searches: of(SEARCHES) }
     }
 
     /// Whether a start may come: what will be refused is refused before anything is read of it, or refusals would
@@ -72,6 +78,11 @@ impl Load {
     /// A place for what follows a start: a check, a cancellation.
     pub(super) async fn follow(&self) -> Result<Place, Problem> {
         place(&self.followers, FOLLOW_PATIENCE).await
+    }
+
+    /// A place for what looks through records.
+    pub(super) async fn search(&self) -> Result<Place, Problem> {
+        place(&self.searches, SEARCH_PATIENCE).await
     }
 
     /// A place for who waits for news.

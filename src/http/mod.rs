@@ -23,6 +23,7 @@ mod peer;
 mod problem;
 mod query;
 mod report;
+mod search;
 mod start;
 mod stream;
 mod streams;
@@ -308,6 +309,7 @@ struct RouteName(&'static str);
 /// Every route of the API. The documentation is held against this table by a test.
 fn api_routes() -> Vec<Route> {
     let mut routes = vec![
+        ("get", "/v1/verifications", get(search::list)),
         ("post", "/v1/verifications", post(verify::start)),
         ("get", "/v1/verifications/{id}", get(verify::read)),
         ("get", "/v1/verifications/{id}/timeline", get(timeline::read)),
@@ -345,7 +347,10 @@ fn admin_routes() -> Vec<Route> {
         ("get", "/admin/v1/me", get(login::who)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
         ("get", "/admin/v1/cdr", get(cdr::export)),
+        ("get", "/admin/v1/verifications", get(search::find)),
         ("get", "/admin/v1/verifications/{id}/timeline", get(timeline::told)),
+        ("post", "/admin/v1/verifications/{id}/cancel", post(search::cancel)),
+        ("post", "/admin/v1/verifications/{id}/unmask", post(search::unmask)),
         ("post", "/admin/v1/reload", post(ops::reload)),
         ("get", "/admin/v1/drain", get(ops::draining).post(ops::drain)),
         ("post", "/admin/v1/erase", post(ops::erase)),

@@ -15,6 +15,7 @@ mod codes;
 mod keys;
 mod login;
 mod policy;
+mod search;
 mod timeline;
 mod tls;
 
@@ -411,7 +412,7 @@ async fn only_json_is_read() {
 async fn other_methods_are_told_which_to_use() {
     let site = site().await;
     for (line, allow) in [
-        ("GET /v1/verifications", "POST"),
+        ("PUT /v1/verifications", "GET,HEAD,POST"),
         ("DELETE /v1/verifications/x", "GET,HEAD"),
         ("GET /v1/verifications/x/cancel", "POST"),
         ("POST /healthz", "GET,HEAD"),

@@ -1,5 +1,6 @@
 //! The words of a verification: what is learned, how it ends, what must then be done.
 
+use serde::de::{self, IntoDeserializer as _, value::StrDeserializer};
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{AttemptNo, Label};
@@ -550,6 +551,14 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Reads a word of the API.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        // What is stored is the API's word.
+        let word: StrDeserializer<'_, de::value::Error> = word.into_deserializer();
+        Self::deserialize(word).ok()
+    }
+
     /// The word of the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

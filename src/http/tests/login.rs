@@ -58,15 +58,22 @@ async fn entered(site: &Site, role: Role) -> (String, String) {
 }
 
 /// One call that takes each role, and its body.
-const CALLS: [(&str, &str, Role); 8] = [
+const CALLS: [(&str, &str, Role); 11] = [
     ("GET /admin/v1/me", "", Role::Viewer),
     ("GET /admin/v1/blocks", "", Role::Viewer),
     ("GET /metrics", "", Role::Viewer),
+    ("GET /admin/v1/verifications", "", Role::Viewer),
     ("POST /admin/v1/blocks", r#"{"country": "FR"}"#, Role::Operator),
     ("DELETE /admin/v1/blocks/none", "", Role::Operator),
+    ("POST /admin/v1/verifications/vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE/cancel", "", Role::Operator),
     ("GET /admin/v1/tenants", "", Role::Admin),
     ("POST /admin/v1/erase", r#"{"number": "+14155550199"}"#, Role::Admin),
     ("GET /admin/v1/tenants/acme/keys", "", Role::Admin),
+    (
+        "POST /admin/v1/verifications/vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE/unmask",
+        r#"{"reason": "ticket 7"}"#,
+        Role::Admin,
+    ),
 ];
 
 #[tokio::test]
@@ -82,7 +89,7 @@ async fn each_role_opens_what_it_may_and_no_more() {
         }
         // What they have is told to them, and what is lacking.
         if role == Role::Viewer {
-            let reply = browse(&site, CALLS[5].0, &headers, "").await;
+            let reply = browse(&site, CALLS[7].0, &headers, "").await;
             assert!(reply.body.contains(r#"\"admin\", and yours is \"viewer\""#), "{reply:?}");
         }
     }

@@ -41,6 +41,8 @@ async fn a_tenant_is_told_of_its_own_and_an_operator_of_all() {
     assert_eq!(reply.status, 200, "{reply:?}");
     let mut more: Value = serde_json::from_str(&reply.body).unwrap();
     assert_eq!(more.as_object_mut().unwrap().remove("courses"), Some(json!([])));
+    let about = more.as_object_mut().unwrap().remove("about").unwrap();
+    assert_eq!((&about["tenant"], &about["number"]), (&json!("acme"), &json!("+1******0132")));
     assert_eq!(more, told);
     let none = send(site.admin, "GET /admin/v1/verifications/vf_1/timeline", &[], b"").await;
     assert_eq!(none.status, 404);

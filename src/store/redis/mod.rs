@@ -201,8 +201,9 @@ impl Redis {
         before: Option<&str>,
     ) -> Result<Vec<String>, StoreError> {
         let most = before.map_or("+".to_owned(), |before| format!("({before}"));
-        let mut find = redis::cmd("ZREVRANGEBYLEX");
-        find.arg(self.0.key("alias:", alias)).arg(most).arg("-").arg("LIMIT").arg(0).arg(FIND_MOST);
+        let mut find = redis::cmd("ZRANGE");
+        find.arg(self.0.key("alias:", alias)).arg(most).arg("-").arg("BYLEX").arg("REV");
+        find.arg("LIMIT").arg(0).arg(FIND_MOST);
         Reply::new(self.0.call(Order::Plain(find)).await?)?.rest(reply::text)
     }
 
