@@ -75,7 +75,7 @@ impl Wanted {
             && fits(self.status.as_ref(), Some(&found.status()))
             && fits(self.reason.as_ref(), reason.as_ref())
             && fits(self.channel.as_ref(), Some(&found.way().channel))
-            && fits(self.country.as_ref(), Some(&request.to.country()))
+            && fits(self.country.as_ref(), Some(request.to.country()))
             && went(self.trunk.as_ref())
             && went(self.carrier.as_ref())
             && self.since.is_none_or(|since| found.created_at >= since)

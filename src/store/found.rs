@@ -32,7 +32,7 @@ pub struct Given {
 pub struct Claimed {
     /// Effects, the caller's until they are done, postponed or its lease lapses.
     pub effects: Vec<Effect>,
-    /// Records to be woken; each comes back after [`WAKE_RETRY`] unless a commit replaces its
+    /// Records to be woken; each comes back after [`WAKE_RETRY`](super::WAKE_RETRY) unless a commit replaces its
     /// wake-up.
     pub wakes: Vec<String>,
     /// When the next claim would find something; not after `now` when `limit` left something.

@@ -15,10 +15,10 @@ use crate::serve::Gateway;
 use crate::tools::{Process, octothorpe, ports, wait_for};
 
 /// The secret of the operator's codes, in base32 (that of RFC 6238, appendix B).
-const TOTP: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+pub(crate) const TOTP: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
 /// The password of the operator.
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// How many calls a person sees at once.
 const CALLS: usize = 20;
@@ -43,6 +43,14 @@ fn phone(more: &[&str]) -> (Process, u16) {
         phone.stdout().contains("\"listening\"").then_some(())
     });
     (phone, port)
+}
+
+/// An operator who may do everything, for the configuration.
+pub(crate) fn ada() -> String {
+    format!(
+        "[[operators]]\nname = \"ada\"\nrole = \"admin\"\npassword = {:?}\ntotp = {TOTP:?}\n",
+        Password::of(PASSWORD, b"0123456789abcdef").unwrap().phc()
+    )
 }
 
 /// How a line behaves: its name, how its numbers begin, the lab phone there, how its call stands in the end, and what a
@@ -76,14 +84,12 @@ fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
             line("silent", silent.port(), "+1202555016", &[]),
         ])
         .collect();
-    let operators = format!(
-        "[[operators]]\nname = \"ada\"\nrole = \"admin\"\npassword = {:?}\ntotp = {TOTP:?}\n",
-        Password::of(PASSWORD, b"0123456789abcdef").unwrap().phc()
-    );
-    let gateway = Gateway::with(&format!("{operators}{ways}"), "");
+    let gateway = Gateway::with(&format!("{}{ways}", ada()), "");
     let begin = |number: &str| {
         gateway.hide(number.trim_start_matches("+1"));
-        gateway.begin(&json!({ "to": number, "reference": "<img src=x onerror=alert(1)>" }))
+        let person = format!("person {}", &number[number.len() - 2..]);
+        let reference = "<img src=x onerror=alert(1)>";
+        gateway.begin(&json!({ "to": number, "subject": person, "reference": reference }))
     };
 
     let person = Peer::start(node("board.mjs"));
@@ -124,6 +130,29 @@ fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
     }
     act("board", json!({}));
     gateway.admin_post("/admin/v1/blocks/lift", &json!({ "number": "+12025550141" }));
+
+    let search = |fields: Value, more: Value| {
+        let mut all = json!({ "fields": fields });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        act("search", all)
+    };
+    search(json!({ "number": "12025550207" }), json!({ "wrong": "number" }));
+    search(json!({ "since": "2020-01-01", "until": "2020-12-31" }), json!({ "none": true }));
+    search(json!({ "status": "failed", "country": "DE" }), json!({ "none": true }));
+    search(json!({ "subject": "person 07" }), json!({ "found": [calls[7]] }));
+    search(json!({ "number": "+12025550207" }), json!({ "found": [calls[7]], "shot": true }));
+    act(
+        "unmask",
+        json!({ "verification": calls[7], "reason": "ticket 4711", "number": "+12025550207", "masked": "+1******0207" }),
+    );
+    let audited = std::fs::read_to_string(gateway.data().join("audit.jsonl")).unwrap();
+    let seen: Vec<&str> = audited.lines().filter(|it| it.contains("number.unmask")).collect();
+    assert_eq!(seen.len(), 1, "{audited}");
+    for told in ["operator ada", "ticket 4711", &calls[7]] {
+        assert!(seen[0].contains(told), "{told}: {}", seen[0]);
+    }
+    let ringing = begin("+12025550298");
+    act("end", json!({ "verification": ringing, "text": "took the question back" }));
 
     act("block", json!({ "number": "+12025550199", "note": "<b>calls & calls</b>" }));
     act("csv", json!({ "text": others[0].0 }));

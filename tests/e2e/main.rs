@@ -22,6 +22,7 @@
 //! | `OCTOTHORPE_KILL_ROUNDS` | how often each `kill -9` is repeated; 3 unless said |
 //! | `OCTOTHORPE_SESSION_CALLS` | how many calls wait for the end of their session (120 s) after their node was killed; none unless said |
 //! | `OCTOTHORPE_NOISE_SECONDS` | how long calls go on in the midst of noise; 10 unless said |
+//! | `OCTOTHORPE_RECORDS` | among how many records a number is searched for; 2,000 unless said, and the figures are judged where it is |
 //!
 //! The long run of the kills: `OCTOTHORPE_KILL_ROUNDS=20 OCTOTHORPE_KILL_EVENTS=100 cargo test --test e2e kill`.
 //!
@@ -76,6 +77,7 @@ mod load;
 mod loss;
 mod lost;
 mod mailbox;
+mod many;
 mod metrics;
 mod modes;
 mod nodes;

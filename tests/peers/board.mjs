@@ -38,7 +38,7 @@ const elsewhere = [];
 const complaints = [];
 page.on("request", (request) => request.url().startsWith(url) || request.url().startsWith("blob:") || elsewhere.push(request.url()));
 page.on("pageerror", (error) => complaints.push(error.message));
-page.on("console", (line) => line.type() === "error" && !/status of (401|404)/.test(line.text()) && complaints.push(line.text()));
+page.on("console", (line) => line.type() === "error" && !/status of (401|404|422)/.test(line.text()) && complaints.push(line.text()));
 
 async function picture(what) {
   if (!folder) return;
@@ -153,6 +153,82 @@ const acts = {
     await found.waitFor({ state: "detached" });
     await page.locator("#blocks .none").waitFor();
     return {};
+  },
+  // Searches by what a person knows: what is found, or what is wrong with what they wrote.
+  async search({ fields, found = [], none, wrong, shot }) {
+    await page.goto(`${url}/#/search`);
+    const form = page.locator("#search");
+    await form.waitFor();
+    for (const name of ["number", "subject", "reference", "since", "until", "country"]) await form.locator(`[name=${name}]`).fill(fields[name] ?? "");
+    await form.locator("[name=status]").selectOption(fields.status ?? "");
+    const answered = page.waitForResponse((answer) => answer.url().includes("/admin/v1/verifications?"));
+    await form.locator("[name=number]").press("Enter");
+    await answered;
+    if (wrong) {
+      await form.locator(".error", { hasText: wrong }).waitFor();
+      return {};
+    }
+    for (const id of found) await page.locator(`#found tr[data-key="${id}"]`).waitFor();
+    if (none) await page.locator("#found .none").waitFor();
+    else await page.waitForFunction((most) => document.querySelectorAll("#found tbody tr").length === most, found.length);
+    must((await page.locator("#found img, #found b").count()) === 0, "markup of a reference is markup");
+    const told = await page.locator("#told").textContent();
+    must(told.startsWith(found.length === 1 ? "1 verification" : `${found.length || "No"} verifications`), `a reader is told "${told}"`);
+    if (shot) {
+      await accessible("search");
+      await picture("search");
+      const [download] = await Promise.all([page.waitForEvent("download"), page.locator('[data-csv="found"]').click()]);
+      const file = readFileSync(await download.path(), "utf8");
+      must(file.startsWith("Verification,Begun,Number,") && file.includes(found[0]), "the file does not hold what was found");
+    }
+    return { told };
+  },
+  // Opens what was found last, sees its number for a reason, and leaves it masked behind.
+  async unmask({ verification: id, reason, number, masked }) {
+    await page.goto(`${url}/#/search`);
+    await page.locator(`#found tr[data-key="${id}"] a`).click();
+    await page.locator("#one-facts", { hasText: masked }).waitFor();
+    await tabTo("#unmask");
+    await page.keyboard.press("Enter");
+    await page.locator("#unmasking[open]").waitFor();
+    await accessible("unmasking");
+    await page.keyboard.type(`she called from ${number}`);
+    await page.keyboard.press("Enter");
+    await page.locator("#why .error", { hasText: "must hold no phone number" }).waitFor();
+    await page.locator("#why [name=reason]").fill(reason);
+    await page.keyboard.press("Enter");
+    await page.locator("#one-told", { hasText: number }).waitFor();
+    must(await page.locator("#unmasking").isHidden(), "the dialog stays");
+    await picture("unmasked");
+    await page.goto(`${url}/#/search`);
+    await page.locator("#found tr[data-key] a").first().click();
+    await page.locator("#line tbody tr").first().waitFor();
+    must((await page.locator("#one-told").textContent()) === "", "the number stays on the page");
+    return {};
+  },
+  // Ends a call that is up.
+  async end({ verification: id, text }) {
+    await page.goto(`${url}/#/v/${id}`);
+    await page.locator("#end").click();
+    await page.locator("#one-why", { hasText: new RegExp(text, "i") }).waitFor();
+    await page.locator("#end").waitFor({ state: "hidden" });
+    return {};
+  },
+  // How long the page takes to be painted and filled, and a search to be shown, in milliseconds.
+  async paint({ number }) {
+    await page.goto(`${url}/#/`);
+    await page.reload();
+    await page.locator("#tiles > div").first().waitFor();
+    const [first, filled] = await page.evaluate(() => [performance.getEntriesByName("first-contentful-paint")[0]?.startTime, performance.now()]);
+    await page.goto(`${url}/#/search`);
+    const searched = await page.evaluate((wanted) => new Promise((done) => {
+      const form = document.querySelector("#search");
+      form.elements.number.value = wanted;
+      const from = performance.now();
+      new MutationObserver(() => document.querySelector("#found tr[data-key]") && done(performance.now() - from)).observe(document.querySelector("#found"), { subtree: true, childList: true });
+      form.requestSubmit();
+    }), number);
+    return { first, filled, searched };
   },
   // Takes a table away.
   async csv({ text }) {

@@ -4,13 +4,13 @@
 import { csv, draw, ladder, table, tick } from "/parts.js";
 
 const $ = (id) => document.getElementById(id);
-const PAGES = ["login", "now", "blocks", "one"];
+const PAGES = ["login", "now", "search", "blocks", "one"];
 
 let me = null; // {name, role, csrf} once it is known
 let figures = null;
 let one = null; // the verification that is looked at
 const cards = new Map();
-const rows = { minutes: [], calls: [], trunks: [], via: [], country: [], prefix: [], blocks: [], line: [] };
+const rows = { minutes: [], calls: [], trunks: [], via: [], country: [], prefix: [], found: [], blocks: [], line: [] };
 
 // What the server said no to, in its own words.
 class Refused extends Error {
@@ -82,6 +82,7 @@ function leave() {
   source?.close();
   source = null;
   cards.clear();
+  forget();
   $("who").textContent = "";
   $("logout").hidden = true;
   show("login");
@@ -102,7 +103,7 @@ $("logout").addEventListener("click", async () => {
 
 function show(page) {
   for (const other of PAGES) $(`page-${other}`).hidden = other !== page;
-  const here = { now: "#/", blocks: "#/blocks" }[page];
+  const here = { now: "#/", search: "#/search", blocks: "#/blocks" }[page];
   for (const link of document.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -112,8 +113,12 @@ function show(page) {
 
 function route() {
   if (!me) return;
+  // A number in full is seen once.
+  $("one-told").textContent = "";
   const [page, id] = location.hash.replace(/^#\/?/, "").split("/");
-  if (page === "blocks") {
+  if (page === "search") {
+    show("search");
+  } else if (page === "blocks") {
     show("blocks");
     blocks();
   } else if (page === "v" && id) {
@@ -251,6 +256,63 @@ function now() {
   calls();
 }
 
+// ---- search
+
+const FOUND = [
+  { name: "Verification", of: (it) => it.id, link: (it) => `#/v/${it.id}`, shown: (it) => `…${it.id.slice(-6)}` },
+  { name: "Begun", of: (it) => it.created_at, shown: (it) => day(it.created_at) },
+  { name: "Number", of: (it) => it.number },
+  { name: "Country", of: (it) => it.country },
+  { name: "Tenant", of: (it) => it.tenant },
+  { name: "By", of: (it) => it.channel },
+  { name: "Via", of: (it) => it.via ?? "" },
+  { name: "Status", of: (it) => it.status, word: true },
+  { name: "Why", of: (it) => (it.withheld ? "withheld" : words(it.reason)) },
+  { name: "Reference", of: (it) => it.reference ?? "", text: true },
+];
+
+let filters = null; // what was searched for last
+let next = null; // where older ones begin
+let turn = 0; // counts searches: what an earlier one brings late is passed over
+
+async function search(more) {
+  turn += 1;
+  const mine = turn;
+  const asked = new URLSearchParams(filters);
+  if (more && next) asked.set("cursor", next);
+  const told = await ask("GET", `/admin/v1/verifications?${asked}`);
+  if (mine !== turn) return;
+  rows.found = more ? [...rows.found, ...told.verifications] : told.verifications;
+  next = told.next;
+  $("more").hidden = !next;
+  const count = rows.found.length === 1 ? "1 verification" : `${rows.found.length || "No"} verifications`;
+  $("told").textContent = next ? `${count}, back to ${day(told.back_to)}. There may be older ones.` : `${count}.`;
+  table($("found"), FOUND, rows.found, next ? "None so far; older ones were not looked at yet." : "There is no such verification.");
+}
+
+function forget() {
+  turn += 1;
+  [filters, next, rows.found] = [null, null, []];
+  for (const part of ["told", "found", "one-told"]) $(part).replaceChildren();
+  $("more").hidden = true;
+  $("search").reset();
+}
+
+submits($("search"), async (form) => {
+  const filled = Object.entries(form).map(([name, value]) => [name, value.trim()]).filter(([, value]) => value);
+  filters = new URLSearchParams(filled).toString();
+  await search(false);
+});
+
+$("more").addEventListener("click", async () => {
+  try {
+    await search(true);
+  } catch (wrong) {
+    notice(wrong.message);
+  }
+  if ($("more").hidden) $("h-found").scrollIntoView({ block: "nearest" });
+});
+
 // ---- blocks
 
 const BLOCKS = [
@@ -310,24 +372,47 @@ async function look(id) {
   try {
     const told = await ask("GET", `/admin/v1/verifications/${encodeURIComponent(id)}/timeline`);
     if (one !== id) return;
-    const card = cards.get(id);
+    const { about } = told;
     $("one-why").textContent = told.why ?? "It is still being asked.";
     draw.facts($("one-facts"), [
       ["Id", told.id],
       ["Status", told.status],
       ["Begun", day(told.created_at)],
-      ["Number", card?.number],
-      ["Tenant", card?.tenant],
-      ["Via", card?.via],
+      ["Number", `${about.number} (${about.country})`],
+      ["Tenant", about.tenant],
+      ["Reference", about.reference],
+      ["Via", about.via],
     ]);
+    $("one-acts").hidden = false;
+    $("end").hidden = told.status !== "pending" || me.role === "viewer";
     rows.line = told.entries;
     ladder($("ladder"), told.entries);
     table($("line"), LINE, told.entries, "Nothing is kept of it.");
   } catch (wrong) {
     $("one-why").textContent = wrong.status === 404 ? "There is no verification of this name, or it is no longer kept." : wrong.message;
     for (const part of ["one-facts", "ladder", "line"]) $(part).replaceChildren();
+    delete $("one-facts").dataset.text;
+    $("one-acts").hidden = true;
   }
 }
+
+$("unmask").addEventListener("click", () => $("unmasking").showModal());
+$("stay").addEventListener("click", () => $("unmasking").close());
+$("unmasking").addEventListener("close", () => $("why").reset());
+submits($("why"), async ({ reason }) => {
+  const told = await ask("POST", `/admin/v1/verifications/${encodeURIComponent(one)}/unmask`, { reason });
+  $("unmasking").close();
+  if (told.id === one) $("one-told").textContent = told.number;
+});
+
+$("end").addEventListener("click", async () => {
+  try {
+    const told = await ask("POST", `/admin/v1/verifications/${encodeURIComponent(one)}/cancel`);
+    if (told.id === one) await look(one);
+  } catch (wrong) {
+    $("one-told").textContent = wrong.message;
+  }
+});
 
 // ---- a test call
 
@@ -341,7 +426,7 @@ submits($("call"), async ({ tenant, to }) => {
 
 // ---- tables to take away
 
-const COLUMNS = { minutes: MINUTES, calls: CALLS, trunks: TRUNKS, via: LINES, country: LINES, prefix: LINES, blocks: BLOCKS, line: LINE };
+const COLUMNS = { minutes: MINUTES, calls: CALLS, trunks: TRUNKS, via: LINES, country: LINES, prefix: LINES, found: FOUND, blocks: BLOCKS, line: LINE };
 
 for (const button of document.querySelectorAll("[data-csv]")) {
   const name = button.dataset.csv;
