@@ -16,6 +16,7 @@ mod machine;
 mod manner;
 mod media;
 mod mixed;
+mod nodes;
 mod phone;
 mod rush;
 mod sip;

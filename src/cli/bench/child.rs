@@ -1,8 +1,9 @@
-//! The gateway under test: a process of its own, so that its memory and its CPU time are its own.
+//! The gateway under test: a process of its own, so that its memory and its CPU time are its own; and the Redis that
+//! several of them share.
 
 use std::fs::{self, DirBuilder};
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -15,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::machine::Cores;
 
-/// How long it may take to start.
+/// How long either may take to start.
 const START: Duration = Duration::from_secs(20);
 
 /// The address by which it thinks that carriers reach it. Nothing is ever sent there: the bench
@@ -75,6 +76,42 @@ impl Drop for Folder {
     }
 }
 
+/// A Redis without replicas, which writes down what it is told as the guide says; killed when dropped.
+pub(super) struct Redis {
+    process: Child,
+    /// Where it listens.
+    pub(super) port: u16,
+}
+
+impl Redis {
+    /// Starts one with its files in this folder, on this core or on those of this process.
+    pub(super) async fn start(folder: &Path, own: Option<Cores>) -> anyhow::Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let mut command =
+            own.map_or_else(|| Command::new("redis-server"), |own| own.command("redis-server"));
+        command.args("--bind 127.0.0.1 --appendonly yes --appendfsync everysec".split(' '));
+        command.arg("--port").arg(port.to_string()).arg("--dir").arg(folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn().context("cannot start redis-server: is it installed?")?;
+        let redis = Self { process, port };
+        let listens = async {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(START, listens).await.context("redis-server does not listen")?;
+        Ok(redis)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// A gateway that runs; killed when dropped.
 pub(super) struct Gateway {
     process: Child,
@@ -96,21 +133,43 @@ impl Gateway {
         cores: Cores,
     ) -> anyhow::Result<Self> {
         let name = store.name();
-        let file = folder.join(format!("{name}.toml"));
         let records = match store {
-            Store::Memory => "memory:".to_owned(),
-            Store::Disk => format!("file:{}", folder.join(name).display()),
+            Store::Memory => "url = \"memory:\"".to_owned(),
+            Store::Disk => format!("url = \"file:{}\"", folder.join(name).display()),
         };
-        fs::write(&file, configuration(&records, rest))?;
+        Self::launch(folder, name, &records, rest, secret, cores).await
+    }
+
+    /// Starts the node of this number of those that share a Redis.
+    pub(super) async fn sharing(
+        folder: &Path,
+        (redis, node): (&Redis, usize),
+        rest: &str,
+        secret: &str,
+        cores: Cores,
+    ) -> anyhow::Result<Self> {
+        let name = format!("node-{node}");
+        let own = folder.join(&name);
+        let records = format!(
+            "url = \"redis://127.0.0.1:{}\"\nsecret = {SECRET:?}\nfolder = \"{}\"",
+            redis.port,
+            own.display()
+        );
+        Self::launch(folder, &name, &records, rest, secret, cores).await
+    }
+
+    async fn launch(
+        folder: &Path,
+        name: &str,
+        records: &str,
+        rest: &str,
+        secret: &str,
+        cores: Cores,
+    ) -> anyhow::Result<Self> {
+        let file = folder.join(format!("{name}.toml"));
+        fs::write(&file, configuration(records, rest))?;
         let program = std::env::current_exe()?;
-        let mut command = match cores {
-            Cores::Apart { gateway, .. } => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &gateway.to_string()]).arg(program);
-                command
-            }
-            Cores::Shared(_) => Command::new(program),
-        };
+        let mut command = cores.command(program);
         // What the person has set for a gateway of theirs is not meant for this one.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -162,7 +221,7 @@ fn configuration(records: &str, rest: &str) -> String {
     format!(
         "[server]\napi_listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
          public_url = {PUBLIC:?}\nmax_connections = 20000\n\
-         [store]\nurl = {records:?}\n\
+         [store]\n{records}\n\
          [sip]\nlisten = [\"udp:127.0.0.1:0\"]\nrtp_ports = [10000, 31999]\nengines = 1\n\
          [limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
          client_ip = []\ncountry = []\n\

@@ -1,12 +1,12 @@
 //! `octothorpe bench http`: starts by the API, beside a handler that does nothing and in the midst of more than can
-//! be served.
+//! be served; and by nodes that share a Redis.
 
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use super::rush::{Came, Next, Rush};
 use crate::ambient::{self, Clock, Entropy};
 
 /// How many ask at once where it is measured how many are served.
-const CLIENTS: usize = 64;
+pub(super) const CLIENTS: usize = 64;
 
 /// The same where each waits for the disk.
 const CLIENTS_OF_DISK: usize = 256;
@@ -39,7 +39,7 @@ const CLIENTS_OF_DISK: usize = 256;
 const OVERLOAD: f64 = 5.0;
 
 /// How long the gateway may take to bind to its message centre.
-const BIND: Duration = Duration::from_secs(10);
+pub(super) const BIND: Duration = Duration::from_secs(10);
 
 /// How long a connection may be busy before anything is measured.
 const WARM: Duration = Duration::from_millis(500);
@@ -50,6 +50,7 @@ const WARM: Duration = Duration::from_millis(500);
 Examples:
   octothorpe bench http
   octothorpe bench http --json --seconds 5
+  octothorpe bench http --redis
 
 Build with --release. The gateway is a process of its own, with taskset on a core of its own; its customers
 have the other. Starts are by text, each for another number, with every limit counted and kept; the carrier
@@ -62,6 +63,10 @@ pub(super) struct Args {
     /// Where the disk store is put; a folder of this bench's own is made in it, and removed.
     #[arg(long, value_name = "FOLDER", default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
+    /// Measure nodes that share a Redis of this bench's own instead: one, and three where there are five cores
+    /// (redis-server must be installed).
+    #[arg(long)]
+    redis: bool,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -80,6 +85,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     super::warn_of_debug();
     let span = Duration::from_secs(args.seconds.into());
     let key = format!("otk_{}", Entropy::from_seed(ambient::secret()).token(40));
+    if args.redis {
+        let figures = super::nodes::measure(folder.path(), &clock, &key, cores, span).await?;
+        return Ok(super::report(&figures, args.json));
+    }
     let rush = |address| Rush {
         address,
         clock: clock.clone(),
@@ -145,7 +154,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(super::report(&figures, args.json))
 }
 
-fn figure(
+pub(super) fn figure(
     store: &'static str,
     name: &'static str,
     what: &str,
@@ -156,18 +165,18 @@ fn figure(
 }
 
 /// As many as are served, after a moment of warming up.
-async fn measured(rush: &Rush, clients: usize, span: Duration) -> anyhow::Result<Came> {
+pub(super) async fn measured(rush: &Rush, clients: usize, span: Duration) -> anyhow::Result<Came> {
     rush.closed(clients, WARM).await?;
     rush.closed(clients, span).await
 }
 
 /// What was answered otherwise than by a start or a refusal.
-fn tell(came: &Came) {
+pub(super) fn tell(came: &Came) {
     super::codes::tell(came.other.iter().map(|status| format!("answered {status}")));
 }
 
 /// Starts, each for another number.
-fn starts(key: &str) -> Next {
+pub(super) fn starts(key: &str) -> Next {
     let key = key.to_owned();
     Rc::new(move |index| {
         let body = json!({
@@ -185,7 +194,7 @@ fn starts(key: &str) -> Next {
 }
 
 /// Every limit is counted, and none is reached.
-fn configuration(centre: SocketAddr) -> String {
+pub(super) fn configuration(centre: SocketAddr) -> String {
     format!(
         "[[carriers]]\nname = \"smsc\"\nkind = \"smpp\"\naddress = \"{centre}\"\n\
          system_id = \"bench\"\npassword = {SECRET:?}\nfrom = \"+12025550100\"\nper_second = 1\n\
@@ -205,14 +214,7 @@ struct Nothing {
 impl Nothing {
     fn start(cores: Cores) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?;
-        let mut command = match cores {
-            Cores::Apart { gateway, .. } => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &gateway.to_string()]).arg(program);
-                command
-            }
-            Cores::Shared(_) => Command::new(program),
-        };
+        let mut command = cores.command(program);
         command.args(["bench", "http", "--nothing"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().context("cannot start the server that does nothing")?;
         let output = process.stdout.take().context("it says nothing")?;

@@ -1,5 +1,6 @@
 //! The machine: its cores, its disk, and what a process takes of it. Read from `/proc`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -38,6 +39,30 @@ pub(super) enum Cores {
         /// The phones' and the API clients'.
         phones: Core,
     },
+}
+
+impl Cores {
+    /// What runs this program on the gateway's side.
+    pub(super) fn command(self, program: impl AsRef<OsStr>) -> Command {
+        match self {
+            Self::Apart { gateway, .. } => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &gateway.to_string()]).arg(program);
+                command
+            }
+            Self::Shared(_) => Command::new(program),
+        }
+    }
+}
+
+/// The cores of so many gateways, each with one of its own that the phones do not have; `None` where there are
+/// fewer.
+pub(super) fn several(cores: Cores, count: usize) -> Option<Vec<Cores>> {
+    let Cores::Apart { phones, .. } = cores else { return None };
+    let online = fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    let others = self::cores(&online).into_iter().filter(|core| *core != phones).take(count);
+    let others: Vec<Cores> = others.map(|gateway| Cores::Apart { gateway, phones }).collect();
+    (others.len() == count).then_some(others)
 }
 
 /// Gives this process the second core that it may use; the first is left for the gateway.
