@@ -230,6 +230,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         ring_timeout: call.ring_timeout,
         call_limit: call.limit,
         trunks,
+        selftest_every: trunks::selftest_every(reader, written, defaults),
         carriers: carriers.providers,
         public_url: public_url.clone(),
         verdict_key: server.verdict_key,

@@ -8,6 +8,7 @@ mod calls;
 pub mod catalogue;
 mod metrics;
 pub mod samples;
+mod trials;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,14 +19,15 @@ pub use self::metrics::Metrics;
 
 use crate::access::token::Refused;
 use crate::ambient::Timestamp;
-use crate::verify::Verification;
 use crate::verify::attempt::AttemptState;
 use crate::verify::block::{About, Entry, List};
 use crate::verify::limits::Limited;
 use crate::verify::money::{Cap, Money, Overspent};
 use crate::verify::number::Country;
 use crate::verify::request::Channel;
+use crate::verify::selftest::{Outcome, Path, Standing};
 use crate::verify::signal::Because;
+use crate::verify::{Verification, selftest};
 use crate::voice;
 use crate::voice::Quality;
 
@@ -253,6 +255,31 @@ pub enum Event<'a> {
         /// Why it does not.
         unregistered: Option<&'a str>,
     },
+    /// A call to a number of our own is over, or was not made.
+    Tried {
+        /// The trunk that it tried.
+        trunk: &'a str,
+        /// How the far side was to press.
+        path: Path,
+        /// What it came to.
+        outcome: &'a Outcome,
+        /// How long it took.
+        took: Duration,
+    },
+    /// It is known anew whether keys come through a trunk.
+    Standing {
+        /// Which, by which path, and whether.
+        standing: &'a Standing,
+        /// How often that is tried.
+        every: Duration,
+    },
+    /// A path of a trunk is tried no more.
+    TriedNoMore {
+        /// The trunk.
+        trunk: &'a str,
+        /// The path.
+        path: Path,
+    },
     /// A trunk is no longer configured.
     TrunkGone {
         /// Its name.
@@ -464,6 +491,9 @@ pub fn observe(event: &Event<'_>) {
         Event::Trunk { trunk, state, why, registered, unregistered } => {
             trunk_changed(trunk, state, *why, *registered, *unregistered);
         }
+        Event::Tried { trunk, path, outcome, took } => trials::tried(trunk, *path, outcome, *took),
+        Event::Standing { standing, every } => trials::standing(standing, *every),
+        Event::TriedNoMore { trunk, path } => trials::no_more(trunk, *path),
         Event::TrunkGone { trunk } => {
             tracing::info!(trunk, "trunk is no longer used");
             gauge!("octothorpe_trunk_up", "trunk" => (*trunk).to_owned()).set(f64::NAN);
@@ -636,7 +666,9 @@ fn listed(entry: &Entry) {
 
 fn moved(before: Option<&Verification>, next: &Verification) {
     calls::ended(before, next);
-    if before.is_none() {
+    // A trunk that is tried is nobody's verification.
+    let is_counted = !selftest::is_tenant(&next.tenant);
+    if before.is_none() && is_counted {
         let channel = next.request.way.channel.as_str();
         counter!("octothorpe_verifications_started_total", "channel" => channel).increment(1);
     }

@@ -67,6 +67,8 @@ Examples:
   octothorpe phone --attendant built-in --press '#'   # 204 a person, 205 busy, 206 a mailbox,
                                                       # 207 rings on, others are unknown
   octothorpe phone --press '#' --by inband --level=-25 --press-ms 40 --codec pcma
+  octothorpe phone --press '#' --by-number 0122=inband --by-number 0123=info
+                                                      # the far side of self-test calls
   octothorpe phone --reflect 120                      # a line that sends back what it hears
   octothorpe phone --username acme --password env:PHONE_PASSWORD --press '#'
   octothorpe phone --listen udp:127.0.0.1:0 --calls 1 --record heard.wav --json
@@ -106,6 +108,9 @@ pub struct Args {
     /// How keys are sent.
     #[arg(long, value_name = "HOW", default_value = "rfc4733")]
     by: Way,
+    /// How keys are sent in calls to numbers that end so, as 0122=inband; may be given several times.
+    #[arg(long, value_name = "DIGITS=HOW", requires = "press", value_parser = by_number)]
+    by_number: Vec<(String, Way)>,
     /// How long each key is held, in milliseconds.
     #[arg(
         long,
@@ -195,6 +200,19 @@ enum Way {
     All,
 }
 
+impl From<Way> for By {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Rfc4733 => Self::Rfc4733,
+            Way::Info => Self::Info,
+            Way::InfoDtmf => Self::InfoDtmf,
+            Way::Inband => Self::Inband,
+            Way::Rtp => Self::Rtp,
+            Way::All => Self::All,
+        }
+    }
+}
+
 /// A tone, as asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Tone {
@@ -238,6 +256,21 @@ fn seconds(text: &str) -> Result<Duration, String> {
     if is_fit { Ok(Duration::from_secs_f64(seconds)) } else { Err(usage.to_owned()) }
 }
 
+fn by_number(text: &str) -> Result<(String, Way), String> {
+    let usage = "write DIGITS=HOW, as 0122=inband";
+    let (end, how) = text.split_once('=').ok_or(usage)?;
+    if end.is_empty() || !end.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(usage.to_owned());
+    }
+    let ways: Vec<String> = Way::value_variants()
+        .iter()
+        .filter_map(Way::to_possible_value)
+        .map(|it| it.get_name().to_owned())
+        .collect();
+    let way = Way::from_str(how, false);
+    Ok((end.to_owned(), way.map_err(|_| format!("{usage}: one of {}", ways.join(", ")))?))
+}
+
 fn keys(text: &str) -> Result<String, String> {
     match text.chars().find(|c| Stroke::of(*c).is_none()) {
         Some(other) => Err(format!("there is no key {other:?}: 0-9 * # A-D, `,` and `w` to wait")),
@@ -249,14 +282,7 @@ fn keys(text: &str) -> Result<String, String> {
 impl Args {
     /// What was asked for, or what is wrong with it.
     fn behaviour(&self) -> Result<Behaviour, String> {
-        let by = match self.by {
-            Way::Rfc4733 => By::Rfc4733,
-            Way::Info => By::Info,
-            Way::InfoDtmf => By::InfoDtmf,
-            Way::Inband => By::Inband,
-            Way::Rtp => By::Rtp,
-            Way::All => By::All,
-        };
+        let by = self.by.into();
         let answer = match (self.reject, self.no_answer) {
             (Some(status), _) => Answer::Reject { status, after: self.ring + REFUSED_AFTER },
             (None, true) => Answer::Never,
@@ -282,6 +308,11 @@ impl Args {
             answer,
             early_media: self.early_media,
             press,
+            by_number: self
+                .by_number
+                .iter()
+                .map(|(end, way)| (end.clone(), (*way).into()))
+                .collect(),
             hang_up_after: self.hang_up_after,
             play: match &self.voicemail {
                 Some(path) => Some(sound::beeping(read_wav("--voicemail", path)?)),

@@ -30,6 +30,7 @@ pub(super) struct Raw {
     pub(super) budget: Budget,
     pub(super) fraud: Fraud,
     pub(super) prompts: Prompts,
+    pub(super) selftest: Selftest,
     pub(super) trunks: Vec<Spanned<Trunk>>,
     pub(super) carriers: Vec<Spanned<Carrier>>,
     pub(super) routes: Vec<Spanned<Route>>,
@@ -199,6 +200,25 @@ pub(super) struct Trunk {
     pub(super) options_secs: Option<Spanned<i64>>,
     pub(super) max_calls: Option<Spanned<i64>>,
     pub(super) calls_per_second: Option<Spanned<i64>>,
+    pub(super) selftest: Option<Spanned<TestNumbers>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Selftest {
+    pub(super) every_secs: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table { rfc4733 = \"+…\", inband = \"+…\", info = \"+…\" }"
+)]
+pub(super) struct TestNumbers {
+    pub(super) rfc4733: Option<Spanned<Hidden>>,
+    pub(super) inband: Option<Spanned<Hidden>>,
+    pub(super) info: Option<Spanned<Hidden>>,
 }
 
 #[derive(Default, Deserialize)]

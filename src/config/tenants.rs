@@ -169,6 +169,7 @@ fn one_tenant(
         texting: texting(reader, i, tenant),
         calling: Calling::default(),
         test: tenant.test,
+        tries: None,
         leaving: false,
     }
 }

@@ -3,6 +3,7 @@
 mod entry;
 mod identity;
 mod security;
+mod selftest;
 
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const CODECS: [(&str, Codec); 3] =
 
 /// What is written for the ports of calls.
 const PORTS: [(&str, RtpPort); 2] = [("per-call", RtpPort::PerCall), ("shared", RtpPort::Shared)];
+
+pub(super) use selftest::every as selftest_every;
 
 pub(super) fn trunks(reader: &mut Reader<'_>, written: &[Spanned<raw::Trunk>]) -> Vec<Trunk> {
     names(reader, "trunks", written.iter().map(|it| (table_of(it), it.get_ref().name.as_ref())));
@@ -67,6 +70,7 @@ fn one_trunk(reader: &mut Reader<'_>, i: usize, trunk: &Spanned<raw::Trunk>) -> 
             calls: entry.number("max_calls", raw.max_calls.as_ref(), 1, 100_000),
             per_second: entry.number("calls_per_second", raw.calls_per_second.as_ref(), 1, 10_000),
         },
+        selftest: selftest::numbers(&mut entry, raw),
         proxy,
         redirects,
         health,

@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::Gateway;
 use super::cdr::{self, By, Line, Summary};
 use crate::ambient::Timestamp;
-use crate::verify::Verification;
 use crate::verify::signal::Verdict;
+use crate::verify::{Verification, selftest};
 
 /// The most that are shown at once while they are asked; others count, and are not shown.
 const CARDS: usize = 1_000;
@@ -162,8 +162,8 @@ impl Card {
 impl State {
     /// A verification moved.
     fn moved(&mut self, now: Timestamp, before: Option<&Verification>, next: &Verification) {
-        // What only looks like a verification reaches nobody.
-        if next.withheld {
+        // What only looks like a verification reaches nobody, and a trunk that is tried asks nobody.
+        if next.withheld || selftest::is_tenant(&next.tenant) {
             return;
         }
         // Two tasks may tell in another order than they committed in: what was before the end comes too late.

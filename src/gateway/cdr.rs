@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `verification` | the verification's id |
 //! | `attempt` | the attempt's number in it, from 1 |
-//! | `tenant` | whose it is |
+//! | `tenant` | whose it is; `selftest:` and the trunk's name for a call by which that was tried, which no summary counts |
 //! | `reference` | the caller's own name for it |
 //! | `number` | the number, masked but for its country code and last digits |
 //! | `number_ref` | a keyed hash of the number: the same for all that a tenant asks of one number |
@@ -213,6 +213,7 @@ impl Call<'_> {
         let to = &verification.request.to;
         let (cost, currency) = self.cost().unzip();
         Seen {
+            tenant: verification.tenant.clone(),
             via: attempt.route.clone(),
             country: to.country().as_str().to_owned(),
             prefix: prefix(to),

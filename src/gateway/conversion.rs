@@ -77,7 +77,7 @@ impl Gateway {
     /// Counts the end of a verification. A count that is lost with the node is one that stays too high.
     pub(super) async fn count_end(&self, now: Timestamp, next: &Verification) {
         let Some(tenant) = self.tenant(&next.tenant) else { return };
-        if tenant.test || next.withheld {
+        if tenant.test || tenant.tries.is_some() || next.withheld {
             return;
         }
         if let Err(fault) = self.try_count_end(now, &tenant, next).await {

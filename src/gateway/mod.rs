@@ -46,6 +46,7 @@ mod resolver;
 pub mod retention;
 mod risk;
 pub mod search;
+mod selftest;
 mod start;
 mod taken;
 mod tenancy;
@@ -104,7 +105,8 @@ use crate::verify::money::Overspent;
 use crate::verify::policy::{self, Refusal, Rules};
 use crate::verify::proof::{Jwks, Signer};
 use crate::verify::request::{Channel, Mode, Request, Way};
-use crate::verify::route::{NoRoute, Route, Table};
+use crate::verify::route::{NoRoute, Route, Rule, Table};
+use crate::verify::selftest::Selftests;
 use crate::verify::signal::{Because, By, Effect, Signal};
 use crate::verify::{Birth, Step, Verification, VerificationId};
 
@@ -157,6 +159,8 @@ struct Inner {
     hub: hub::Hub,
     board: board::Board,
     queues: holds::Queues,
+    /// The trunks that are tried, and how they stand.
+    selftests: Mutex<Selftests>,
     /// Whether this node is being stopped.
     draining: tokio::sync::watch::Sender<bool>,
     lease: Lease,
@@ -834,10 +838,15 @@ fn draw(calling: &Calling) -> Shown {
     }
 }
 
-/// What a tenant may do, and by whom: a test tenant reaches the test numbers, by nobody.
+/// What a tenant may do, and by whom: a test tenant reaches the test numbers, by nobody, and a trunk that is
+/// tried has all calls for that.
 fn rules_for<'a>(orders: &'a Orders, tenant: &'a Tenant) -> (Cow<'a, Rules>, Cow<'a, Table>) {
     if tenant.test {
         return (Cow::Owned(rehearsal::rules()), Cow::Owned(rehearsal::routes()));
+    }
+    if let Some(trunk) = &tenant.tries {
+        let table = Table::new(vec![Rule::every(Channel::Voice, [trunk])]);
+        return (Cow::Borrowed(&tenant.rules), Cow::Owned(table));
     }
     (Cow::Borrowed(&tenant.rules), Cow::Borrowed(&orders.routes))
 }

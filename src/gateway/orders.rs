@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::selftest::Tried;
 use super::settings::{Provider, Settings, Tenant, Trunk};
 use super::smsc::Smsc;
 use crate::access::operator::Operator;
@@ -72,6 +73,10 @@ pub(super) struct Orders {
     pub(super) prompts: Arc<Prompts>,
     /// Whose texts they are.
     pub(super) tenants: Vec<Arc<Tenant>>,
+    /// The trunks that are tried, and for whom each is.
+    pub(super) tried: Vec<Tried>,
+    /// How often.
+    pub(super) tried_every: Duration,
     /// Who may log in.
     pub(super) operators: Arc<[Arc<Operator>]>,
     /// How long a phone may ring.
@@ -117,6 +122,8 @@ impl Orders {
             texts: Arc::clone(&settings.texts),
             prompts: Arc::clone(&settings.prompts),
             tenants: settings.tenants.iter().cloned().map(Arc::new).collect(),
+            tried: Tried::all(settings),
+            tried_every: settings.selftest_every,
             operators: Arc::clone(&settings.operators),
             ring: settings.ring_timeout,
             limit: settings.call_limit,
@@ -135,7 +142,8 @@ impl Orders {
 
     /// The tenant of this name.
     pub(super) fn tenant(&self, name: &str) -> Option<&Arc<Tenant>> {
-        self.tenants.iter().find(|tenant| tenant.name == name)
+        let tried = self.tried.iter().map(|it| &it.tenant);
+        self.tenants.iter().chain(tried).find(|tenant| tenant.name == name)
     }
 
     /// Our name for an attempt, as carriers see it.

@@ -73,6 +73,8 @@ pub struct Settings {
     pub call_limit: Duration,
     /// SIP peers.
     pub trunks: Vec<Trunk>,
+    /// How often each is tried that has numbers for it.
+    pub selftest_every: Duration,
     /// Providers.
     pub carriers: Vec<Provider>,
     /// Where providers call back: a URL without a slash at its end.
@@ -131,6 +133,7 @@ impl Settings {
             ring_timeout: Duration::from_secs(45),
             call_limit: Duration::from_secs(90),
             trunks: Vec::new(),
+            selftest_every: Duration::from_secs(300),
             carriers: Vec::new(),
             public_url: None,
             verdict_key: 1,
@@ -251,6 +254,8 @@ pub struct Tenant {
     pub calling: Calling,
     /// Nothing is ever sent for it: numbers that are reserved for tests say how it goes.
     pub test: bool,
+    /// The trunk that is tried by its calls, where it is nobody but the gateway itself.
+    pub tries: Option<String>,
     /// It was removed: what was begun for it is finished, and nobody asks for it any more.
     pub leaving: bool,
 }
@@ -344,6 +349,7 @@ impl Tenant {
             texting: Texting::default(),
             calling: Calling::default(),
             test: false,
+            tries: None,
             leaving: false,
         }
     }

@@ -251,6 +251,7 @@ impl Gateway {
         tasks.spawn(gateway.clone().retain());
         tasks.spawn(gateway.clone().tell_endpoints());
         tasks.spawn(gateway.clone().tell_budgets());
+        tasks.spawn(gateway.clone().try_trunks());
         tasks.spawn(vitals::tell(Arc::clone(&calls)));
         tasks.spawn(gateway.clone().keep_courses(courses.clone(), ended));
         let running = Running { gateway: gateway.clone(), calls, courses, sip, tasks, engines };
@@ -312,6 +313,7 @@ impl Gateway {
             hub: Hub::default(),
             board: Board::default(),
             queues: Queues::default(),
+            selftests: Mutex::default(),
             draining: watch::Sender::new(false),
             lease: Lease::default(),
             taken: Taken::default(),

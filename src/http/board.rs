@@ -15,6 +15,7 @@ use super::problem::{Code, Problem};
 use super::stream::{Gone, Writer, streamed};
 use super::{App, closes, shown, written};
 use crate::gateway::{Changes, Figures, TrunkView};
+use crate::verify::selftest::Standing;
 
 /// How soon a change is told.
 const TOLD_WITHIN: Duration = Duration::from_millis(250);
@@ -75,6 +76,8 @@ pub(super) struct Shown {
     /// and why not.
     reasons: Vec<String>,
     trunks: Vec<TrunkView>,
+    /// Whether keys come through them, where that is tried.
+    selftests: Vec<Standing>,
 }
 
 impl Shown {
@@ -86,6 +89,7 @@ impl Shown {
             ready: readiness.ready,
             reasons: readiness.reasons,
             trunks: app.gateway.trunks(),
+            selftests: app.gateway.selftests(),
         }
     }
 }

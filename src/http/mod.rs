@@ -346,6 +346,7 @@ fn admin_routes() -> Vec<Route> {
         ("post", "/admin/v1/logout", post(login::log_out)),
         ("get", "/admin/v1/me", get(login::who)),
         ("get", "/admin/v1/trunks", get(ops::trunks)),
+        ("get", "/admin/v1/selftests", get(ops::selftests)),
         ("get", "/admin/v1/cdr", get(cdr::export)),
         ("get", "/admin/v1/verifications", get(search::find)),
         ("get", "/admin/v1/verifications/{id}/timeline", get(timeline::told)),

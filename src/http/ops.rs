@@ -16,6 +16,7 @@ use super::{App, Mistake, shown, verify, written};
 use crate::gateway::TrunkView;
 use crate::telemetry;
 use crate::verify::number::PhoneNumber;
+use crate::verify::selftest::Standing;
 
 /// The process lives.
 #[derive(Serialize, ToSchema)]
@@ -73,6 +74,16 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 pub(super) async fn trunks(_: Viewer, State(app): State<App>) -> Response {
     let node = app.gateway.node().to_owned();
     shown(StatusCode::OK, &Trunks { node, trunks: app.gateway.trunks() })
+}
+
+/// Whether keys come through the trunks, where that is tried.
+pub(super) async fn selftests(_: Viewer, State(app): State<App>) -> Response {
+    shown(StatusCode::OK, &Selftests { selftests: app.gateway.selftests() })
+}
+
+#[derive(Serialize)]
+struct Selftests {
+    selftests: Vec<Standing>,
 }
 
 #[derive(Serialize)]

@@ -4,11 +4,11 @@
 use metrics::{counter, gauge, histogram};
 
 use crate::ambient::Timestamp;
-use crate::verify::Verification;
 use crate::verify::attempt::{Attempt, AttemptState};
 use crate::verify::request::Channel;
 use crate::verify::route::REHEARSAL;
 use crate::verify::signal::{Reason, Status};
+use crate::verify::{Verification, selftest};
 
 /// The states of a call that lives.
 pub(super) const LIVE: [AttemptState; 5] = [
@@ -57,10 +57,10 @@ pub(super) fn settled(next: &Verification, status: Status) {
     }
 }
 
-/// Whether somebody was to be reached.
+/// Whether somebody was to be reached: what only looks so is nobody, a rehearsal, and the gateway's own numbers.
 fn is_real(verification: &Verification) -> bool {
     let rehearsed = verification.attempts.iter().any(|attempt| attempt.route == REHEARSAL);
-    !verification.withheld && !rehearsed
+    !verification.withheld && !rehearsed && !selftest::is_tenant(&verification.tenant)
 }
 
 fn attempt_ended(attempt: &Attempt) {

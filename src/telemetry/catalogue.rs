@@ -80,6 +80,7 @@ use Values::{Of, Words};
 const CHANNEL: (&str, Values) = ("channel", Words(&["voice", "sms"]));
 const VIA: (&str, Values) = ("via", Of("a trunk or carrier of the configuration"));
 const TRUNK: (&str, Values) = ("trunk", Of("a trunk of the configuration"));
+const PATH: (&str, Values) = ("path", Words(&["rfc4733", "inband", "info"]));
 const CARRIER: (&str, Values) = ("carrier", Of("a carrier of the configuration"));
 const TENANT: (&str, Values) = ("tenant", Of("a tenant"));
 const COUNTRY: (&str, Values) =
@@ -181,6 +182,19 @@ pub const METRICS: &[Metric] = &[
         "1 for the state that a trunk is in, 0 for the others."),
     metric("octothorpe_trunk_registered", Gauge, &[TRUNK],
         "Whether a trunk knows where we are, where we register. NaN: it is no longer configured."),
+    metric("octothorpe_selftest_works", Gauge, &[TRUNK, PATH],
+        "Whether a key of our own numbers' phones came through a trunk when that was tried last, by how it was pressed; 0 after two calls in vain. NaN: it is tried no more."),
+    metric("octothorpe_selftest_last_seconds", Gauge, &[TRUNK, PATH],
+        "When that was tried last, in seconds since 1970."),
+    metric("octothorpe_selftest_heard_seconds", Gauge, &[TRUNK, PATH],
+        "When such a key was heard last, in seconds since 1970; 0 before the first."),
+    metric("octothorpe_selftest_every_seconds", Gauge, &[TRUNK, PATH],
+        "How often it is tried."),
+    metric("octothorpe_selftest_calls_total", Counter,
+        &[TRUNK, PATH, ("result", Words(&["heard", "unheard", "unreached", "busy", "unmade"]))],
+        "Calls to our own numbers, by what they came to: `busy` and `unmade` were not made. No other metric of calls counts them."),
+    metric("octothorpe_selftest_seconds", Histogram(CALL), &[TRUNK, PATH],
+        "From the start of such a call to its end."),
     metric("octothorpe_smpp_bound", Gauge, &[CARRIER],
         "Whether the session with a message centre is bound."),
     metric("octothorpe_sip_stray_total", Counter,
@@ -330,10 +344,11 @@ mod tests {
     use super::*;
 
     /// The code that counts, without its tests.
-    const CODE: [&str; 4] = [
+    const CODE: [&str; 5] = [
         include_str!("../telemetry.rs"),
         include_str!("calls.rs"),
         include_str!("metrics.rs"),
+        include_str!("trials.rs"),
         include_str!("../http/report.rs"),
     ];
 

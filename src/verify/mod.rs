@@ -22,6 +22,7 @@ pub mod proof;
 pub mod reply;
 pub mod request;
 pub mod route;
+pub mod selftest;
 pub mod signal;
 pub mod text;
 pub mod transaction;

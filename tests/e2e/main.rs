@@ -87,6 +87,7 @@ mod phone;
 mod rediss;
 mod reload;
 mod risk;
+mod selftest;
 mod serve;
 #[expect(dead_code, reason = "the tests of the store need more of it")]
 #[path = "../store/servers.rs"]

@@ -20,6 +20,8 @@ pub(crate) enum Sound {
     Reordered,
     /// A `#` of which every packet comes twice.
     Doubled,
+    /// A `#` whose events have lost the end of their payload.
+    Cut,
     /// A second of 440 Hz and no key.
     Tone,
 }
@@ -76,6 +78,10 @@ pub(crate) fn packets(sound: Sound) -> Vec<Timed> {
             })
             .collect(),
         Sound::Lossy => pound().into_iter().skip(2).filter(lossless_end()).collect(),
+        Sound::Cut => {
+            let cut = |(at, packet): Timed| (at, packet[..packet.len() - 2].to_vec());
+            pound().into_iter().map(cut).collect()
+        }
         Sound::NoEnd => pound().into_iter().take(8).collect(),
         Sound::Doubled => pound()
             .into_iter()

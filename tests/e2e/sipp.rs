@@ -30,7 +30,12 @@ impl Sipp {
 
     /// The same for so many calls at once.
     pub(crate) fn many(calls: usize, scenario: &str, listen: Duration, sound: Sound) -> Self {
-        Self::of(calls, ("127.0.0.1", "udp"), scenario, listen, sound)
+        Self::of(ports(8), calls, ("127.0.0.1", "udp"), scenario, listen, sound)
+    }
+
+    /// The same for any number of calls, at this port of eight that are free.
+    pub(crate) fn again(port: u16, scenario: &str, listen: Duration, sound: Sound) -> Self {
+        Self::of(port, 10_000, ("127.0.0.1", "udp"), scenario, listen, sound)
     }
 
     /// The same at this address, by UDP or TCP.
@@ -40,10 +45,11 @@ impl Sipp {
         listen: Duration,
         sound: Sound,
     ) -> Self {
-        Self::of(1, at, scenario, listen, sound)
+        Self::of(ports(8), 1, at, scenario, listen, sound)
     }
 
     fn of(
+        port: u16,
         calls: usize,
         (ip, transport): (&str, &'static str),
         scenario: &str,
@@ -57,7 +63,6 @@ impl Sipp {
             std::fs::write(captures.join(name), pcap::file(&pcap::packets(sound))).unwrap();
         }
         // One for SIP, one for SIPp's own control, and from the third on for media.
-        let port = ports(8);
         let scenarios = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/sipp"));
         let mut sipp = Command::new("sipp");
         sipp.current_dir(folder.path())

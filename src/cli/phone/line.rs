@@ -192,7 +192,13 @@ impl Desk {
         let call_id = invite.call_id().to_owned();
         let (post, mail) = mpsc::channel(WAITING);
         self.calls.insert(call_id, post);
-        let (world, behaviour) = (self.world.clone(), Arc::clone(&self.behaviour));
+        let world = self.world.clone();
+        let number = invite.request_uri().map(|uri| uri.user()).unwrap_or_default();
+        // What is played may be long: it is copied for those alone that are told apart.
+        let behaviour = match self.behaviour.by_number.is_empty() {
+            true => Arc::clone(&self.behaviour),
+            false => Arc::new(self.behaviour.to(&number)),
+        };
         let entropy = self.entropy.fork();
         self.tasks.spawn(async move {
             let protection = behaviour.srtp.with(secret);

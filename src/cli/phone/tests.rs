@@ -566,6 +566,10 @@ fn the_options_mean_what_they_say() {
     assert_eq!(press, Some(Press { by: By::Info, ..Press::new("12,#", after) }));
     let press = parsed("--press # --by all --level -25 --press-ms 40").unwrap().press.unwrap();
     assert_eq!((press.by, press.level, press.held), (By::All, -25, Duration::from_millis(40)));
+    let told_apart = parsed("--press # --by-number 0122=inband --by-number 0123=info").unwrap();
+    let by = |number| told_apart.to(number).press.unwrap().by;
+    assert_eq!(by("+12025550121"), By::Rfc4733);
+    assert_eq!((by("+12025550122"), by("0012025550123")), (By::Inband, By::Info));
     let early = parsed("--early-media --press #").unwrap().press.unwrap();
     assert_eq!(early.after, Duration::from_millis(500));
 }

@@ -19,6 +19,9 @@ pub struct Behaviour {
     pub early_media: bool,
     /// Which keys are pressed.
     pub press: Option<Press>,
+    /// How they are sent in calls to numbers that end so, in place of what [`press`](Self::press) says; the first that
+    /// fits.
+    pub by_number: Vec<(String, By)>,
     /// From the answer to the BYE; never before the ACK. Without it the caller hangs up.
     pub hang_up_after: Option<Duration>,
     /// What is said from the answer on, at 8 kHz; silence follows.
@@ -41,6 +44,16 @@ pub struct Behaviour {
     pub srtp: Srtp,
 }
 
+impl Behaviour {
+    /// How it behaves in a call to this number, as its Request-URI has it.
+    pub(super) fn to(&self, number: &str) -> Self {
+        let fits = |(end, _): &&(String, By)| number.ends_with(end.as_str());
+        let by = self.by_number.iter().find(fits).map(|(_, by)| *by);
+        let press = self.press.clone().map(|press| Press { by: by.unwrap_or(press.by), ..press });
+        Self { press, ..self.clone() }
+    }
+}
+
 impl Default for Behaviour {
     /// Rings after 0.2 s, answers after 2 s, says and presses nothing.
     fn default() -> Self {
@@ -49,6 +62,7 @@ impl Default for Behaviour {
             answer: Answer::After(Duration::from_secs(2)),
             early_media: false,
             press: None,
+            by_number: Vec::new(),
             hang_up_after: None,
             play: None,
             attendant: None,

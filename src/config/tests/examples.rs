@@ -154,6 +154,7 @@ fn the_defaults_document_every_key() {
         ("budget", "[budget]"),
         ("fraud", "[fraud]"),
         ("prompts", "[prompts]"),
+        ("selftest", "[selftest]"),
         ("trunks", "[[trunks]]"),
         ("carriers", "[[carriers]]"),
         ("routes", "[[routes]]"),

@@ -11,6 +11,7 @@ use crate::ambient::Clock;
 use crate::gateway::settings::{Asserted, Capacity, Identity, NumberFormat, Registration, Target};
 use crate::media::{Codec, Srtp};
 use crate::sip::Transport;
+use crate::verify::selftest::Path;
 
 /// What stands behind `[[trunks]]`, `name` and `target = 'sip:h;transport=…'`, which are lines 8 to
 /// 10 of the file: the first line here is line 11.
@@ -211,6 +212,25 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
             "o.toml:13: trunks[1].calls_per_second = 10001: write a whole number from 1 to 10000",
         ],
     ),
+    (
+        "udp",
+        "selftest = { info = '+12025550123', inband = '12025550122', rfc4733 = '+12025550123' }",
+        &[
+            "o.toml:11: trunks[1].selftest.inband: ",
+            "o.toml:11: trunks[1].selftest.info: this number stands for another way already",
+        ],
+    ),
+    ("udp", "selftest = {}", &["o.toml:11: trunks[1].selftest: there is no number in it: write"]),
+    (
+        "udp",
+        "selftest = { sms = '+12025550123' }",
+        &["trunks[1].selftest.sms: no such key (known here: rfc4733, inband, info)"],
+    ),
+    (
+        "udp",
+        "selftest = { info = '+12025550123' }\n[selftest]\nevery_secs = 4",
+        &["o.toml:13: selftest.every_secs = 4: write a whole number from 5 to 86400"],
+    ),
 ];
 
 /// What is allowed, and should be looked at.
@@ -328,9 +348,14 @@ fn every_key_of_a_trunk_reaches_its_settings() {
         user_phone = true\nasserted = 'preferred'\nprivate = true\n\
         headers = { X-Account = 'env:P', Diversion = '<sip:a@b>' }\n\
         redirects = ['b.example', '192.0.2.9']\noptions_secs = 30\nmax_calls = 5\n\
-        calls_per_second = 2\n";
+        calls_per_second = 2\nselftest = { info = '+12025550123', rfc4733 = '+12025550121' }\n\
+        [selftest]\nevery_secs = 60\n";
     let loaded = with_trunk(&folder, "udp", keys).unwrap();
     let trunk = &loaded.config.gateway.trunks[1];
+    let number = |number: &str| number.parse().unwrap();
+    let paths = [(Path::Rfc4733, number("+12025550121")), (Path::Info, number("+12025550123"))];
+    assert_eq!(trunk.selftest, paths);
+    assert_eq!(loaded.config.gateway.selftest_every, Duration::from_secs(60));
     assert_eq!(trunk.first_hop().to_string(), "sip:[2001:db8::7]:5061;transport=tls");
     let transport = Some(Transport::Udp);
     assert_eq!(trunk.target, Target { host: "h".to_owned(), port: None, transport });

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::ambient::Timestamp;
 use crate::verify::attempt;
 use crate::verify::money::{Currency, Money};
+use crate::verify::selftest;
 use crate::verify::signal::Reason;
 
 /// By what records are summed up.
@@ -39,6 +40,7 @@ impl By {
 /// What is looked at of a record, as it is written as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Seen {
+    pub(super) tenant: String,
     pub(super) via: String,
     pub(super) country: String,
     pub(super) prefix: String,
@@ -223,7 +225,8 @@ impl Summary {
 
     /// Counts a record. What only looked like an attempt counts for nobody.
     pub fn add(&mut self, seen: &Seen) {
-        if seen.withheld {
+        // What reached nobody, and the calls by which trunks are tried, are no customer's.
+        if seen.withheld || selftest::is_tenant(&seen.tenant) {
             return;
         }
         let sums = self.sums.entry(self.group(seen)).or_default();
@@ -324,6 +327,7 @@ mod tests {
             cost: Some("0.0130".to_owned()),
             currency: Some("EUR".to_owned()),
             verdict: if answered { "approved" } else { "failed" }.to_owned(),
+            tenant: "acme".to_owned(),
             withheld: false,
         }
     }
@@ -350,6 +354,7 @@ mod tests {
             // Never placed, and never meant.
             Seen { placed_at: None, ..call(false, false, Some("budget_denied")) },
             Seen { withheld: true, ..call(false, false, None) },
+            Seen { tenant: selftest::tenant("a"), ..call(false, false, None) },
         ] {
             summary.add(&seen);
         }

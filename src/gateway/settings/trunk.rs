@@ -13,6 +13,8 @@ use crate::access::certificate;
 use crate::ambient::Timestamp;
 use crate::media::{Codec, Srtp};
 use crate::sip::{Credentials, Transport};
+use crate::verify::number::PhoneNumber;
+use crate::verify::selftest::Path;
 
 /// A SIP peer that carries calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct Trunk {
     pub health: Option<Duration>,
     /// How much it takes.
     pub capacity: Capacity,
+    /// The numbers of ours that are called on it to try it, and how each one's phone presses; none is never.
+    pub selftest: Vec<(Path, PhoneNumber)>,
 }
 
 impl Trunk {
@@ -67,6 +71,7 @@ impl Trunk {
             redirects: Vec::new(),
             health: Some(Duration::from_secs(10)),
             capacity: Capacity::default(),
+            selftest: Vec::new(),
         }
     }
 

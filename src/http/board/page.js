@@ -10,7 +10,7 @@ let me = null; // {name, role, csrf} once it is known
 let figures = null;
 let one = null; // the verification that is looked at
 const cards = new Map();
-const rows = { minutes: [], calls: [], trunks: [], via: [], country: [], prefix: [], found: [], blocks: [], line: [] };
+const rows = { minutes: [], calls: [], trunks: [], selftests: [], via: [], country: [], prefix: [], found: [], blocks: [], line: [] };
 
 // What the server said no to, in its own words.
 class Refused extends Error {
@@ -207,6 +207,19 @@ const TRUNKS = [
   { name: "What to do", text: true, of: (it) => it.steps.filter((step) => step.how === "fails").map((step) => `${step.said}: ${step.remedy ?? ""}`).join("; ") },
 ];
 
+const PATHS = { rfc4733: "telephone-events (RFC 4733)", inband: "tones", info: "SIP INFO" };
+
+const SELFTESTS = [
+  { name: "Trunk", of: (it) => it.trunk },
+  { name: "Pressed as", of: (it) => it.path, shown: (it) => PATHS[it.path] },
+  { name: "State", of: (it) => ({ true: "up", false: "down" })[it.works] ?? "unknown", word: true },
+  { name: "Last call", of: (it) => it.result ?? "none yet" },
+  { name: "Why", of: (it) => it.reason ?? "", text: true },
+  { name: "Heard as", of: (it) => it.heard_by.join(", ") },
+  { name: "At", of: (it) => it.at, shown: (it) => it.at && time(it.at) },
+  { name: "Heard last", of: (it) => it.heard_at, shown: (it) => it.heard_at && time(it.heard_at) },
+];
+
 const STATUSES = ["approved", "denied", "expired", "failed", "canceled"];
 
 const MINUTES = [
@@ -249,6 +262,9 @@ function now() {
   table($("minutes"), MINUTES, [...figures.minutes].reverse(), "Nothing has happened within the last hour.");
   rows.trunks = figures.trunks;
   table($("trunks"), TRUNKS, figures.trunks, "There is no SIP trunk in the configuration.");
+  rows.selftests = figures.selftests;
+  $("tried").hidden = !figures.selftests.length;
+  table($("selftests"), SELFTESTS, figures.selftests, "No trunk is tried.");
   for (const group of ["via", "country", "prefix"]) {
     rows[group] = figures[group];
     table($(group), LINES, figures[group], "Nothing has ended within the last hour.");
@@ -426,7 +442,7 @@ submits($("call"), async ({ tenant, to }) => {
 
 // ---- tables to take away
 
-const COLUMNS = { minutes: MINUTES, calls: CALLS, trunks: TRUNKS, via: LINES, country: LINES, prefix: LINES, found: FOUND, blocks: BLOCKS, line: LINE };
+const COLUMNS = { minutes: MINUTES, calls: CALLS, trunks: TRUNKS, selftests: SELFTESTS, via: LINES, country: LINES, prefix: LINES, found: FOUND, blocks: BLOCKS, line: LINE };
 
 for (const button of document.querySelectorAll("[data-csv]")) {
   const name = button.dataset.csv;
