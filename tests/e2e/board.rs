@@ -77,7 +77,9 @@ fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
     let lines = LINES.iter().zip(&phones);
     let ways: String = lines
         .map(|((name, prefix, ..), (_, port))| {
-            line(name, *port, prefix, if *name == "late" { &["busy"] } else { &[] })
+            let line = line(name, *port, prefix, if *name == "late" { &["busy"] } else { &[] });
+            let tried = "\nselftest = { rfc4733 = \"+12025550298\" }\ncaller_id";
+            if *name == "presses" { line.replacen("\ncaller_id", tried, 1) } else { line }
         })
         .chain([
             line("mailbox", voicemail.1, "+1202555015", &[]),
@@ -128,6 +130,7 @@ fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
         );
         assert!(told["entries"].as_u64() > Some(3), "{told}");
     }
+    act("tried", json!({ "trunk": "presses", "path": "telephone-events", "words": "heard" }));
     act("board", json!({}));
     gateway.admin_post("/admin/v1/blocks/lift", &json!({ "number": "+12025550141" }));
 

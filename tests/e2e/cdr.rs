@@ -9,7 +9,7 @@ use crate::serve::{Gateway, SOON};
 use crate::tools::octothorpe;
 
 /// What a command about a gateway that runs prints; it must succeed.
-fn told(gateway: &Gateway, words: &[&str]) -> String {
+pub(crate) fn told(gateway: &Gateway, words: &[&str]) -> String {
     let mut command = octothorpe();
     let output = command.args(words).args(["--admin", &gateway.admin_url()]).output().unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -117,6 +117,13 @@ const acts = {
     const tiles = await page.locator("#tiles > div").evaluateAll((all) => all.map((it) => [it.querySelector("dt").textContent, it.querySelector("dd").textContent]));
     return { tiles: Object.fromEntries(tiles) };
   },
+  // Sees how the self-test calls of a trunk stand.
+  async tried({ trunk, path, words }) {
+    await page.goto(`${url}/#/`);
+    const line = page.locator("#selftests tbody tr", { hasText: trunk }).filter({ hasText: path });
+    await line.filter({ hasText: words }).waitFor().catch(async () => must(false, `"${await page.locator("#selftests").textContent()}" does not tell of ${trunk}, ${path}: ${words}`));
+    return {};
+  },
   // Opens one, and reads why it ended.
   async why({ verification: id, text, shot }) {
     await page.goto(`${url}/#/`);
