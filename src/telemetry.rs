@@ -696,6 +696,9 @@ fn moved(before: Option<&Verification>, next: &Verification) {
         seconds = took.as_secs_f64(),
         "verification settled"
     );
+    if !is_counted {
+        return;
+    }
     counter!("octothorpe_verifications_settled_total", "status" => status, "reason" => reason)
         .increment(1);
     histogram!("octothorpe_verification_seconds").record(took.as_secs_f64());
