@@ -42,7 +42,7 @@ const OVERLOAD: f64 = 5.0;
 pub(super) const BIND: Duration = Duration::from_secs(10);
 
 /// How long a connection may be busy before anything is measured.
-const WARM: Duration = Duration::from_millis(500);
+pub(super) const WARM: Duration = Duration::from_millis(500);
 
 /// The API: starts a second beside a handler that does nothing, and what overload does to them.
 #[derive(Debug, clap::Args)]

@@ -9,13 +9,13 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use super::centre::Centre;
-use super::child::{Gateway, Redis};
+use super::child::{Gateway, Redis, Store};
 use super::figures::{Figure, number};
-use super::http::{BIND, CLIENTS, configuration, figure, measured, starts, tell};
-use super::machine::{self, Canary, Cores};
+use super::http::{BIND, CLIENTS, WARM, configuration, figure, measured, starts, tell};
+use super::machine::{self, Cores};
 use super::rush::Rush;
 use crate::ambient::Clock;
-use crate::store::{RedisPlace, RedisServer, RedisSettings, Store};
+use crate::store::{self, RedisPlace, RedisServer, RedisSettings};
 use crate::verify::code::Vault;
 
 /// How it is named among the stores.
@@ -52,10 +52,17 @@ pub(super) async fn measure(
     tell(&peak);
     let half = peak.rate() / 2.0;
     eprintln!("{NAME}: {half:.0} starts a second are asked for …");
-    let canary = Canary::start(clock.clone())?;
     let calm = first.rush.open(half, span).await?;
-    let waited = canary.stop().percent(99);
     tell(&calm);
+    let without = {
+        let centre = Centre::start(clock.clone()).await?;
+        let rest = configuration(centre.address);
+        let gateway = Gateway::start(folder, Store::Memory, &rest, key, first.cores).await?;
+        let rush = Rush { address: gateway.api, ..first.rush.clone() };
+        rush.closed(CLIENTS, WARM).await?;
+        eprintln!("memory: {half:.0} starts a second are asked for …");
+        rush.open(half, span).await?.good().percent(99)
+    };
     let late = number(calm.unsent + calm.refused.len() + calm.other.len());
     let p99 = calm.good().percent(99);
     let memory = machine::most_memory(first.gateway.id())?;
@@ -65,7 +72,7 @@ pub(super) async fn measure(
         figure(NAME, "share", "of the scripts", peak.rate() / scripts, ""),
         figure(NAME, "p99", "start to its answer p99", peak.good().percent(99), "ms"),
         figure(NAME, "half_p99", "half as many: start p99", p99, "ms").at_most(10.0),
-        figure(NAME, "half_canary", "half as many: a thread waits p99", waited, "ms"),
+        figure(NAME, "half_memory_p99", "the same in memory: start p99", without, "ms"),
         figure(NAME, "half_lost", "half as many: without a start", late, "").at_most(0.0),
         figure(NAME, "memory", "most memory", memory, "MiB").at_most(512.0),
     ];
@@ -97,6 +104,7 @@ struct Node {
     /// It sends texts there, one a second.
     _centre: Centre,
     rush: Rush,
+    cores: Cores,
 }
 
 impl Node {
@@ -119,7 +127,7 @@ impl Node {
             next: starts(key),
             made: Rc::clone(made),
         };
-        Ok(Self { gateway, _centre: centre, rush })
+        Ok(Self { gateway, _centre: centre, rush, cores })
     }
 }
 
@@ -136,7 +144,7 @@ async fn scripts(redis: &Redis, clock: &Clock, span: Duration) -> anyhow::Result
         min_replicas: None,
         folder: "unused".into(),
     };
-    let store = Store::redis(settings, &Vault::of("a key of the bench"), clock)?;
+    let store = store::Store::redis(settings, &Vault::of("a key of the bench"), clock)?;
     let (began, mut all) = (clock.now(), JoinSet::new());
     for _ in 0..CLIENTS {
         let (store, clock) = (store.clone(), clock.clone());
