@@ -337,8 +337,10 @@ impl Leg {
                 call::Output::Send { to, bytes } => out.push(Output::Sip { to, bytes }),
                 call::Output::Alerting { status, sdp } => {
                     // Early media is listened to for what it says of the line, never for a key.
-                    if let Some(Err(unusable)) = sdp.map(|sdp| self.media.answered(now, &sdp)) {
-                        out.push(Output::Note(Note::Refused(unusable)));
+                    match sdp.map(|sdp| self.media.answered(now, &sdp)) {
+                        Some(Ok(())) => self.catch_up(now, out),
+                        Some(Err(unusable)) => out.push(Output::Note(Note::Refused(unusable))),
+                        None => {}
                     }
                     out.push(Output::Event(Event::Alerting { status }));
                 }
@@ -390,6 +392,7 @@ impl Leg {
             self.end(Ended::Unusable(unusable), out);
             return self.hang_up(now, out);
         }
+        self.catch_up(now, out);
         // Whoever answers need not be who rang.
         self.media.rearm();
         self.media.wait_for(self.script.awaits());
@@ -411,6 +414,14 @@ impl Leg {
             }
         };
         self.signal(now, reply, out);
+    }
+
+    /// Hears what came before it was known from where. The dialogue takes it for what it is, too
+    /// early: no consent, but a report that began so is remembered.
+    fn catch_up(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let mut heard = Vec::new();
+        self.media.catch_up(&mut heard);
+        self.heard(now, heard, out);
     }
 
     /// Does what the media says.

@@ -59,6 +59,13 @@ fn order(question: Question) -> voice::Order {
 impl Line {
     /// A call that was just answered.
     fn answered(question: Question, seed: u64) -> Self {
+        let (mut line, ok) = Self::ringing(question, seed);
+        line.sip(&ok);
+        line
+    }
+
+    /// A call, and the 200 that answers it.
+    fn ringing(question: Question, seed: u64) -> (Self, Vec<u8>) {
         let lines = Lines::of(&PACK, None, question.kind()).unwrap();
         let own = Tongue { pack: Arc::clone(&PACK), lines };
         let speech = Speech { own, offers: Vec::new() };
@@ -87,8 +94,7 @@ impl Line {
             .to_tag("phone")
             .contact(&contact)
             .body("application/sdp", &sdp);
-        line.sip(&ok.to_bytes());
-        line
+        (line, ok.to_bytes())
     }
 
     /// Gives the leg an input; the SIP messages that it sends.
@@ -262,6 +268,23 @@ fn a_pound_key_before_the_ask_never_confirms() {
         line.until(Duration::from_secs(40));
         assert!(line.began("ask").unwrap() > at);
         assert!(line.verdict().is_none(), "# after {at:?}");
+    }
+}
+
+#[test]
+fn a_report_that_begins_before_the_200_comes_is_no_consent() {
+    for (early, late, approves) in [("0", "#", false), ("#", "#", true), ("#", "", false)] {
+        let (mut line, ok) = Line::ringing(Question::Confirm, 5);
+        early.chars().for_each(|key| line.press(key));
+        // The 200 was lost once.
+        line.now += Duration::from_millis(500);
+        line.answered = line.now;
+        line.sip(&ok);
+        line.until(Duration::from_secs(4));
+        assert!(line.began("ask").unwrap() < Duration::from_secs(3));
+        late.chars().for_each(|key| line.press(key));
+        line.until(Duration::from_secs(5));
+        assert_eq!(line.is_approved(), approves, "{early:?}, then {late:?}");
     }
 }
 

@@ -18,6 +18,7 @@ use crate::ambient::{Entropy, Timestamp};
 pub mod attendant;
 pub mod codec;
 pub mod dtmf;
+mod early;
 pub mod events;
 pub mod g711;
 pub mod g722;
@@ -47,6 +48,7 @@ pub use sdp::Unusable;
 pub use srtp::{Keys, Protection, Srtp};
 pub use words::{Anomaly, Note, Output, Packet, Payload, Quality, Timer};
 
+use early::{Datagram, Early};
 use events::{Arrival, Event, Heard};
 use listening::Listening;
 use listening::sound::QUIET;
@@ -74,6 +76,8 @@ pub struct MediaSession {
     agreed: Option<Agreed>,
     /// The negotiated address. It outlives a hold that names none.
     remote: Option<SocketAddr>,
+    /// What came before there was one.
+    early: Early,
     sending: Sending,
     source: Option<Source>,
     /// Packets received and lost of sources before this one.
@@ -147,6 +151,7 @@ impl MediaSession {
             secured: Secured::new(protection),
             agreed: None,
             remote: None,
+            early: Early::default(),
             sending,
             source: None,
             past: (0, 0),
@@ -290,6 +295,13 @@ impl MediaSession {
         self.overhear(now, from, datagram, out, |_, _| {});
     }
 
+    /// Hears the keys that came before it was known from where: to be called once that is agreed on.
+    pub fn catch_up(&mut self, out: &mut Vec<Output>) {
+        for Datagram { at, from, bytes } in self.early.take() {
+            self.on_rtp(at, from, &bytes, out);
+        }
+    }
+
     /// Says for which keys the call waits from now on: of these, tones that the line has worn are
     /// believed too.
     pub fn wait_for(&mut self, keys: tones::Keys) {
@@ -321,6 +333,9 @@ impl MediaSession {
         out: &mut Vec<Output>,
         mut ear: impl FnMut(&rtp::Packet<'_>, Format),
     ) {
+        if self.remote.is_none() && self.early.keep(now, from, datagram) {
+            return;
+        }
         let opened = self.open_rtp(from, datagram);
         let admitted = match &opened {
             Ok(opened) => self.admit_rtp(now, opened),

@@ -158,9 +158,37 @@ fn only_the_negotiated_address_and_port_are_heard() {
 }
 
 #[test]
-fn nothing_is_heard_before_there_is_an_answer() {
+fn nothing_is_heard_before_there_is_an_answer_and_keys_are_heard_with_it() {
     let mut call = Call::new();
-    assert_eq!(call.rtp(101, 9, &POUND_DOWN), odd(Anomaly::Address, FROM));
+    let pressed = call.now;
+    assert_eq!(call.rtp(101, 9, &POUND_DOWN), []);
+    assert_eq!(call.rtp(0, 9, &[0xff; 160]), odd(Anomaly::Address, FROM), "audio is not kept");
+    let header = rtp::header(true, 101, 1, 160, 10);
+    let stranger = "203.0.113.66:4000";
+    assert_eq!(call.rtp_from(stranger, &[&header[..], &POUND_DOWN].concat()), []);
+    call.now += Duration::from_millis(700);
+    call.session.answered(call.now, ANSWER.as_bytes()).expect("usable");
+    let mut out = Vec::new();
+    call.session.catch_up(&mut out);
+    let at = |it: &Output| if let Output::Key(key) = it { Some(key.at) } else { None };
+    assert_eq!(out.iter().filter_map(at).collect::<Vec<_>>(), [pressed], "{out:?}");
+    assert_eq!(call.count(Anomaly::Address), 2, "the stranger's is none");
+    let mut again = Vec::new();
+    call.session.catch_up(&mut again);
+    assert_eq!(again, []);
+}
+
+#[test]
+fn of_keys_before_the_answer_the_latest_are_kept() {
+    let mut call = Call::new();
+    for _ in 0..1_000 {
+        let _ = call.rtp(101, 9, &POUND_DOWN);
+        call.now += FRAME_TIME;
+    }
+    call.session.answered(call.now, ANSWER.as_bytes()).expect("usable");
+    let mut out = Vec::new();
+    call.session.catch_up(&mut out);
+    assert_eq!(call.session.report().packets_received, 64);
 }
 
 #[test]

@@ -46,6 +46,7 @@
 //! | Of several challenges the strongest is answered, of one realm only, one to a line (RFC 8760 § 2.4: the topmost) | the order is nothing that an attacker cannot change |
 //! | A hostname in a route or target is not looked up (RFC 3263): the request goes where the peer's own messages come from; so does one to a private address of a public peer | no names are resolved in a core; a NAT that is not told of itself is the rule, and a peer must not make us knock at our own doors |
 //! | No early dialog is ended by BYE (§ 15 allows it) | CANCEL does |
+//! | An INVITE that is given up without any response is canceled all the same (§ 9.1: only after a provisional one) | it may ring though nothing of it was heard, and nobody else would stop that; who knows no such INVITE says 481 |
 //! | A wildcard in a certificate's DNS name is accepted for one label (RFC 5922 § 7.2: never) | the certificates of real carriers have them |
 //! | A pong that does not come ends a connection only where one came before (RFC 5626 § 4.4.1: always) | most peers over TCP know no pongs, and ignore what we send to keep the way open; a machine that is gone is noticed by TCP |
 //! | A stream whose Content-Length is missing or no number is closed without an answer (§ 18.3: 400) | where the next message begins cannot be told |

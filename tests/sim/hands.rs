@@ -47,6 +47,8 @@ pub(crate) enum Bug {
     DropsOutbox,
     /// Lets every phone stay that answered the same INVITE.
     KeepsEveryFork,
+    /// Leaves a phone ringing that nobody is to answer any more.
+    NeverCancels,
     /// Takes no notice of the store's time.
     KeepsItsTime,
     /// Orders everything twice of the provider.

@@ -217,6 +217,7 @@ impl State {
     fn does(&mut self, at: usize, seat: &mut Seat, output: Output) {
         match output {
             Output::Sip { bytes, .. } if self.keeps_forks && self.ends_second(&bytes) => {}
+            Output::Sip { bytes, .. } if self.never_cancels && bytes.starts_with(b"CANCEL ") => {}
             Output::Sip { to, bytes } => {
                 self.watch_invite(seat, &bytes);
                 self.send(Datagram { from: gateway(at), to: to.address, bytes });

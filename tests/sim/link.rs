@@ -213,6 +213,7 @@ impl Wiring {
             | Bug::DropsEvents
             | Bug::Talks
             | Bug::KeepsEveryFork
+            | Bug::NeverCancels
             | Bug::KeepsItsTime
             | Bug::OrdersTwice
             | Bug::BelievesAnybody => {}

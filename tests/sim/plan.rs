@@ -307,8 +307,24 @@ impl Plan {
             second.question = first.question.clone();
             second.types = first.types.iter().map(|at| *at + second.begin).collect();
         }
+        plan.surprise(seed);
         plan.engage(seed);
         plan
+    }
+
+    /// Phones that say nothing before they answer, if they ever do, and people who have their finger on
+    /// the key for fraud when they pick up, and only then hear what is asked.
+    fn surprise(&mut self, seed: u64) {
+        let mut dice = Dice::new(seed, 12);
+        for manner in self.people.iter_mut().flat_map(|person| &mut person.manners) {
+            if dice.permille(60) {
+                (manner.trying, manner.ring) = (false, None);
+            }
+            if manner.question.mode == Mode::Confirm && dice.permille(60) {
+                let report = (dice.millis(0, 150), Digit::ZERO);
+                manner.keys = vec![report, (dice.millis(2_500, 4_900), Digit::POUND)];
+            }
+        }
     }
 
     /// Clocks that are minutes apart, in half of the worlds, and networks that are cut.
@@ -368,6 +384,7 @@ impl Plan {
         let mut plan = Self::of(seed);
         let mut dice = Dice::new(seed, 9);
         plan.people = (0..CHALLENGES).map(|_| Person::hostile(&mut dice)).collect();
+        plan.surprise(seed);
         plan.engage(seed);
         plan
     }
@@ -500,7 +517,6 @@ impl Manner {
                 Answer::Refuse(dice.millis(0, 10_000), status)
             }
         };
-        // Who rings and says nothing of it answers before the INVITE is given up.
         let soon = matches!(answer, Answer::After(after) if after < Duration::from_secs(10));
         let silent = soon && dice.permille(150);
         Self {

@@ -150,6 +150,8 @@ pub(crate) struct State {
     pub(crate) trace: Vec<String>,
     /// A planted fault: second phones are not hung up on.
     pub(crate) keeps_forks: bool,
+    /// A planted fault: no CANCEL goes out.
+    pub(crate) never_cancels: bool,
     /// The store has failed somebody by now: what needs it may fail.
     pub(crate) store_failed: bool,
     /// When a node died last: what it held, perhaps from one that had died before, is another's no sooner than its
@@ -201,6 +203,7 @@ impl State {
             facts: Facts::default(),
             trace: Vec::new(),
             keeps_forks: false,
+            never_cancels: false,
             store_failed: false,
             died: start,
             next_port: 20_000,

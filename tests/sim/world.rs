@@ -117,6 +117,7 @@ impl World {
             ran: None,
         };
         world.state().keeps_forks = bug == Bug::KeepsEveryFork;
+        world.state().never_cancels = bug == Bug::NeverCancels;
         world.state().foresee();
         (0..world.machines.len()).for_each(|at| world.boot(at));
         world

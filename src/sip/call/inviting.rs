@@ -50,6 +50,10 @@ impl Attempt {
         self.datagram.to != self.way.hop
     }
 
+    pub(super) fn branch(&self) -> &str {
+        &self.branch
+    }
+
     /// Where it was sent.
     pub(super) fn sent_to(&self) -> Hop {
         self.datagram.to
@@ -185,7 +189,10 @@ impl Call {
                     }
                     // What was left for another way says nothing of the call any more.
                     Act::TimedOut if index + 1 < self.attempts.len() => {}
-                    Act::TimedOut => self.unanswered(now, Ended::NoResponse, out),
+                    Act::TimedOut => {
+                        self.cancel_unheard(now, out);
+                        self.unanswered(now, Ended::NoResponse, out);
+                    }
                     Act::Acknowledge | Act::Deliver | Act::Unreachable => {}
                 }
             }

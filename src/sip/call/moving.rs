@@ -17,7 +17,8 @@ const LARGE: usize = 1_300;
 impl Call {
     /// Nothing was said for too long. RFC 3263 § 4.3: "Failure also occurs if the transaction layer
     /// times out without ever having received any response, provisional or final"; nobody need
-    /// wait for timer B to try the next. Whoever answers here after all is told that it is over.
+    /// wait for timer B to try the next. Whoever answers here after all is told that it is over; and
+    /// what rings there, though nothing of it was heard, is canceled.
     pub(super) fn silent(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         if self.move_on(now, true, out) {
             return;
@@ -26,6 +27,7 @@ impl Call {
             attempt.hush();
         }
         self.state = State::Abandoning { why: Ended::NoResponse };
+        self.cancel_unheard(now, out);
         self.tell(Ended::NoResponse, out);
     }
 

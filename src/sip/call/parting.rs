@@ -1,5 +1,6 @@
 //! CANCEL and BYE: how we end it (RFC 3261 § 9.1, § 15.1.1).
 
+use super::inviting::Attempt;
 use super::{Call, Datagram, Ended, Errand, Output, Purpose, Role, State};
 use crate::ambient::Timestamp;
 use crate::sip::Timer;
@@ -53,11 +54,24 @@ impl Call {
         let Some((branch, datagram)) = self.alike(index, Method::Cancel, &self.callee) else {
             return;
         };
+        self.cancels.retain(|cancel| cancel.branch != branch);
         let mut acts = Vec::new();
         let pace = self.pace(datagram.to.transport);
         let machine = NonInviteClient::start(now, pace, &mut acts);
         datagram.send(out);
         self.cancels.push(Cancel { machine, branch, datagram });
+    }
+
+    /// Cancels an INVITE that is given up, and that nothing was heard of: it may ring all the same, and
+    /// no copy of it will find out. RFC 3261 § 9.1: "If no provisional response has been received, the
+    /// CANCEL request MUST NOT be sent", lest it come before the INVITE. The last copy is long there;
+    /// if it is not, the first provisional response brings about another CANCEL.
+    pub(super) fn cancel_unheard(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let Some(current) = self.attempts.len().checked_sub(1) else { return };
+        let branch = self.attempts.get(current).map(Attempt::branch);
+        if !self.cancels.iter().any(|cancel| Some(cancel.branch.as_str()) == branch) {
+            self.cancel_attempt(now, current, out);
+        }
     }
 
     /// RFC 3261 § 9.1: "If there is no final response for the original request in 64*T1 seconds

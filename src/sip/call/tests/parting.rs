@@ -64,7 +64,8 @@ fn an_abandoned_call_that_nobody_answers_ends_with_timer_b() {
     line.feed(Input::Stop);
     line.wait(Duration::from_secs(33));
     assert_eq!(line.ended(), Some(Ended::Stopped));
-    assert!(line.call.finished());
+    assert_eq!(line.sent_bytes(&Method::Cancel).len(), 2, "at 32 and 32.5 s");
+    line.dies_out();
 }
 
 #[test]
@@ -190,13 +191,51 @@ fn a_silent_next_hop_is_left_after_four_seconds_and_its_late_answer_is_hung_up_o
 }
 
 #[test]
-fn a_silent_next_hop_that_begins_to_ring_is_canceled() {
+fn a_silent_next_hop_is_canceled_for_it_may_ring() {
+    let mut line = impatient();
+    let invite = line.invite.clone().unwrap();
+    line.wait(Duration::from_millis(3_999));
+    assert!(line.sent_bytes(&Method::Cancel).is_empty(), "its copies find out as long as they go");
+    line.take();
+    line.wait(Duration::from_millis(1));
+    assert_eq!(line.methods(), [Method::Cancel]);
+    let cancel = line.last(&Method::Cancel);
+    assert_eq!(cancel.branch(), invite.branch());
+    // It rang all the same.
+    line.respond(&cancel, 200, "them", |r| r);
+    line.answer(487, "them");
+    assert_eq!(line.methods(), [Method::Ack]);
+    line.wait(Duration::from_secs(60));
+    assert_eq!(line.sent_bytes(&Method::Cancel).len(), 1, "once");
+    line.dies_out();
+}
+
+#[test]
+fn a_silent_next_hop_that_begins_to_ring_is_canceled_again() {
     let mut line = impatient();
     line.wait(Duration::from_secs(5));
+    // The CANCEL came before the INVITE.
+    let cancel = line.last(&Method::Cancel);
+    line.respond(&cancel, 481, "them", |r| r);
     line.take();
     line.answer(180, "them");
     assert_eq!(line.methods(), [Method::Cancel]);
     line.answer(487, "them");
+    line.dies_out();
+}
+
+#[test]
+fn a_last_resort_that_says_nothing_is_canceled_with_timer_b() {
+    let mut line = Line::new();
+    line.wait(Duration::from_millis(31_999));
+    assert!(line.sent_bytes(&Method::Cancel).is_empty());
+    line.wait(Duration::from_millis(1));
+    assert_eq!(line.ended(), Some(Ended::NoResponse));
+    assert_eq!(line.sent_bytes(&Method::Cancel).len(), 1);
+    assert!(!line.call.finished(), "somebody may answer yet");
+    line.take();
+    line.answer(200, "them");
+    assert_eq!(line.methods(), [Method::Ack, Method::Bye]);
     line.dies_out();
 }
 
@@ -210,9 +249,9 @@ fn a_next_hop_that_said_anything_is_not_left() {
 }
 
 #[test]
-fn a_silent_next_hop_dies_out_with_timer_b() {
+fn a_silent_next_hop_dies_out_with_its_cancel() {
     let mut line = impatient();
-    line.wait(Duration::from_secs(32));
+    line.wait(Duration::from_secs(4 + 32));
     assert!(line.call.finished());
 }
 
