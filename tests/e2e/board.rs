@@ -111,6 +111,7 @@ fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
     let reach = |words: &[&str]| act("reach", json!({ "verifications": calls, "words": words }));
     reach(&["ringing"]);
     reach(&["prompting", "listening", "approved"]);
+    act("tried", json!({ "trunk": "presses", "path": "telephone-events", "words": "heard" }));
     let others: Vec<(String, &str, &str)> = LINES[1..]
         .iter()
         .map(|(_, prefix, _, status, said)| (begin(&format!("{prefix}1")), *status, *said))
@@ -130,7 +131,6 @@ fn a_person_sees_calls_live_reads_why_they_failed_and_acts() {
         );
         assert!(told["entries"].as_u64() > Some(3), "{told}");
     }
-    act("tried", json!({ "trunk": "presses", "path": "telephone-events", "words": "heard" }));
     act("board", json!({}));
     gateway.admin_post("/admin/v1/blocks/lift", &json!({ "number": "+12025550141" }));
 

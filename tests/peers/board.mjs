@@ -119,7 +119,6 @@ const acts = {
   },
   // Sees how the self-test calls of a trunk stand.
   async tried({ trunk, path, words }) {
-    await page.goto(`${url}/#/`);
     const line = page.locator("#selftests tbody tr", { hasText: trunk }).filter({ hasText: path });
     await line.filter({ hasText: words }).waitFor().catch(async () => must(false, `"${await page.locator("#selftests").textContent()}" does not tell of ${trunk}, ${path}: ${words}`));
     return {};
