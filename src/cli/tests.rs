@@ -114,7 +114,8 @@ fn refused(script: &str) -> Vec<String> {
         let known =
             |word: &String| if word.starts_with("env:") { "secret" } else { word }.to_owned();
         let words: Vec<String> = words.iter().map(known).collect();
-        let error = Cli::try_parse_from(&words).err()?;
+        // To print a version is no mistake.
+        let error = Cli::try_parse_from(&words).err().filter(|it| it.exit_code() != 0)?;
         Some(format!("{}: {error}", words.join(" ")))
     });
     judged.collect()
