@@ -27,6 +27,7 @@ use crate::verify::number::Country;
 use crate::verify::request::Channel;
 use crate::verify::selftest::{Outcome, Path, Standing};
 use crate::verify::signal::Because;
+use crate::verify::trace::Traceparent;
 use crate::verify::{Verification, selftest};
 use crate::voice;
 use crate::voice::Quality;
@@ -694,6 +695,7 @@ fn moved(before: Option<&Verification>, next: &Verification) {
         q850 = last.and_then(|attempt| attempt.q850),
         detail = last.and_then(|attempt| attempt.detail.as_deref()),
         seconds = took.as_secs_f64(),
+        trace_id = next.request.traceparent.as_ref().map(Traceparent::trace_id),
         "verification settled"
     );
     if !is_counted {

@@ -242,12 +242,17 @@ fn told(
     let id = event::id(next, sequence);
     let title = Title { id: &id, name, subject: next.id.as_str(), time, sequence };
     let body = event::body(&title, Told { resource: &Resource::from(next), verdict });
-    urls.into_iter().map(|url| delivery(&next.tenant, url, &id, &body)).collect()
+    let traceparent = &next.request.traceparent;
+    let to = |url| Delivery {
+        traceparent: traceparent.clone(),
+        ..delivery(&next.tenant, url, &id, &body)
+    };
+    urls.into_iter().map(to).collect()
 }
 
 pub(super) fn delivery(tenant: &str, url: String, event: &str, body: &str) -> Delivery {
     let (event, body) = (event.to_owned(), body.to_owned());
-    Delivery { tenant: tenant.to_owned(), url, event, body, tries: 0 }
+    Delivery { tenant: tenant.to_owned(), url, event, body, tries: 0, traceparent: None }
 }
 
 /// The deliveries of an event, each by a name of its own.

@@ -18,6 +18,7 @@ use crate::verify::Verification;
 use crate::verify::attempt::{Attempt, AttemptNo};
 use crate::verify::number::PhoneNumber;
 use crate::verify::signal::{Cause, Farewell, Reason};
+use crate::verify::trace::Traceparent;
 
 /// How long an answer to what a person wrote is worth delivering.
 const NOTICE_LIFE: Duration = Duration::from_secs(600);
@@ -75,7 +76,7 @@ impl Hands for Trunks {
             Some((carrier, written, request))
         };
         let Some((carrier, written, request)) = find() else { return Receipt::Unclear };
-        match self.ask_of(request).await {
+        match self.ask_of(traced(verification, request)).await {
             Ok((status, body)) => {
                 carrier.found(&orders.order(verification, &written), status, &body)
             }
@@ -106,7 +107,7 @@ impl Hands for Trunks {
                 .filter(|_| !goodbye)
                 .and_then(|handle| carrier.end(handle, self.shared.clock.now()));
             if let Some(request) = request
-                && let Err(why) = self.ask_of(request).await
+                && let Err(why) = self.ask_of(traced(verification, request)).await
             {
                 report("end a call at its carrier", &why);
             }
@@ -148,8 +149,8 @@ impl Hands for Trunks {
         let endpoint = endpoint
             .ok_or_else(|| Failure::Retry("the endpoint is no longer configured".to_owned()))?;
         let Delivery { url, event, body, .. } = delivery;
-        let now = self.shared.clock.now();
-        Box::pin(self.courier.deliver(endpoint, url, event, body, now)).await
+        let (trace, now) = (delivery.traceparent.as_ref(), self.shared.clock.now());
+        Box::pin(self.courier.deliver(endpoint, url, event, body, trace, now)).await
     }
 }
 
@@ -183,7 +184,7 @@ impl Trunks {
             Ok(request) => request,
             Err(cause) => return Receipt::Refused(cause),
         };
-        match self.ask_of(request).await {
+        match self.ask_of(traced(verification, request)).await {
             Ok((status, body)) => carrier.receipt(attempt.channel, status, &body),
             Err(Unanswered::Unsent(why)) => {
                 let why = format!("{name} cannot be reached: {why}");
@@ -195,4 +196,13 @@ impl Trunks {
             }
         }
     }
+}
+
+/// A request with the trace that its verification is part of.
+fn traced(verification: &Verification, mut request: HttpRequest) -> HttpRequest {
+    if let Some(trace) = &verification.request.traceparent {
+        let (name, value) = (Traceparent::HEADER.to_owned(), trace.to_string());
+        request.headers.push((name, value.into()));
+    }
+    request
 }

@@ -240,6 +240,7 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
             callback_url,
             accessible: accessible.unwrap_or(tenant.calling.accessible),
             pin_expires: pin_expires.unwrap_or(false),
+            traceparent: None,
         },
         code,
         pin,

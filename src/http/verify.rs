@@ -31,6 +31,7 @@ use crate::verify::money::Overspent;
 use crate::verify::policy::Refusal;
 use crate::verify::request::Channel;
 use crate::verify::signal::Reason;
+use crate::verify::trace::Traceparent;
 use crate::verify::transaction::Transaction;
 use crate::verify::{Verification, VerificationId};
 
@@ -63,6 +64,9 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
          description = "Visible ASCII characters. The same key and body get the same answer, byte for byte, for 24 hours, and no second call.",
          example = "0f6c1c2e-login-991"),
+        ("traceparent" = Option<String>, Header,
+         description = "The trace that this is part of (W3C Trace Context). It goes along with webhooks and with what is asked of carriers; a malformed one is ignored.",
+         example = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     ),
     request_body(content = start::Start, content_type = "application/json"),
     responses(
@@ -110,7 +114,8 @@ async fn begin(
     body::must_be_json(&parts.headers)?;
     let body = body::read(&app.settings, &parts.headers, body).await?;
     let place = app.load.start().await?;
-    let asked = start::read(&body, &tenant)?;
+    let mut asked = start::read(&body, &tenant)?;
+    asked.request.traceparent = traceparent(&parts.headers);
     let render = if asked.dry_run { render_dry } else { render };
     let answer = answer_of(&parts, &body, key, render);
     let gateway = app.gateway;
@@ -410,6 +415,14 @@ fn empty(asked: &Asked) -> Result<(), Problem> {
 }
 
 /// The key of the one `Idempotency-Key` header, where there is one.
+/// The trace that a request is part of. W3C Trace Context § 3.2.1: a request has one `traceparent`; what has more, or
+/// one that is malformed, is part of none.
+fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
+    let mut all = headers.get_all(Traceparent::HEADER).iter();
+    let one = all.next().filter(|_| all.next().is_none())?;
+    Traceparent::read(one.to_str().ok()?)
+}
+
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut all = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(first) = all.next() else {

@@ -10,6 +10,7 @@ use crate::access::key::Keys;
 use crate::verify::Verification;
 use crate::verify::attempt::AttemptNo;
 use crate::verify::signal::Farewell;
+use crate::verify::trace::Traceparent;
 
 /// The format of every value written; the first byte of each.
 const FORMAT: u8 = 1;
@@ -53,6 +54,9 @@ pub struct Delivery {
     pub body: String,
     /// How often it was tried in vain.
     pub tries: u32,
+    /// The trace that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Traceparent>,
 }
 
 impl Duty {

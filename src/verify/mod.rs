@@ -25,6 +25,7 @@ pub mod route;
 pub mod selftest;
 pub mod signal;
 pub mod text;
+pub mod trace;
 pub mod transaction;
 
 mod answers;

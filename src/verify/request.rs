@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::extension::Extension;
 use super::number::{self, PhoneNumber};
+use super::trace::Traceparent;
 use super::transaction::Transaction;
 
 /// How a person is reached.
@@ -152,6 +153,9 @@ pub struct Request {
     /// Whether a call says that the PIN will expire soon.
     #[serde(default)]
     pub pin_expires: bool,
+    /// The trace that it is part of, where its caller names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Traceparent>,
 }
 
 impl Request {
@@ -175,6 +179,7 @@ impl Request {
             languages: Vec::new(),
             accessible: false,
             pin_expires: false,
+            traceparent: None,
         }
     }
 

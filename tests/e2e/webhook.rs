@@ -36,6 +36,8 @@ pub(crate) struct Try {
     timestamp: String,
     /// `webhook-signature`.
     signature: String,
+    /// `traceparent`.
+    pub(crate) traceparent: Option<String>,
     /// The body, as it came.
     pub(crate) body: String,
     /// How it was answered.
@@ -162,6 +164,7 @@ fn receive(stream: &mut TcpStream) -> Option<Try> {
         id: value("webhook-id").unwrap(),
         timestamp: value("webhook-timestamp").unwrap(),
         signature: value("webhook-signature").unwrap(),
+        traceparent: value("traceparent"),
         body: String::from_utf8(body).unwrap(),
         reply: Reply::Hang,
     })
@@ -172,7 +175,8 @@ fn one_signed_webhook_is_retried_with_one_id_until_it_is_taken() {
     let phone = Phone::start(Manner::Ring);
     let receiver = Receiver::start(&[Reply::Status(500), Reply::Status(302)]);
     let gateway = Gateway::start(phone.port(), Some(receiver.url()));
-    let id = gateway.ask();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let id = gateway.begin_in(trace);
     gateway.reaches(&id, "ringing");
     assert_eq!(receiver.tries().len(), 0, "nothing is told before the verdict");
     let canceled = gateway.post(&format!("/v1/verifications/{id}/cancel"), &serde_json::json!({}));
@@ -185,6 +189,7 @@ fn one_signed_webhook_is_retried_with_one_id_until_it_is_taken() {
     for one in &tries {
         one.is_genuine();
         assert_eq!((&one.id, &one.body), (&taken.id, &taken.body));
+        assert_eq!(one.traceparent.as_deref(), Some(trace));
     }
     let event = taken.json();
     assert_eq!(event["specversion"], "1.0");
@@ -193,5 +198,12 @@ fn one_signed_webhook_is_retried_with_one_id_until_it_is_taken() {
     assert_eq!(taken.resource(), gateway.read(&id, ""), "the event holds the resource");
     wait_for("the phone stops ringing", Duration::from_secs(5), || {
         (phone.count("CANCEL") == 1).then_some(())
+    });
+    // The log names the trace, and one that is malformed is none.
+    assert!(gateway.log().contains("\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\""));
+    let id = gateway.begin_in(&trace.to_uppercase());
+    gateway.post(&format!("/v1/verifications/{id}/cancel"), &serde_json::json!({}));
+    wait_for("the second verdict is told", Duration::from_secs(20), || {
+        receiver.tries().get(3).map(|one| assert_eq!(one.traceparent, None))
     });
 }

@@ -16,6 +16,7 @@ use crate::ambient::Timestamp;
 use crate::carrier::wire::HttpRequest;
 use crate::gateway::resolver::Resolver;
 use crate::gateway::settings::Endpoint;
+use crate::verify::trace::Traceparent;
 
 /// How long an endpoint may take, from its name to the head of its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,9 +81,10 @@ impl Courier {
         url: &str,
         event: &str,
         body: &str,
+        trace: Option<&Traceparent>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let response = self.post(endpoint, url, event, body, now).await?;
+        let response = self.post(endpoint, (url, event, body), trace, now).await?;
         let status = response.status();
         let wish = wish(response.headers(), now);
         let _ = tokio::time::timeout(REMAINDER, read_off(response)).await;
@@ -106,9 +108,10 @@ impl Courier {
         endpoint: &Endpoint,
         name: &str,
         body: &str,
+        trace: Option<&Traceparent>,
         now: Timestamp,
     ) -> Result<Vec<u8>, String> {
-        let asked = self.post(endpoint, &endpoint.url, name, body, now).await;
+        let asked = self.post(endpoint, (&endpoint.url, name, body), trace, now).await;
         let mut response = asked.map_err(|failure| failure.to_string())?;
         if !response.status().is_success() {
             return Err(format!("answered {}", response.status()));
@@ -127,9 +130,8 @@ impl Courier {
     async fn post(
         &self,
         endpoint: &Endpoint,
-        url: &str,
-        event: &str,
-        body: &str,
+        (url, event, body): (&str, &str, &str),
+        trace: Option<&Traceparent>,
         now: Timestamp,
     ) -> Result<Response, Failure> {
         // A URL that names an address is not resolved, so the guard of names would never see it.
@@ -142,8 +144,11 @@ impl Courier {
             (true, "https") => &self.closed,
             (true, _) => &self.clear,
         };
-        let sent = client
-            .post(url)
+        let mut request = client.post(url);
+        if let Some(trace) = trace {
+            request = request.header(Traceparent::HEADER, trace.as_str());
+        }
+        let sent = request
             .header("content-type", "application/json")
             .header("webhook-id", event)
             .header("webhook-timestamp", seconds)
