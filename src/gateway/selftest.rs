@@ -152,3 +152,84 @@ impl Gateway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::ambient::{Clock, Entropy, Timestamp};
+    use crate::carrier::Receipt;
+    use crate::gateway::settings::{Target, Trunk};
+    use crate::gateway::{Failure, Hands};
+    use crate::store::Store;
+    use crate::store::record::Delivery;
+    use crate::verify::Verification;
+    use crate::verify::attempt::AttemptNo;
+    use crate::verify::code::Vault;
+    use crate::verify::selftest::Path;
+    use crate::verify::signal::{Cause, Farewell, Reason};
+
+    /// A line that is busy, and what was placed on it: by which trunk.
+    #[derive(Clone, Default)]
+    struct Line(Arc<Mutex<Vec<String>>>);
+
+    impl Hands for Line {
+        async fn place(&self, verification: &Verification, attempt: AttemptNo) -> Receipt {
+            let attempt = verification.find(attempt).unwrap();
+            self.0.lock().unwrap().push(attempt.route.clone());
+            Receipt::Refused(Cause::plain(Reason::Busy))
+        }
+
+        async fn close(&self, _: &Verification, _: AttemptNo, _: Option<&str>, _: Farewell) {}
+
+        async fn deliver(&self, _: &Delivery) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_nodes_one_makes_the_call_and_both_learn_what_came_of_it() {
+        let (store, line) = (Store::memory(), Line::default());
+        let trunk = |name: &str, path: Path, number: &str| {
+            let selftest = vec![(path, number.parse().unwrap())];
+            Trunk { selftest, ..Trunk::new(name, Target::udp(([192, 0, 2, 1], 5060).into())) }
+        };
+        // The number of the second is no phone that may be called: its call is not made.
+        let trunks =
+            vec![trunk("a", Path::Info, "+12025550123"), trunk("b", Path::Inband, "+18005550123")];
+        let settings = Settings { trunks, ..Settings::bare() };
+        let node = |n: u64| {
+            let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
+            let vault = Vault::of("a key of tests");
+            let entropy = Entropy::from_number(n);
+            let line = line.clone();
+            let (gateway, turns) =
+                Gateway::assemble(store.clone(), &settings, vault, clock, entropy, line);
+            tokio::spawn(turns.run());
+            gateway
+        };
+        let nodes = [node(1), node(2)];
+        let tried = |node: &Gateway| {
+            let (node, (tests, _)) = (node.clone(), node.due());
+            async move {
+                for test in &tests {
+                    node.try_trunk(test).await;
+                }
+            }
+        };
+        // Each path that fails is tried once more.
+        for _ in 0..2 {
+            tokio::join!(tried(&nodes[0]), tried(&nodes[1]));
+        }
+        assert_eq!(*line.0.lock().unwrap(), ["a", "a"]);
+        for node in &nodes {
+            let [a, b] = node.selftests().try_into().unwrap();
+            assert_eq!((a.works, a.result), (Some(false), Some("unreached")));
+            assert_eq!(a.reason.as_deref(), Some("busy"));
+            assert_eq!((b.works, b.result), (None, Some("unmade")), "{:?}", b.reason);
+            // They are nobody's: no figure has them, and no tenant.
+            assert!(node.figures().via.is_empty() && node.changes(None).cards.is_empty());
+        }
+    }
+}
