@@ -1,6 +1,6 @@
 //! Calls to numbers of our own, on every trunk that has such numbers: begun as anybody's are, by the same policy,
 //! route, money and trunk, for a tenant whom nobody can ask for. What is due, and what a call says of its trunk,
-//! [`Selftests`](crate::verify::selftest::Selftests) decides.
+//! [`Selftests`] decides.
 //!
 //! These calls are no customer's: they have their rows in the call records and cost what they cost, and no figure of
 //! trunks, countries and ranges counts them.
