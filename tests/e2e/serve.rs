@@ -20,9 +20,6 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// How long its process may take to start on a machine that has much to do.
 const START: Duration = Duration::from_secs(60);
 
-/// How long a gateway may take to open its store and be ready, however much is in it.
-const OPENED: Duration = Duration::from_secs(120);
-
 /// Tests start more of the same than people do.
 const LIMITLESS: &str = "[limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
     client_ip = []\ncountry = []\n\n[fraud]\nconversion_warn = 0\nconversion_block = 0\n";
