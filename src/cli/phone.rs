@@ -64,8 +64,8 @@ Examples:
   octothorpe phone --reject 486                       # a busy line
   octothorpe phone --no-answer                        # nobody at home
   octothorpe phone --voicemail greeting.wav --hang-up-after 20
-  octothorpe phone --attendant built-in --press '#'   # 204 a person, 205 busy, 206 a mailbox,
-                                                      # 207 rings on, others are unknown
+  octothorpe phone --attendant built-in --press '#' --press-after 6   # 204 a person, 205 busy,
+                                                      # 206 a mailbox, 207 rings on, others are unknown
   octothorpe phone --press '#' --by inband --level=-25 --press-ms 40 --codec pcma
   octothorpe phone --press '#' --by-number 0122=inband --by-number 0123=info
                                                       # the far side of self-test calls
