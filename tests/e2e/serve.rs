@@ -17,8 +17,8 @@ use crate::tools::{
 /// How long a gateway may take to be ready again, or a verification to come to rest after a restart.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-/// How long its process may take to start on a machine that has much to do.
-const START: Duration = Duration::from_secs(60);
+/// How long its process may take to start, on a machine that has much to do and with a store that has much in it.
+const START: Duration = Duration::from_secs(120);
 
 /// Tests start more of the same than people do.
 const LIMITLESS: &str = "[limits]\nnumber = []\ntenant = []\nsubject = []\nprefix = []\n\
