@@ -58,7 +58,7 @@ pub(super) struct List {
     params(
         ("status" = Option<String>, Query, pattern = "^(pending|approved|denied|expired|failed|canceled)$", description = "How they stand.", example = "failed"),
         ("channel" = Option<String>, Query, pattern = "^(voice|sms)$", description = "How the person was last tried.", example = "voice"),
-        ("trunk" = Option<String>, Query, min_length = 1, max_length = 256, pattern = "^[!-~]+$", description = "The trunk or carrier by which an attempt went: the `route` of one.", example = "carrier-a"),
+        ("trunk" = Option<String>, Query, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", description = "The trunk or carrier by which an attempt went: the `route` of one.", example = "carrier-a"),
         ("country" = Option<String>, Query, pattern = "^[A-Z]{2}$", description = "The country of the number (ISO 3166).", example = "US"),
         ("from" = Option<String>, Query, description = "Those that were begun then or later: a time (RFC 3339, UTC), or a day.", example = "2026-11-24T18:00:00Z"),
         ("to" = Option<String>, Query, description = "And before this; to the end of the day where a day is written.", example = "2026-11-24"),
