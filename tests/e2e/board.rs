@@ -24,7 +24,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const CALLS: usize = 20;
 
 /// A trunk at this port, for numbers that begin so; then, if it fails, these.
-fn line(name: &str, port: u16, prefix: &str, others: &[&str]) -> String {
+pub(crate) fn line(name: &str, port: u16, prefix: &str, others: &[&str]) -> String {
     let via = [&[name], others].concat();
     format!(
         "[[trunks]]\nname = {name:?}\ntarget = \"sip:127.0.0.1:{port};transport=udp\"\n\
@@ -34,7 +34,7 @@ fn line(name: &str, port: u16, prefix: &str, others: &[&str]) -> String {
 }
 
 /// A lab phone of many calls.
-fn phone(more: &[&str]) -> (Process, u16) {
+pub(crate) fn phone(more: &[&str]) -> (Process, u16) {
     let port = ports(2);
     let mut command = octothorpe();
     command.args(["phone", "--json", "--listen", &format!("udp:127.0.0.1:{port}")]).args(more);

@@ -1,7 +1,8 @@
-//! Many records on disk: what is searched for by number is there at once, and so is the operator's page.
+//! Many records on disk, and many calls that ring: what is searched for by number is there at once, and so are the
+//! operator's page and what happens on it.
 //!
-//! `OCTOTHORPE_RECORDS=1000000` has as many; the figures are then judged: 50 ms for a search by number, and a
-//! second for the page to be painted.
+//! `OCTOTHORPE_RECORDS=1000000` has as many, and 500 calls; the figures are then judged: 50 ms for a search by number, and
+//! a second for the page to be painted and for a call to be seen on it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ use crate::tools::STORE_SECRET;
 
 /// How many there are unless it is said.
 const RECORDS: u32 = 2_000;
+
+/// How many calls ring unless it is said, and where it is.
+const RINGING: (u32, u32) = (20, 500);
 
 /// How many are written at once.
 const AT_ONCE: usize = 512;
@@ -105,7 +109,9 @@ fn searched(gateway: &Gateway, query: &str) -> (Vec<Value>, Duration) {
 fn among_many_records_a_number_is_found_at_once() {
     let said = std::env::var("OCTOTHORPE_RECORDS").ok().and_then(|it| it.parse().ok());
     let records = said.unwrap_or(RECORDS);
-    let mut gateway = Gateway::with(&ada(), "");
+    let (_phone, port) = crate::board::phone(&["--no-answer"]);
+    let line = crate::board::line("rings", port, "+1202", &[]);
+    let mut gateway = Gateway::with(&format!("{}{line}", ada()), "");
     gateway.terminate();
     let began = Instant::now();
     fill(&gateway.data(), records);
@@ -146,10 +152,20 @@ fn among_many_records_a_number_is_found_at_once() {
     };
     act("open", json!({ "url": gateway.admin_url() }));
     act("login", json!({ "name": "ada", "password": PASSWORD, "secret": TOTP }));
+    let ringing = if said.is_some() { RINGING.1 } else { RINGING.0 };
+    let ring =
+        |n: u32| gateway.begin(&json!({ "to": format!("+1202555{n:04}"), "expires_in": 300 }));
+    let last = (0..ringing).map(ring).last().unwrap();
+    gateway.reaches(&last, "ringing");
     let painted = act("paint", json!({ "number": number(n) }));
     println!("the page, in milliseconds: {painted}");
     let first = painted["first"].as_f64().unwrap();
+    let one = ring(ringing);
+    let begun = gateway.get(&one).json()["created_at"].as_str().unwrap().to_owned();
+    let seen = act("seen", json!({ "verification": one, "begun": begun }));
+    println!("beside {ringing} that ring, a call is seen after (ms): {seen}");
     if said.is_some() {
+        assert!(seen["after"].as_f64().unwrap() <= 1_000.0, "{seen}");
         assert!(slowest <= Duration::from_millis(50), "{slowest:?}");
         assert!(first <= 1_000.0, "{painted}");
     }

@@ -240,7 +240,14 @@ const acts = {
       new MutationObserver(() => document.querySelector("#found tr[data-key]") && done(performance.now() - from)).observe(document.querySelector("#found"), { subtree: true, childList: true });
       form.requestSubmit();
     }), number);
+    await page.goto(`${url}/#/`);
+    await page.locator("#page-now").waitFor();
     return { first, filled, searched };
+  },
+  // How long after it was begun a verification is seen, in milliseconds.
+  async seen({ verification: id, begun }) {
+    await row(id).waitFor();
+    return { after: Date.now() - Date.parse(begun) };
   },
   // Takes a table away.
   async csv({ text }) {
