@@ -297,9 +297,11 @@ impl Judge {
         let well = healths.iter().filter_map(|health| health.well_since).min();
         let Some(well_since) = well else { return };
         let now = state.now();
+        // A node that sleeps has what it took until its lease lapses, like one that is dead.
+        let is_away = |it: &Health| it.well_since.is_none_or(|since| since > state.start);
         let lost_once = state.store_failed
             || state.runs > u64::try_from(healths.len()).unwrap()
-            || well_since > state.start;
+            || healths.iter().any(is_away);
         let late = if lost_once { LATE_AFTER_LOSS } else { LATE };
         for (id, watched) in &mut self.watched {
             if watched.last.verdict().is_some() {
@@ -448,16 +450,16 @@ fn consent(state: &State, next: &Verification, evidence: &Evidence) -> Result<()
         let said = state.cloud.has_said_yes(&of, event);
         return if said { Ok(()) } else { Err("nobody said yes to the provider") };
     }
-    let mark = heard.rtp.map(|rtp| (rtp.ssrc, rtp.timestamp));
+    let mark = heard.rtp.map(|rtp| (rtp.ssrc, rtp.timestamp)).ok_or("nobody pressed a key")?;
     let asked = state.facts.asked.get(&of).ok_or("nobody was asked")?;
     if heard.at < *asked + HEARD {
         return Err("the key came before the question");
     }
     let calls = state.facts.calls.iter().filter(|(_, placed)| placed.of == of);
-    let phones = calls.filter_map(|(call, _)| state.phones.get(call));
-    let press = phones
-        .flat_map(|phone| &phone.presses)
-        .find(|press| Some((press.ssrc, press.rtp_timestamp)) == mark)
-        .ok_or("nobody pressed a key")?;
-    if press.means_yes { Ok(()) } else { Err("the person did not mean yes") }
+    let mut phones = calls.filter_map(|(call, _)| state.phones.get(call));
+    match phones.find_map(|phone| phone.said_yes(mark, &state.facts.arrived)) {
+        Some(true) => Ok(()),
+        Some(false) => Err("the person did not mean yes"),
+        None => Err("nobody pressed a key"),
+    }
 }

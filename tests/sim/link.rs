@@ -33,6 +33,9 @@ const DELIVER: u8 = 3;
 /// How long a caller waits in vain.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// A node takes itself for lost so long before its lease can lapse: clocks are apart by less.
+const APART: Duration = Duration::from_secs(1);
+
 /// By how much a clock may have been wrong when something was asked for that waited for the store to be
 /// reached for the first time.
 const MOVES_MOST: Duration = Duration::from_secs(1);
@@ -263,7 +266,7 @@ impl Wiring {
             let former = self.owners.insert(effect.id.clone(), run);
             let lives = |run: &u64| {
                 let renewed = self.renewed.get(run).copied().unwrap_or_default();
-                now < renewed + (LEASE - RENEWAL)
+                now < renewed + (LEASE - RENEWAL) - APART
             };
             let former = former.filter(|former| *former != run);
             self.lost.extend(former.map(|former| (effect.id.clone(), former)));

@@ -2,7 +2,7 @@
 //! written apart from the gateway's own machines. It also keeps the truth: which keys were
 //! pressed, and whether a pound key was a yes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,12 +32,12 @@ const AUDIO: Duration = Duration::from_millis(400);
 
 /// The payload types of PCMU and telephone-event in the gateway's offer.
 const PCMU: u8 = 0;
-const EVENTS: u8 = 101;
+pub(crate) const EVENTS: u8 = 101;
 
 /// One call at a handset.
 pub(crate) struct Phone {
     pub(crate) state: State,
-    pub(crate) presses: Vec<Press>,
+    presses: Vec<Press>,
     /// The node slept or died while this call lasted: it may have been forgotten.
     pub(crate) disturbed: bool,
     /// It rang, or was up, until the person lost patience.
@@ -82,15 +82,16 @@ pub(crate) enum State {
 
 /// A key that was pressed.
 #[derive(Debug)]
-pub(crate) struct Press {
+struct Press {
     digit: Digit,
     at: Timestamp,
-    pub(crate) ssrc: u32,
-    pub(crate) rtp_timestamp: u32,
-    /// A pound key on an answered call, behind the digits that were asked for, and no part of a report
-    /// of fraud.
-    pub(crate) means_yes: bool,
+    mark: Mark,
+    /// The call had been answered.
+    answered: bool,
 }
+
+/// A telephone-event, by the SSRC of its packets and their RTP timestamp.
+pub(crate) type Mark = (u32, u32);
 
 /// Where a call is at home.
 #[derive(Clone, Copy)]
@@ -469,26 +470,35 @@ impl Phone {
     }
 
     fn press(&mut self, now: Timestamp, digit: Digit, out: &mut Vec<Out>) {
-        let is_near = |zero: &Press| zero.digit == Digit::ZERO && now.since(zero.at) < ZERO_HOLDS;
-        let reports = self.presses.iter().any(is_near);
-        let (ssrc, rtp_timestamp) = (self.stream.ssrc, self.clock(now));
-        let is_yes = match self.manner.question.mode {
-            Mode::Confirm => !reports,
-            Mode::Pin | Mode::Match => {
-                let pressed = self.presses.iter().map(|press| press.digit.expose());
-                pressed.collect::<String>().ends_with(&self.manner.question.digits)
-            }
-            // Who has the code read out has said nothing yet.
-            Mode::Code | Mode::Reply => false,
-        };
-        let means_yes = digit == Digit::POUND && self.answered_at.is_some() && is_yes;
+        let rtp_timestamp = self.clock(now);
+        let (mark, answered) = ((self.stream.ssrc, rtp_timestamp), self.answered_at.is_some());
         out.push(Out::Said(format!("presses {}", digit.expose())));
-        self.presses.push(Press { digit, at: now, ssrc, rtp_timestamp, means_yes });
+        self.presses.push(Press { digit, at: now, mark, answered });
         let steps = events::press(digit, rtp_timestamp, 800).into_iter().enumerate();
         self.steps.extend(steps.map(|(index, step)| {
             let frames = u64::try_from(index).unwrap();
             (now + Duration::from_millis(20 * frames), step)
         }));
+    }
+
+    /// Whether this press was a yes: a pound key on an answered call, behind the digits that were asked
+    /// for, and no part of a report of fraud. What the network lost altogether, before, was not said to
+    /// anybody. `None`: there was no such press.
+    pub(crate) fn said_yes(&self, mark: Mark, arrived: &BTreeSet<Mark>) -> Option<bool> {
+        let place = self.presses.iter().position(|press| press.mark == mark)?;
+        let (before, press) = (&self.presses[..place], &self.presses[place]);
+        let before = || before.iter().filter(|it| arrived.contains(&it.mark));
+        let is_near = |it: &Press| it.digit == Digit::ZERO && press.at.since(it.at) < ZERO_HOLDS;
+        let is_yes = match self.manner.question.mode {
+            Mode::Confirm => !before().any(is_near),
+            Mode::Pin | Mode::Match => {
+                let pressed = before().map(|press| press.digit.expose());
+                pressed.collect::<String>().ends_with(&self.manner.question.digits)
+            }
+            // Who has the code read out has said nothing yet.
+            Mode::Code | Mode::Reply => false,
+        };
+        Some(press.digit == Digit::POUND && press.answered && is_yes)
     }
 
     fn stray(&mut self, now: Timestamp, stray: Stray, out: &mut Vec<Out>) {

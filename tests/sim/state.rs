@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use octothorpe::ambient::{Clock, Timestamp};
 use octothorpe::media::prompt::Pack;
+use octothorpe::media::rtp;
 use octothorpe::sip::message::{self, Incoming};
 use octothorpe::sip::{Hop, Message, Method, stateless};
 use octothorpe::verify::VerificationId;
@@ -18,7 +19,7 @@ use octothorpe::voice::Input;
 use crate::cloud::{self, Cloud};
 use crate::dice::Dice;
 use crate::legs::Legs;
-use crate::phone::{Out, Phone, Place};
+use crate::phone::{EVENTS, Mark, Out, Phone, Place};
 use crate::plan::{Answer, Manner, Peer, Plan, TRUNKS, Wrong};
 
 /// Which attempt of which verification.
@@ -103,6 +104,8 @@ pub(crate) struct Facts {
     pub(crate) wrong_codes: BTreeMap<VerificationId, u8>,
     /// What the customer was told of how it ended: status and reason.
     pub(crate) verdicts: BTreeMap<VerificationId, (String, String)>,
+    /// The telephone-events of which a packet has come to a call.
+    pub(crate) arrived: BTreeSet<Mark>,
     /// Call-ID → how it came to be.
     pub(crate) calls: BTreeMap<String, Placed>,
     /// What came to the endpoints, in order.
@@ -425,6 +428,8 @@ impl State {
         let Datagram { from, to, bytes } = datagram;
         if *to != gateway(at) {
             if let Some(leg) = self.sites[at].legs.by_port(*to) {
+                let event = rtp::Packet::read(bytes).filter(|it| it.payload_type == EVENTS);
+                self.facts.arrived.extend(event.map(|it| (it.ssrc, it.timestamp)));
                 self.give(at, leg, Input::Rtp { from: *from, datagram: bytes });
             }
             return;
