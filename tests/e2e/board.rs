@@ -24,7 +24,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const CALLS: usize = 20;
 
 /// A trunk at this port, for numbers that begin so; then, if it fails, these.
-pub(crate) fn line(name: &str, port: u16, prefix: &str, others: &[&str]) -> String {
+fn line(name: &str, port: u16, prefix: &str, others: &[&str]) -> String {
     let via = [&[name], others].concat();
     format!(
         "[[trunks]]\nname = {name:?}\ntarget = \"sip:127.0.0.1:{port};transport=udp\"\n\
