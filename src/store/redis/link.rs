@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion,
     PushInfo, PushKind, RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
@@ -555,7 +556,11 @@ impl Keeper {
         } else {
             ConnectionAddr::Tcp(host, port)
         };
-        let info = address.into_connection_info().map_err(told)?.set_redis_settings(us);
+        // A command that waits for the acknowledgement of the one before it waits 40 ms: Nagle's algorithm (RFC 896)
+        // against delayed acknowledgements (RFC 1122, Section 4.2.3.2).
+        let at_once = TcpSettings::default().set_nodelay(true);
+        let info = address.into_connection_info().map_err(told)?;
+        let info = info.set_redis_settings(us).set_tcp_settings(at_once);
         let client = Client::open(info).map_err(told)?;
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(told)
     }
