@@ -238,9 +238,10 @@ fn is_at_hand(headers: &HeaderMap, extensions: &Extensions) -> bool {
     let names_here = host.is_some_and(names_loopback);
     let is_own_page = match (headers.get(ORIGIN), host) {
         (None, _) => true,
-        (Some(origin), Some(host)) => {
-            origin.to_str().is_ok_and(|it| it == format!("http://{host}"))
-        }
+        // Nothing else is spoken at that port, so that a page from there is ours, with TLS or without.
+        (Some(origin), Some(host)) => ["http", "https"]
+            .iter()
+            .any(|scheme| origin.as_bytes() == format!("{scheme}://{host}").as_bytes()),
         (Some(_), None) => false,
     };
     is_here && names_here && is_own_page && !PASSED_ON.iter().any(|it| headers.contains_key(it))
@@ -344,7 +345,9 @@ mod tests {
             assert!(!at_hand("127.0.0.1", &[("host", host)]), "{host}");
         }
         let here = ("host", "localhost:8081");
-        assert!(at_hand("127.0.0.1", &[here, ("origin", "http://localhost:8081")]));
+        for origin in ["http://localhost:8081", "https://localhost:8081"] {
+            assert!(at_hand("127.0.0.1", &[here, ("origin", origin)]), "{origin}");
+        }
         for origin in ["https://evil.example", "http://localhost:8080", "null"] {
             assert!(!at_hand("127.0.0.1", &[here, ("origin", origin)]), "{origin}");
         }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName, Request};
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::listening::Present;
 use crate::access::certificate::Name;
@@ -41,8 +42,9 @@ impl Peer {
         Self { names: names.into(), ..self }
     }
 
-    /// Writes down at a request who sends it. The certificate of a proxy is not its client's.
+    /// Writes down at a request who sends it, and to which host. The certificate of a proxy is not its client's.
     pub(super) fn introduce<B>(&self, request: &mut Request<B>) {
+        name_host(request);
         let client = self.client(request.headers());
         request.extensions_mut().insert(client);
         if !self.names.is_empty() && !self.is_trusted(self.address) {
@@ -72,6 +74,20 @@ impl Peer {
             client = named;
         }
         Client(client)
+    }
+}
+
+/// Has `Host` say which host the target names, where it names one; who asks for it looks there alone.
+///
+/// RFC 9113 § 8.3.1: "The recipient of an HTTP/2 request MUST NOT use the Host header field to determine the target
+/// URI if ":authority" is present." RFC 9112 § 3.2.2: "When an origin server receives a request with an absolute-form
+/// of request-target, the origin server MUST ignore the received Host header field (if any) and instead use the host
+/// information of the request-target."
+fn name_host<B>(request: &mut Request<B>) {
+    let Some(authority) = request.uri().authority() else { return };
+    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+    if let Ok(host) = HeaderValue::from_str(host) {
+        request.headers_mut().insert(HOST, host);
     }
 }
 

@@ -99,7 +99,11 @@ type Http2 = http2::SendRequest<Body>;
 
 /// A client, and the task that keeps its connection going.
 async fn http2(site: &Site, root: &CertificateDer<'static>) -> (Http2, JoinHandle<()>) {
-    let stream = connect(site.api, root, b"h2").await.unwrap();
+    http2_at(site.api, root).await
+}
+
+async fn http2_at(address: SocketAddr, root: &CertificateDer<'static>) -> (Http2, JoinHandle<()>) {
+    let stream = connect(address, root, b"h2").await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let io = TokioIo::new(stream);
     let (client, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
@@ -145,6 +149,26 @@ async fn http_2_is_the_same_api() {
     let long = "x".repeat(17 * 1024);
     let (status, problem) = answer(&mut client, ask("GET", "/healthz", &[("x", &long)], "")).await;
     assert_eq!((status, &problem["code"]), (431, &json!("head_too_large")));
+}
+
+#[tokio::test]
+async fn whose_page_asks_is_known_by_the_authority_of_http_2() {
+    let (site, _, root) = secured(hasty()).await;
+    let (mut client, _lives) = http2_at(site.admin, &root).await;
+    // There is no `Host`, and where there is one it says nothing.
+    for host in [&[] as &[_], &[("host", "evil.example")]] {
+        let trunks = ask("GET", "/admin/v1/trunks", host, "");
+        assert_eq!(answer(&mut client, trunks).await.0, 200, "{host:?}");
+    }
+    let body = json!({"name": "eve", "password": "no", "code": "000000"}).to_string();
+    for (origin, status) in [("https://localhost", 401), ("https://evil.example", 403)] {
+        let headers = [("origin", origin), ("content-type", "application/json")];
+        let login = ask("POST", "/admin/v1/login", &headers, &body);
+        assert_eq!(answer(&mut client, login).await.0, status, "{origin}");
+    }
+    let foreign = hyper::Request::get("https://evil.example/admin/v1/trunks");
+    let foreign = foreign.header("host", "localhost").body(Body::empty()).unwrap();
+    assert_eq!(answer(&mut client, foreign).await.0, 401);
 }
 
 #[tokio::test]
