@@ -2,12 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::board::phone;
 use crate::phone::{Manner, Phone};
 use crate::serve::Gateway;
-use crate::tools::octothorpe;
+use crate::tools::{octothorpe, wait_for};
 
 #[test]
 fn one_looks_on_at_a_terminal_by_a_pipe_and_by_a_program() {
@@ -71,4 +73,28 @@ fn one_looks_on_at_a_terminal_by_a_pipe_and_by_a_program() {
     let nobody = octothorpe().args(["top", "--admin", "http://127.0.0.1:9"]).output().unwrap();
     assert_eq!(nobody.status.code(), Some(70), "{nobody:?}");
     assert!(String::from_utf8(nobody.stderr).unwrap().contains("does not answer"));
+}
+
+#[test]
+fn a_call_that_was_answered_and_confirmed_is_a_hundred_percent() {
+    let (_phone, port) = phone(&["--answer-after", "0.3", "--press", "#", "--press-after", "3.5"]);
+    let gateway = Gateway::with(
+        &format!(
+            "[[trunks]]\nname = \"main\"\ntarget = \"sip:127.0.0.1:{port};transport=udp\"\n\
+             options_secs = 0\ncaller_id = \"+12025550100\"\n"
+        ),
+        "",
+    );
+    let id = gateway.begin(&json!({ "to": "+12025550123" }));
+    assert_eq!(gateway.settles(&id, Duration::from_secs(30))["status"], "approved");
+    let admin = gateway.admin_url();
+    let row = wait_for("the call is counted", Duration::from_secs(20), || {
+        let output = octothorpe().args(["top", "--once", "--admin", &admin]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().find(|line| line.starts_with("all ")).map(str::to_owned)
+    });
+    // ASR, NER, keys, machines and conversion.
+    let shares: Vec<&str> = row.match_indices(" %").map(|(at, _)| &row[..at]).collect();
+    let shares: Vec<&str> = shares.iter().filter_map(|it| it.rsplit(' ').next()).collect();
+    assert_eq!(shares, ["100", "100", "100", "0", "100"], "{row}");
 }

@@ -302,9 +302,8 @@ const SUMS: [(&str, Constraint); 12] = [
 ];
 
 fn sums(sums: &Sums) -> Row<'static> {
-    let share = |ratio: Option<f64>| {
-        ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
-    };
+    let share =
+        |percent: Option<f64>| percent.map_or_else(|| "-".to_owned(), |it| format!("{it:.0} %"));
     // Milliseconds that fit into 53 bits are 285,000 years.
     #[expect(clippy::cast_precision_loss, reason = "a time to read")]
     let secs = |ms: Option<u64>| {
@@ -393,9 +392,9 @@ mod tests {
             "live": 2, "most_live": 1000,
             "minutes": [{"minute": "2026-11-27T08:00:00Z", "begun": 3, "ended": {"approved": 1}}],
             "all": [{
-                "name": "all", "channel": "voice", "attempts": 4, "placed": 4, "answered": 2, "asr": 0.5,
-                "ner": 1.0, "pdd_ms": 1_240, "answer_ms": 4_000, "duration_ms": 9_000, "pressed": 0.5,
-                "key_ms": 2_345, "machines": 0.0, "approved": 1, "conversion": 0.25,
+                "name": "all", "channel": "voice", "attempts": 4, "placed": 4, "answered": 2, "asr": 50.0,
+                "ner": 100.0, "pdd_ms": 1_240, "answer_ms": 4_000, "duration_ms": 9_000, "pressed": 50.0,
+                "key_ms": 2_345, "machines": 0.0, "approved": 1, "conversion": 25.0,
                 "cost": {"USD": "0.0132"},
             }],
             "via": [], "country": [], "prefix": [],
@@ -422,6 +421,7 @@ mod tests {
             "main             down     2/10 +1      udp:192.0.2.1:5060 silent",
             "no answer to OPTIONS",
             "50 %  100 %",
+            "25 %",
             "1.2 s",
             "0.0132 USD",
             "Verifications (2)",
