@@ -424,14 +424,15 @@ fn start_engines(
     Ok((calls, threads))
 }
 
-/// Tells when a session is bound, and when it is lost.
+/// Tells when a session is bound, when it is lost, and why it is not had.
 pub(super) async fn tell_of(carrier: String, mut states: watch::Receiver<State>) {
-    let mut bound = None;
+    let mut told = None;
     loop {
         let state = states.borrow_and_update().clone();
-        if bound != Some(state.bound) {
+        let news = (state.bound, why_unbound(&state).map(str::to_owned));
+        if told.as_ref() != Some(&news) {
             tell(&carrier, &state);
-            bound = Some(state.bound);
+            told = Some(news);
         }
         if states.changed().await.is_err() {
             return;
@@ -441,8 +442,13 @@ pub(super) async fn tell_of(carrier: String, mut states: watch::Receiver<State>)
 
 /// Tells how a session stands.
 pub(super) fn tell(carrier: &str, state: &State) {
-    let error = state.last_error.as_deref();
+    let error = why_unbound(state);
     telemetry::observe(&Event::Session { carrier, bound: state.bound, error });
+}
+
+/// What stands against a session that is not bound. Why the one before it ended is no news of one that is.
+fn why_unbound(state: &State) -> Option<&str> {
+    state.last_error.as_deref().filter(|_| !state.bound)
 }
 
 /// What carriers tell: the carrier's name, and its news.

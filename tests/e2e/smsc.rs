@@ -53,6 +53,13 @@ fn gateway(port: u16, more: &str) -> Gateway {
     gateway
 }
 
+/// What its log says of sessions.
+fn sessions(gateway: &Gateway) -> Vec<Value> {
+    let log = gateway.log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["message"] == "message centre").collect()
+}
+
 /// The key of the right password.
 fn password() -> String {
     format!("password = {PASSWORD:?}")
@@ -205,6 +212,9 @@ fn nothing_is_sent_without_a_session() {
     let detail = settled["attempts"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("metro is not bound") && detail.contains("ESME_RINVPASWD"), "{detail}");
     assert_eq!(gateway.metric("octothorpe_smpp_bound"), 0);
+    let sessions = sessions(&gateway);
+    let why = |line: &Value| line["error"].as_str().is_some_and(|it| it.contains("ESME_RINVPASWD"));
+    assert!(sessions.iter().any(|line| line["bound"] == false && why(line)), "{sessions:?}");
     assert!(centre.kill().iter().all(|line| line["event"] != "submit"));
 }
 
@@ -288,6 +298,10 @@ fn a_centre_that_dies_and_comes_back_loses_nothing_and_gets_nothing_twice() {
             assert_eq!([&submit["esm_class"], &submit["registered_delivery"]], [0, 1]);
         }
     }
+    let sessions = sessions(&gateway);
+    let bound: Vec<&Value> = sessions.iter().filter(|line| line["bound"] == true).collect();
+    // Why the one before ended is no news of the one that is bound.
+    assert!(bound.len() == 2 && bound.iter().all(|line| line["error"].is_null()), "{sessions:?}");
     println!("{STARTS} texts and a crash: {rests:?}, {lost_and_taken} lost that were taken");
     // Sent again, these would have come twice.
     assert!(lost_and_taken > 0, "no crash came between a text and its answer");
