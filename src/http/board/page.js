@@ -103,6 +103,7 @@ $("logout").addEventListener("click", async () => {
 
 function show(page) {
   for (const other of PAGES) $(`page-${other}`).hidden = other !== page;
+  document.querySelector("nav").hidden = page === "login";
   const here = { now: "#/", search: "#/search", blocks: "#/blocks" }[page];
   for (const link of document.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
@@ -238,7 +239,7 @@ function calls() {
 
 function now() {
   if (!figures || $("page-now").hidden) return;
-  $("node").textContent = `node ${figures.node} · ${figures.version}`;
+  $("node").textContent = `${figures.node} · ${figures.version}`;
   $("ready").hidden = figures.ready;
   $("ready").textContent = `This node takes no new verifications: ${figures.reasons.join("; ")}.`;
   const ended = (status) => figures.minutes.reduce((sum, it) => sum + (status ? (it.ended[status] ?? 0) : Object.values(it.ended).reduce((a, b) => a + b, 0)), 0);

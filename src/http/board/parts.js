@@ -128,7 +128,10 @@ export const draw = {
 };
 
 /** As much of a text as there is room for between the lanes; the timeline has all of it. */
-const brief = (text) => (text.length > 62 ? `${text.slice(0, 61)}…` : text);
+const brief = (text) => (text.length > 80 ? `${text.slice(0, 79)}…` : text);
+
+/** A message without its way, which the arrow shows, and without the version that all have. */
+const line = (text) => text.replace(/^(To|From) \S+: /, "").replace(/^SIP\/2\.0 | SIP\/2\.0$/, "");
 
 /** The SIP messages and what was heard between them, as a ladder between us and the other side. */
 export function ladder(into, entries) {
@@ -137,7 +140,7 @@ export function ladder(into, entries) {
     into.replaceChildren("There is no SIP of it: it is no call of our own, or it has only begun.");
     return;
   }
-  const [left, right, high] = [110, 560, 26];
+  const [left, right, high] = [110, 640, 26];
   const parts = [
     svg("text", { x: left, y: 16, "text-anchor": "middle", class: "lane" }, "octothorpe"),
     svg("text", { x: right, y: 16, "text-anchor": "middle", class: "lane" }, "the other side"),
@@ -156,9 +159,9 @@ export function ladder(into, entries) {
     parts.push(
       svg("line", { x1: from, x2: to, y1: y + 4, y2: y + 4, stroke: "currentColor" }),
       svg("path", { d: `M${to} ${y + 4}l${back} -4v8z`, fill: "currentColor" }),
-      svg("text", { x: (left + right) / 2, y, "text-anchor": "middle" }, brief(step.text)),
+      svg("text", { x: (left + right) / 2, y, "text-anchor": "middle" }, brief(line(step.text))),
     );
   }
-  const drawn = svg("svg", { viewBox: `0 0 680 ${bottom + 6}`, width: 680, height: bottom + 6, role: "img", "aria-label": "The ladder of its SIP messages; each is told in the timeline below" }, ...parts);
+  const drawn = svg("svg", { viewBox: `0 0 760 ${bottom + 6}`, width: 760, height: bottom + 6, role: "img", "aria-label": "The ladder of its SIP messages; each is told in the timeline below" }, ...parts);
   into.replaceChildren(drawn);
 }
