@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 use super::api::{Answer, Api};
@@ -22,12 +24,15 @@ pub(super) struct At {
     admin: String,
     #[arg(long, value_name = "KEY", help = KEY_HELP)]
     admin_key: Option<String>,
+    /// What it must show, where the configuration says that.
+    #[arg(skip)]
+    certificate: Option<CertificateDer<'static>>,
 }
 
 impl At {
     /// The listener at this address, by this key.
     pub(super) fn of(admin: &str, admin_key: Option<&str>) -> Self {
-        Self { admin: admin.to_owned(), admin_key: admin_key.map(str::to_owned) }
+        Self { admin: admin.to_owned(), admin_key: admin_key.map(str::to_owned), certificate: None }
     }
 
     /// The listener at this address, or else where a configuration has it.
@@ -36,15 +41,23 @@ impl At {
         admin: Option<&str>,
         admin_key: Option<&str>,
     ) -> anyhow::Result<Self> {
-        let configured = || {
-            let loaded = config::load(config, environment);
-            let address = loaded.ok()?.config.http.admin_listen?;
-            (address.port() != 0).then(|| format!("http://{address}"))
+        if let Some(admin) = admin {
+            return Ok(Self::of(admin, admin_key));
+        }
+        let listener = || {
+            let http = config::load(config, environment).ok()?.config.http;
+            let address = http.admin_listen.filter(|address| address.port() != 0)?;
+            let certificate = match &http.tls {
+                Some(tls) => Some(CertificateDer::from_pem_slice(&tls.identity.chain).ok()?),
+                None => None,
+            };
+            Some((address, certificate))
         };
-        let admin = admin.map(str::to_owned).or_else(configured).ok_or_else(|| {
+        let (address, certificate) = listener().ok_or_else(|| {
             wrong("a gateway has the store open: say by --admin where its operator's listener is")
         })?;
-        Ok(Self::of(&admin, admin_key))
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        Ok(Self { certificate, ..Self::of(&format!("{scheme}://{address}"), admin_key) })
     }
 
     /// Reads a page of this query.
@@ -92,7 +105,7 @@ impl At {
         let read = |text: &String| config::read_secret(text, Path::new("."), &environment);
         let key = self.admin_key.as_ref().map(read).transpose();
         let key = key.map_err(|why| wrong(format!("--admin-key: {why}")))?;
-        Api::at(&self.admin, key.map(|(key, _)| key))
+        Api::by(&self.admin, key.map(|(key, _)| key), self.certificate.as_ref())
     }
 }
 

@@ -1,10 +1,11 @@
 //! A gateway that runs, asked over HTTP as a customer or an operator of it.
 
 use anyhow::Context as _;
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::text;
+use super::{pinned, text};
 use crate::http::CLI;
 
 /// Where it is, and the key to present.
@@ -36,8 +37,23 @@ impl Answer {
 impl Api {
     /// The one at this URL.
     pub(super) fn at(url: &str, key: Option<Zeroizing<String>>) -> anyhow::Result<Self> {
+        Self::by(url, key, None)
+    }
+
+    /// The one at this URL, which must show this certificate where one is given, whatever its name is.
+    pub(super) fn by(
+        url: &str,
+        key: Option<Zeroizing<String>>,
+        certificate: Option<&CertificateDer<'static>>,
+    ) -> anyhow::Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "here the program is a customer")]
-        let client = reqwest::Client::builder().user_agent(CLI).build()?;
+        let builder = reqwest::Client::builder().user_agent(CLI);
+        let client = match certificate {
+            Some(certificate) => {
+                builder.tls_backend_preconfigured(pinned::client(certificate.clone())?).build()?
+            }
+            None => builder.build()?,
+        };
         Ok(Self { client, base: url.trim_end_matches('/').to_owned(), key })
     }
 
@@ -108,8 +124,32 @@ impl Api {
             Some(key) => request.bearer_auth(key.as_str()),
             None => request,
         };
-        let response = request.send().await;
-        response.with_context(|| format!("{} does not answer", self.base))
+        request.send().await.map_err(|error| {
+            let why = innermost(&error);
+            anyhow::anyhow!("{} does not answer: {why}{}", self.base, remedy(&self.base, &why))
+        })
+    }
+}
+
+/// What it comes down to, without the layers around it and the address.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// What may help, where that can be told from the words.
+fn remedy(base: &str, why: &str) -> &'static str {
+    if base.starts_with("http:") && why.contains("invalid HTTP version") {
+        "; it may speak TLS: write https://"
+    } else if why.contains("UnknownIssuer") {
+        "; SSL_CERT_FILE=FILE names the roots that its certificate comes from"
+    } else if why.contains("not valid for name") {
+        "; write the name that its certificate has"
+    } else {
+        ""
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::typed::Typed;
 use super::watch::{Keep, Watch};
-use super::{Coding, Encrypt, verdict_code, wrong};
+use super::{Coding, Encrypt, checks_left, verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
 use crate::gateway::resource::{render, render_checked};
@@ -199,13 +199,17 @@ async fn ask(
     if let Some(shown) = begun.as_ref().and_then(|it| it.expected.shown.as_ref()) {
         eprintln!("on the phone, enter {} and #", shown.expose());
     }
+    if types {
+        eprintln!("type the code that the call tells here; Ctrl-C takes the question back");
+    }
     let (mut typed, mut interrupted) = (types.then(Typed::begin), false);
     loop {
         tokio::select! {
             found = settled(gateway, tenant, &id) => return found,
             code = line(&mut typed) => {
                 match gateway.check(tenant, &id, &code, None, answer(render_checked)).await {
-                    Ok(_) | Err(CheckError::Settled(..)) => {}
+                    Ok(_) => refused(gateway.read(tenant, &id).await?.as_ref()),
+                    Err(CheckError::Settled(..)) => {}
                     Err(error) => eprintln!("{error}"),
                 }
             }
@@ -217,10 +221,18 @@ async fn ask(
     }
 }
 
-/// The next line that is typed, where any is wanted.
+/// Says that what was typed is not the code, while the question is still open.
+fn refused(found: Option<&Verification>) {
+    let open = found.filter(|found| found.verdict().is_none());
+    if let Some(secret) = open.and_then(|found| found.secret.as_ref()) {
+        eprintln!("that is not the code; {}", checks_left(secret.checks_left.into()));
+    }
+}
+
+/// The next code that is typed, where any is wanted.
 async fn line(typed: &mut Option<Typed>) -> String {
     match typed {
-        Some(typed) => typed.line().await,
+        Some(typed) => typed.code().await,
         None => std::future::pending().await,
     }
 }
@@ -346,10 +358,12 @@ fn trunk_of(path: &Path, name: &str) -> anyhow::Result<Trunk> {
         .map_err(|complaints| wrong(complaints.to_string()))?;
     let trunks = loaded.config.gateway.trunks;
     let known: Vec<String> = trunks.iter().map(|trunk| trunk.name.clone()).collect();
-    trunks.into_iter().find(|trunk| trunk.name == name).ok_or_else(|| {
+    let found = trunks.into_iter().find(|trunk| trunk.name == name).ok_or_else(|| {
         let known = known.join(", ");
         wrong(format!("{} has no trunk {name}; it has: {known}", path.display()))
-    })
+    })?;
+    // This is one call: the trunk is not tried besides.
+    Ok(Trunk { selftest: Vec::new(), ..found })
 }
 
 /// Loopback for a peer on loopback; otherwise any address of the family that reaches the peer.

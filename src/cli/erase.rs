@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::admin::At;
 use super::store::{folder, settings};
-use super::{WRONG, admin, wrong};
+use super::{WRONG, admin, counted, wrong};
 use crate::ambient::Clock;
 use crate::gateway::audit::{Act, Log};
 use crate::gateway::settings::{Settings, StoreSettings};
@@ -92,7 +92,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         println!("{erased}");
     } else {
         let records = erased.get("records").and_then(Value::as_u64).unwrap_or(0);
-        println!("{number} is forgotten: {records} record(s)");
+        println!("{number} is forgotten: {}", counted(records, "record", "records"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -26,6 +26,7 @@ mod man;
 mod online;
 mod operator;
 pub mod phone;
+mod pinned;
 mod policy;
 mod prompts;
 mod reload;
@@ -44,6 +45,8 @@ mod verify;
 mod watch;
 mod webhook;
 
+use std::io::{self, ErrorKind::BrokenPipe};
+use std::panic;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
@@ -56,6 +59,9 @@ use crate::verify::signal::Status;
 
 /// Wrong usage or configuration.
 const WRONG: u8 = 2;
+
+/// Nobody reads what is printed: as shells have it of a program that SIGPIPE ended.
+const UNREAD: u8 = 141;
 
 /// Our fault.
 const FAULT: u8 = 70;
@@ -150,6 +156,7 @@ fn told() -> &'static str {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    end_with_reader();
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Store(args) => in_runtime(store::run(args)),
@@ -184,12 +191,32 @@ pub fn main() -> ExitCode {
         Command::Man(args) => man::run(&args),
     };
     done.unwrap_or_else(|error| {
+        if error.downcast_ref().is_some_and(|error| io::Error::kind(error) == BrokenPipe) {
+            return ExitCode::from(UNREAD);
+        }
         eprintln!("octothorpe: {error:#}");
         match error.downcast_ref::<Wrong>() {
             Some(_) => ExitCode::from(WRONG),
             None => ExitCode::from(FAULT),
         }
     })
+}
+
+/// Has the program end without a word when nobody reads what it prints any more, as after `| head`: `println!` panics
+/// then.
+fn end_with_reader() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        if panicked.payload().downcast_ref().is_some_and(|said: &String| unread(said)) {
+            std::process::exit(UNREAD.into());
+        }
+        usual(panicked);
+    }));
+}
+
+/// Whether this is what `println!` says when nobody reads it.
+fn unread(said: &str) -> bool {
+    said.starts_with("failed printing to std") && said.contains("Broken pipe")
 }
 
 fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
@@ -261,6 +288,16 @@ fn open_files() -> anyhow::Result<u64> {
 /// A text of a JSON object; empty where there is none.
 fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
     value.get(key).and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+/// How many of something, in words for people.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// How often a code may still be compared.
+fn checks_left(count: u64) -> String {
+    counted(count, "check left", "checks left")
 }
 
 /// The exit code of a verdict.

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::typed::Typed;
-use super::{verdict_code, wrong};
+use super::{checks_left, verdict_code, wrong};
 use crate::ambient::{Clock, Entropy};
 use crate::config;
 use crate::gateway::resource::{render, render_checked};
-use crate::gateway::settings::{Provider, Settings, Tenant};
+use crate::gateway::settings::{By, Provider, Settings, Tenant};
 use crate::gateway::{AnswerOf, Answered, Asked, BeginError, CheckError, Gateway};
 use crate::http::{Listening, Server};
 use crate::verify::code::Code;
@@ -23,8 +23,9 @@ use crate::verify::{Verification, VerificationId};
 /// Send one code by text, and wait for it to come back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Type the code that arrives, or answer the text from the phone: receipts and replies are taken at the
-configuration's api_listen, as long as nothing else listens there.
+Type the code that arrives, or answer the text from the phone: receipts and replies come by the session with
+a message centre (SMPP), and are else taken at the configuration's api_listen, as long as nothing else listens
+there.
 
 Examples:
   octothorpe sms +12025550123 --config config/smpp.toml
@@ -71,6 +72,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let tenant = tenant(&asked.request.to, loaded.config.gateway.tenants.first());
     eprintln!("to {} by {} ({})", asked.request.to.masked(), carrier.name, carrier.sender);
     let rule = Rule::every(Channel::Sms, [&carrier.name]);
+    // What a message centre tells comes by the session; no address is called back.
+    let by_session = matches!(carrier.by, By::Smpp(_));
     let settings = Settings {
         carriers: vec![carrier],
         public_url: loaded.config.gateway.public_url.clone(),
@@ -82,7 +85,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let started = Gateway::start(settings, Clock::system(), Entropy::system(), None);
     let (gateway, running) = started.map_err(|error| wrong(error.to_string()))?;
     let http = crate::http::Settings { admin_listen: None, ..loaded.config.http };
-    let listening = listen(http, gateway.clone()).await;
+    let listening = match by_session {
+        true => None,
+        false => listen(http, gateway.clone()).await,
+    };
     let settled = follow(&gateway, &tenant, asked).await;
     running.drain(std::time::Duration::from_secs(5)).await;
     drop(listening);
@@ -197,9 +203,8 @@ async fn follow(gateway: &Gateway, tenant: &Tenant, asked: Asked) -> anyhow::Res
                     return Ok(found);
                 }
             }
-            code = typed.line(), if types => {
-                let digits: String = code.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
-                match gateway.check(tenant, &id, &digits, None, answer(render_checked)).await {
+            code = typed.code(), if types => {
+                match gateway.check(tenant, &id, &code, None, answer(render_checked)).await {
                     Ok(_) | Err(CheckError::Settled(..)) => {}
                     Err(error) => eprintln!("{error}"),
                 }
@@ -237,12 +242,19 @@ fn tell(found: &Verification, told: &mut String, types: bool) {
     let checks = found.secret.as_ref().map_or(0, |secret| secret.checks_left);
     let news = match found.verdict() {
         Some(verdict) => {
-            format!("verdict: {} ({}){since}", found.status().as_str(), verdict.reason().as_str())
+            let because = last.detail.as_deref().map(|detail| format!(": {detail}"));
+            format!(
+                "verdict: {} ({}{}){since}",
+                found.status().as_str(),
+                verdict.reason().as_str(),
+                because.unwrap_or_default(),
+            )
         }
         None => format!(
-            "{}{}; {checks} checks left{}",
+            "{}{}; {}{}",
             last.state.as_str(),
             last.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default(),
+            checks_left(checks.into()),
             if types { "; type the code" } else { "; answer the text" }
         ),
     };

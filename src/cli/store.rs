@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::admin::At;
-use super::{WRONG, text, wrong};
+use super::{WRONG, counted, text, wrong};
 use crate::ambient::Clock;
 use crate::config;
 use crate::gateway::audit::{Act, Log};
@@ -193,7 +193,8 @@ fn seal(config: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         println!("{}", json!({ "sealed": records }));
     } else {
-        println!("{} is sealed: {records} record(s)", dir.display());
+        let records = counted(u64::try_from(records)?, "record", "records");
+        println!("{} is sealed: {records}", dir.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,11 @@ impl Typed {
         Self(typed)
     }
 
+    /// The next code: a line without the spaces and hyphens that people put between digits.
+    pub(super) async fn code(&mut self) -> String {
+        self.line().await.chars().filter(|c| !c.is_whitespace() && *c != '-').collect()
+    }
+
     /// The next line that is not empty. Waits for ever once there are no more, so that it can stand
     /// beside what else may happen.
     pub(super) async fn line(&mut self) -> String {

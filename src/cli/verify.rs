@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::{Answer, Api};
 use super::typed::Typed;
-use super::{text, verdict_code, wrong};
+use super::{checks_left, text, verdict_code, wrong};
 use crate::config;
 use crate::verify::signal::Status;
 
@@ -131,7 +131,7 @@ async fn act(api: &Api, path: &str, line: &str) -> anyhow::Result<()> {
         eprintln!("{}", answer.problem());
     } else if answer.body.get("matched") == Some(&Value::Bool(false)) {
         let left = answer.body.get("checks_left").and_then(Value::as_u64).unwrap_or_default();
-        eprintln!("that is not the code; {left} checks left");
+        eprintln!("that is not the code; {}", checks_left(left));
     }
     Ok(())
 }
@@ -147,7 +147,9 @@ fn tell(now: &Value, told: &mut String) {
     let (channel, route, state) = (text(last, "channel"), text(last, "route"), text(last, "state"));
     let mut news = format!("{channel} by {route}: {state}");
     if let Some(reason) = last.get("reason").and_then(Value::as_str) {
-        news.push_str(&format!(" ({reason})"));
+        let detail = last.get("detail").and_then(Value::as_str);
+        let because = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        news.push_str(&format!(" ({reason}{because})"));
     }
     if let Some(digits) = now.get("match").and_then(Value::as_str) {
         news.push_str(&format!("; on the phone, enter {digits} and #"));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::admin::At;
-use super::text;
+use super::{counted, text};
 
 /// The endpoints of tenants.
 #[derive(Debug, clap::Args)]
@@ -150,7 +150,7 @@ async fn replay(args: Replay) -> anyhow::Result<()> {
     if args.json {
         println!("{}", json!({ "queued": queued }));
     } else {
-        println!("{queued} deliveries are queued");
+        println!("{}", counted(queued, "delivery is queued", "deliveries are queued"));
     }
     Ok(())
 }

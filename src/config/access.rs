@@ -88,8 +88,8 @@ fn usable(text: &str, api_listen: &At<SocketAddr>) -> Result<(), String> {
     let length = text.chars().count();
     if length < SHORTEST_KEY {
         return Err(format!(
-            "the key has {length} characters, a key has at least {SHORTEST_KEY}: make one with \
-             `octothorpe key new`"
+            "the key has {length} of the {SHORTEST_KEY} characters that a key has at least: make one \
+             with `octothorpe key new`"
         ));
     }
     if !text.bytes().all(|b| b.is_ascii_graphic()) {

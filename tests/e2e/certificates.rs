@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use serde_json::{Value, json};
 
 use crate::serve::{BEARER, Gateway, SOON};
-use crate::tools::wait_for;
+use crate::tools::{octothorpe, wait_for};
 
 /// A root in this folder, and whom it certifies.
 struct Authority {
@@ -123,4 +123,23 @@ fn a_certificate_opens_the_tenant_that_knows_its_name_and_no_other_opens_anythin
     assert_eq!(ask(Some("batch"), &["--header", &key]).0, 404);
     let wrong = "Authorization: Bearer nobody-has-this-key-0123456789abcdef";
     assert_eq!(ask(Some("login"), &["--header", wrong]).0, 401);
+
+    // Commands that have its configuration know it by the certificate there, whatever that is called.
+    let config = std::fs::read_to_string(gateway.folder().join("octothorpe.toml")).unwrap();
+    let admin = "admin_listen = \"127.0.0.1:0\"";
+    assert!(config.contains(admin), "{config}");
+    let here = format!("admin_listen = \"{}\"", gateway.admin_address());
+    std::fs::write(folder.join("here.toml"), config.replace(admin, &here)).unwrap();
+    let back_up = || {
+        let mut command = octothorpe();
+        command.current_dir(folder).args(["store", "backup", "copy.redb", "--config", "here.toml"]);
+        command.output().unwrap()
+    };
+    let copied = back_up();
+    assert!(copied.status.success() && folder.join("copy.redb").exists(), "{copied:?}");
+    Authority::new(folder, "another-root").certify("server", &[]);
+    let refused = back_up();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("it shows another certificate than the configuration has"), "{said}");
+    assert_ne!(refused.status.code(), Some(0));
 }

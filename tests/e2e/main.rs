@@ -104,6 +104,7 @@ mod top;
 mod trunks;
 mod twilio;
 mod twiml;
+mod typed;
 mod verdict;
 mod webhook;
 mod webhooks;

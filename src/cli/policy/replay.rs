@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::admin::{At, lines};
 use super::super::check::{Report, environment};
-use super::super::{text, wrong};
+use super::super::{counted, text, wrong};
 use crate::config;
 use crate::gateway::trial::Terms;
 
@@ -62,10 +62,10 @@ pub(super) async fn replay(args: Replay) -> anyhow::Result<Report> {
             Some(found) => report = found.clone(),
             None => {
                 let now = text(&line, "until").get(..10).unwrap_or_default();
-                if now != day {
-                    eprintln!("… {now}");
-                    now.clone_into(&mut day);
+                if let Some(news) = progress(&day, now, args.since.get(..10).unwrap_or_default()) {
+                    eprintln!("… {news}");
                 }
+                now.clone_into(&mut day);
             }
         }
         Ok(())
@@ -79,11 +79,22 @@ pub(super) async fn replay(args: Replay) -> anyhow::Result<Report> {
     Ok(Report { out, err: String::new(), code: u8::from(refused > 0) })
 }
 
+/// What is told when the trial comes from this day to that one: each day from the first that was asked for, and once
+/// that those before it are read, which limits and pauses count.
+fn progress(last: &str, now: &str, since: &str) -> Option<String> {
+    match (last.is_empty(), now < since) {
+        (true, true) => Some(format!("what was before {since}, which limits and pauses count")),
+        (false, true) => None,
+        (_, false) => (now != last).then(|| now.to_owned()),
+    }
+}
+
 /// A line for each rule.
 fn told(report: &Value) -> String {
     let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (starts, refused) = (number(report, "starts"), number(report, "refused"));
-    let mut out = format!("{starts} starts, of which {refused} would have been refused\n");
+    let starts = counted(starts, "start", "starts");
+    let mut out = format!("{starts}, of which {refused} would have been refused\n");
     let untried = number(report, "untried");
     if untried > 0 {
         // Writing to a String does not fail.
@@ -109,4 +120,20 @@ fn told(report: &Value) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_before_is_told_once_and_each_day_once() {
+        let days = ["2026-11-09", "2026-11-10", "2026-11-25", "2026-11-25", "2026-11-26"];
+        let last = ["", days[0], days[1], days[2], days[3]];
+        let told =
+            last.iter().zip(days).filter_map(|(last, now)| progress(last, now, "2026-11-25"));
+        let before = "what was before 2026-11-25, which limits and pauses count";
+        assert_eq!(told.collect::<Vec<_>>(), [before, "2026-11-25", "2026-11-26"]);
+        assert_eq!(progress("", "2026-11-25", "2026-11-25").as_deref(), Some("2026-11-25"));
+    }
 }

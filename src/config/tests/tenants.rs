@@ -17,7 +17,7 @@ const MISTAKES: &[Row] = &[
     (
         "[[tenants]]\nname = 'two'\napi_keys = ['canary']",
         &[
-            "o.toml:10: tenants[1].api_keys[0]: the key has 6 characters, a key has at least 32: make one with `octothorpe key new`",
+            "o.toml:10: tenants[1].api_keys[0]: the key has 6 of the 32 characters that a key has at least: make one with `octothorpe key new`",
         ],
     ),
     (

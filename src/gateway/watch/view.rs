@@ -123,7 +123,7 @@ fn hop(spot: &Spot) -> HopView {
     HopView {
         hop: spot.hop.to_string(),
         options: spot.last.map(|(probed, ..)| said(probed)),
-        options_ms: spot.last.map(|(_, took, _)| took.as_secs_f64() * 1e3),
+        options_ms: spot.last.map(|(_, took, _)| (took.as_secs_f64() * 1e6).round() / 1e3),
         options_at: spot.last.map(|(.., at)| at.to_rfc3339()),
     }
 }
