@@ -205,6 +205,18 @@ fn what_is_written_of_calls_holds_for_each_tenant() {
 }
 
 #[test]
+fn a_tenant_without_countries_is_warned_of_unless_it_is_a_test() {
+    let warned = |more: &str| {
+        let key = "k".repeat(40);
+        let tenant = format!("[[tenants]]\nname = 'other'\napi_keys = ['{key}']\n{more}");
+        let loaded = parsed(&format!("{}{tenant}", good())).unwrap();
+        Complaints(loaded.warnings).to_string().contains("everything is refused")
+    };
+    assert!(warned(""));
+    assert!(!warned("test = true\n"));
+}
+
+#[test]
 fn a_language_that_nobody_has_recorded_is_warned_of() {
     let warned = |more: &str| {
         let loaded = parsed(&format!("{}{more}", good())).unwrap();
