@@ -194,11 +194,18 @@ pub fn main() -> ExitCode {
         if error.downcast_ref().is_some_and(|error| io::Error::kind(error) == BrokenPipe) {
             return ExitCode::from(UNREAD);
         }
-        eprintln!("octothorpe: {error:#}");
+        eprintln!("octothorpe: {}", whole(&error));
         match error.downcast_ref::<Wrong>() {
             Some(_) => ExitCode::from(WRONG),
             None => ExitCode::from(FAULT),
         }
+    })
+}
+
+/// An error and what lies behind it, each thing once: some say theirs themselves.
+fn whole(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |said, cause| {
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
     })
 }
 

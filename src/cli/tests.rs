@@ -6,6 +6,8 @@ use std::path::Path;
 use clap::{Command, Parser as _};
 
 use super::{Cli, tree};
+use crate::gateway::StartError;
+use crate::sip::Hop;
 
 /// Commands whose output is meant for a program of one kind, and is nothing else with `--json`.
 const FOR_PROGRAMS: &[&str] = &["octothorpe-completions", "octothorpe-man"];
@@ -139,6 +141,17 @@ fn every_command_says_examples_and_exit_codes_and_has_json() {
         }
     }
     assert!(wanting.is_empty(), "{wanting:#?}");
+}
+
+#[test]
+fn what_lies_behind_an_error_is_told_once() {
+    let lost = || std::io::Error::other("the wire is cut");
+    let hop = Hop::udp("203.0.113.20:5060".parse().unwrap());
+    let says_it = StartError::Listen { hop, source: lost() };
+    let told = "cannot take SIP on udp:203.0.113.20:5060: the wire is cut";
+    assert_eq!(super::whole(&says_it.into()), told);
+    let wrapped = anyhow::Error::from(lost()).context("the answer broke off");
+    assert_eq!(super::whole(&wrapped), "the answer broke off: the wire is cut");
 }
 
 #[test]
