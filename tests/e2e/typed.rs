@@ -91,8 +91,11 @@ fn one_call_by_a_trunk_is_one_call() {
         "[[trunks]]\nname = \"carrier\"\ntarget = \"sip:127.0.0.1:{port};transport=udp\"\n\
          caller_id = \"+12025550100\"\nselftest = {{ rfc4733 = \"+12025550121\" }}\n"
     ));
-    let mut command = octothorpe();
     let file = file.to_str().unwrap();
+    let looked = octothorpe().args(["check", "--online", "--config", file]).output().unwrap();
+    assert!(looked.status.success(), "{looked:?}");
+    assert!(!phone.stdout().contains("invited"), "{}", phone.stdout());
+    let mut command = octothorpe();
     command.args(["trunk", "test", "carrier", "--config", file, "--call", NUMBER]);
     let mut call = Process::gateway(command);
     assert!(call.wait("the call ends", CALL).success(), "{}", call.stderr());

@@ -52,7 +52,7 @@ fn mistakes_in_keys_are_told_by_their_place() {
         ),
         (key("allow = []"), "api_keys[1].allow: no address is written"),
         (key("scope = ['read']"), "no such key; did you mean \"scopes\"?"),
-        ("{ key = 'canary' }".to_owned(), "api_keys[1]: the key has 6 characters"),
+        ("{ key = 'canary' }".to_owned(), "api_keys[1]: the key has 6 of the 32 characters"),
         (
             format!("{{ key = '{KEY}' }}"),
             "api_keys[1]: tenants[0].api_keys[0] on line 3 is the same key",

@@ -7,12 +7,12 @@ use crate::access::operator::{Password, Role, Totp};
 const BROWSER: [(&str, &str); 2] =
     [("Sec-Fetch-Site", "same-origin"), ("User-Agent", "Mozilla/5.0")];
 
-fn totp(role: Role) -> Totp {
+pub(super) fn totp(role: Role) -> Totp {
     Totp::of(&[role as u8; 20])
 }
 
 /// One of each role, by its name.
-fn people() -> Arc<[Arc<Person>]> {
+pub(super) fn people() -> Arc<[Arc<Person>]> {
     let person = |role: Role| {
         let (name, password) = (role.to_string(), Password::of(role.as_str(), &[1; 16]).unwrap());
         Arc::new(Person { name, role, password, totp: totp(role) })

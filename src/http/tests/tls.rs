@@ -13,7 +13,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::login::{people, totp};
 use super::*;
+use crate::access::operator::Role;
 use crate::gateway::settings::TlsIdentity;
 
 /// A certificate for `localhost`, its own root.
@@ -25,10 +27,17 @@ fn identity() -> (TlsIdentity, CertificateDer<'static>) {
 }
 
 async fn secured(settings: Settings) -> (Site, Listening, CertificateDer<'static>) {
+    secured_for(settings, gateway()).await
+}
+
+async fn secured_for(
+    settings: Settings,
+    gateway: Gateway,
+) -> (Site, Listening, CertificateDer<'static>) {
     let (identity, root) = identity();
     let tls = Some(Tls { identity, client_roots: None });
     let listening = Listening::new(Settings { tls, ..settings }).unwrap();
-    let server = Server::bind(listening.clone(), gateway(), metrics()).await.unwrap();
+    let server = Server::bind(listening.clone(), gateway, metrics()).await.unwrap();
     let (api, admin) = (server.api_address(), server.admin_address().unwrap());
     let (close, closed) = oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async {
@@ -153,22 +162,33 @@ async fn http_2_is_the_same_api() {
 
 #[tokio::test]
 async fn whose_page_asks_is_known_by_the_authority_of_http_2() {
-    let (site, _, root) = secured(hasty()).await;
+    let (site, _, root) = secured_for(hasty(), gateway_of(people())).await;
     let (mut client, _lives) = http2_at(site.admin, &root).await;
     // There is no `Host`, and where there is one it says nothing.
     for host in [&[] as &[_], &[("host", "evil.example")]] {
         let trunks = ask("GET", "/admin/v1/trunks", host, "");
         assert_eq!(answer(&mut client, trunks).await.0, 200, "{host:?}");
     }
-    let body = json!({"name": "eve", "password": "no", "code": "000000"}).to_string();
-    for (origin, status) in [("https://localhost", 401), ("https://evil.example", 403)] {
-        let headers = [("origin", origin), ("content-type", "application/json")];
-        let login = ask("POST", "/admin/v1/login", &headers, &body);
-        assert_eq!(answer(&mut client, login).await.0, status, "{origin}");
-    }
     let foreign = hyper::Request::get("https://evil.example/admin/v1/trunks");
     let foreign = foreign.header("host", "localhost").body(Body::empty()).unwrap();
     assert_eq!(answer(&mut client, foreign).await.0, 401);
+
+    let (name, code) = (Role::Viewer.as_str(), totp(Role::Viewer).code(Clock::system().now()));
+    let body = json!({"name": name, "password": name, "code": code}).to_string();
+    let mut log_in = async |origin: &str| {
+        let headers = [("origin", origin), ("content-type", "application/json")];
+        let login = ask("POST", "/admin/v1/login", &headers, &body);
+        client.send_request(login).await.unwrap()
+    };
+    assert_eq!(log_in("https://evil.example").await.status(), 403);
+    let entered = log_in("https://localhost").await;
+    assert_eq!(entered.status(), 200);
+    let cookie = entered.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.starts_with("__Host-octothorpe=") && cookie.ends_with("; Secure"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    let (status, me) =
+        answer(&mut client, ask("GET", "/admin/v1/me", &[("cookie", cookie)], "")).await;
+    assert_eq!((status, &me["name"]), (200, &json!(name)));
 }
 
 #[tokio::test]
