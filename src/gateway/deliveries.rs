@@ -242,9 +242,9 @@ fn told(
     let id = event::id(next, sequence);
     let title = Title { id: &id, name, subject: next.id.as_str(), time, sequence };
     let body = event::body(&title, Told { resource: &Resource::from(next), verdict });
-    let traceparent = &next.request.traceparent;
     let to = |url| Delivery {
-        traceparent: traceparent.clone(),
+        traceparent: next.request.traceparent.clone(),
+        tracestate: next.request.tracestate.clone(),
         ..delivery(&next.tenant, url, &id, &body)
     };
     urls.into_iter().map(to).collect()
@@ -252,7 +252,8 @@ fn told(
 
 pub(super) fn delivery(tenant: &str, url: String, event: &str, body: &str) -> Delivery {
     let (event, body) = (event.to_owned(), body.to_owned());
-    Delivery { tenant: tenant.to_owned(), url, event, body, tries: 0, traceparent: None }
+    let (tenant, traceparent, tracestate) = (tenant.to_owned(), None, None);
+    Delivery { tenant, url, event, body, tries: 0, traceparent, tracestate }
 }
 
 /// The deliveries of an event, each by a name of its own.

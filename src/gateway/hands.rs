@@ -18,7 +18,7 @@ use crate::verify::Verification;
 use crate::verify::attempt::{Attempt, AttemptNo};
 use crate::verify::number::PhoneNumber;
 use crate::verify::signal::{Cause, Farewell, Reason};
-use crate::verify::trace::Traceparent;
+use crate::verify::trace::Trace;
 
 /// How long an answer to what a person wrote is worth delivering.
 const NOTICE_LIFE: Duration = Duration::from_secs(600);
@@ -149,7 +149,7 @@ impl Hands for Trunks {
         let endpoint = endpoint
             .ok_or_else(|| Failure::Retry("the endpoint is no longer configured".to_owned()))?;
         let Delivery { url, event, body, .. } = delivery;
-        let (trace, now) = (delivery.traceparent.as_ref(), self.shared.clock.now());
+        let (trace, now) = (delivery.trace(), self.shared.clock.now());
         Box::pin(self.courier.deliver(endpoint, url, event, body, trace, now)).await
     }
 }
@@ -200,9 +200,8 @@ impl Trunks {
 
 /// A request with the trace that its verification is part of.
 fn traced(verification: &Verification, mut request: HttpRequest) -> HttpRequest {
-    if let Some(trace) = &verification.request.traceparent {
-        let (name, value) = (Traceparent::HEADER.to_owned(), trace.to_string());
-        request.headers.push((name, value.into()));
+    for (name, value) in verification.request.trace().into_iter().flat_map(Trace::headers) {
+        request.headers.push((name.to_owned(), value.to_owned().into()));
     }
     request
 }

@@ -129,7 +129,7 @@ async fn ask(
     };
     let body = serde_json::to_string(&question).map_err(|error| error.to_string())?;
     let name = format!("risk_{id}");
-    let asked = courier.question(&risk.endpoint, &name, &body, request.traceparent.as_ref(), now);
+    let asked = courier.question(&risk.endpoint, &name, &body, request.trace(), now);
     let answer = tokio::time::timeout(PATIENCE, asked).await;
     let answer = answer.map_err(|_| "no answer within 800 ms".to_owned())??;
     serde_json::from_slice(&answer).map_err(|_| "its answer is no {\"action\": …}".to_owned())

@@ -241,6 +241,7 @@ pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Asked, Problem> {
             accessible: accessible.unwrap_or(tenant.calling.accessible),
             pin_expires: pin_expires.unwrap_or(false),
             traceparent: None,
+            tracestate: None,
         },
         code,
         pin,

@@ -31,7 +31,7 @@ use crate::verify::money::Overspent;
 use crate::verify::policy::Refusal;
 use crate::verify::request::Channel;
 use crate::verify::signal::Reason;
-use crate::verify::trace::Traceparent;
+use crate::verify::trace::{Traceparent, Tracestate};
 use crate::verify::transaction::Transaction;
 use crate::verify::{Verification, VerificationId};
 
@@ -67,6 +67,9 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
         ("traceparent" = Option<String>, Header,
          description = "The trace that this is part of (W3C Trace Context). It goes along with webhooks and with what is asked of carriers; a malformed one is ignored.",
          example = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("tracestate" = Option<String>, Header,
+         description = "What tracing systems say of that trace. It goes along with the `traceparent`, up to 512 characters; one that is malformed or longer is ignored, and so is one without a `traceparent`.",
+         example = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
     ),
     request_body(content = start::Start, content_type = "application/json"),
     responses(
@@ -116,6 +119,9 @@ async fn begin(
     let place = app.load.start().await?;
     let mut asked = start::read(&body, &tenant)?;
     asked.request.traceparent = traceparent(&parts.headers);
+    if asked.request.traceparent.is_some() {
+        asked.request.tracestate = tracestate(&parts.headers);
+    }
     let render = if asked.dry_run { render_dry } else { render };
     let answer = answer_of(&parts, &body, key, render);
     let gateway = app.gateway;
@@ -414,7 +420,6 @@ fn empty(asked: &Asked) -> Result<(), Problem> {
     checks.done()
 }
 
-/// The key of the one `Idempotency-Key` header, where there is one.
 /// The trace that a request is part of. W3C Trace Context § 3.2.1: a request has one `traceparent`; what has more, or
 /// one that is malformed, is part of none.
 fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
@@ -423,6 +428,15 @@ fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
     Traceparent::read(one.to_str().ok()?)
 }
 
+/// What is said of it. § 3.3.1: "When receiving multiple tracestate header fields, they MUST be combined into a single
+/// header".
+fn tracestate(headers: &HeaderMap) -> Option<Tracestate> {
+    let all = headers.get_all(Tracestate::HEADER).iter();
+    let all: Vec<&str> = all.map(|one| one.to_str().ok()).collect::<Option<_>>()?;
+    Tracestate::read(&all.join(","))
+}
+
+/// The key of the one `Idempotency-Key` header, where there is one.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut all = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(first) = all.next() else {

@@ -10,7 +10,7 @@ use crate::access::key::Keys;
 use crate::verify::Verification;
 use crate::verify::attempt::AttemptNo;
 use crate::verify::signal::Farewell;
-use crate::verify::trace::Traceparent;
+use crate::verify::trace::{Trace, Traceparent, Tracestate};
 
 /// The format of every value written; the first byte of each.
 const FORMAT: u8 = 1;
@@ -57,6 +57,17 @@ pub struct Delivery {
     /// The trace that it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Traceparent>,
+    /// What tracing systems say of that trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<Tracestate>,
+}
+
+impl Delivery {
+    /// What goes along with it.
+    #[must_use]
+    pub fn trace(&self) -> Option<Trace<'_>> {
+        Trace::of(self.traceparent.as_ref(), self.tracestate.as_ref())
+    }
 }
 
 impl Duty {
@@ -255,6 +266,19 @@ mod tests {
         let word = |written: &str| written.replace("\"too_many_checks\"", "\"of_a_later_version\"");
         assert_ne!(word(WRITTEN[1]), WRITTEN[1]);
         assert!(matches!(decode(&stored(&word(WRITTEN[1]))), Err(RecordError::Content(_))));
+    }
+
+    #[test]
+    fn a_trace_is_kept_with_its_state() {
+        let mut found = decode(&stored(WRITTEN[0])).unwrap();
+        assert_eq!((&found.request.traceparent, found.request.trace()), (&None, None));
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        found.request.traceparent = Traceparent::read(parent);
+        found.request.tracestate = Tracestate::read("a=1, b=2");
+        let read = decode(&encode(&found).unwrap()).unwrap();
+        assert_eq!(read, found);
+        let headers: Vec<_> = read.request.trace().unwrap().headers().collect();
+        assert_eq!(headers, [("traceparent", parent), ("tracestate", "a=1, b=2")]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::extension::Extension;
 use super::number::{self, PhoneNumber};
-use super::trace::Traceparent;
+use super::trace::{Trace, Traceparent, Tracestate};
 use super::transaction::Transaction;
 
 /// How a person is reached.
@@ -156,6 +156,9 @@ pub struct Request {
     /// The trace that it is part of, where its caller names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Traceparent>,
+    /// What tracing systems say of that trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<Tracestate>,
 }
 
 impl Request {
@@ -180,7 +183,14 @@ impl Request {
             accessible: false,
             pin_expires: false,
             traceparent: None,
+            tracestate: None,
         }
+    }
+
+    /// What goes along with everything that is asked of others for it.
+    #[must_use]
+    pub fn trace(&self) -> Option<Trace<'_>> {
+        Trace::of(self.traceparent.as_ref(), self.tracestate.as_ref())
     }
 
     /// Every way to reach the person, the first choice first.

@@ -98,6 +98,12 @@ fn gateway(port: u16, more: &str) -> Gateway {
     gateway
 }
 
+/// The trace that starts are part of.
+pub(crate) const TRACE: [(&str, &str); 2] = [
+    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    ("tracestate", "rojo=00f067aa0ba902b7"),
+];
+
 const SILENCES: [&str; 5] = ["hang", "error", "elsewhere", "words", "much"];
 
 #[test]
@@ -107,7 +113,7 @@ fn silence_is_never_clean_and_what_the_service_says_is_done_before_anything_is_s
         let to = format!("+120255501{n:02}");
         let body =
             json!({"to": to, "subject": subject, "reference": "login", "client_ip": "203.0.113.9"});
-        gateway.post("/v1/verifications", &body)
+        gateway.start_in(&TRACE, &body)
     };
     let flagging = gateway(port, "");
     let allowed = begin(&flagging, 0, "allow");
@@ -153,6 +159,12 @@ fn silence_is_never_clean_and_what_the_service_says_is_done_before_anything_is_s
     ] {
         assert_eq!(first[name], value, "{first:#}");
     }
+    // The trace goes along.
+    for (head, _) in asked.iter() {
+        for (name, value) in TRACE {
+            assert!(head.contains(&format!("{name}: {value}")), "{head:?}");
+        }
+    }
     assert_eq!(asked.last().unwrap().1["to"], "+12025550124");
     assert_eq!(asked.len(), 3 + 2 * SILENCES.len(), "redirects are not followed");
     assert_eq!(flagging.metric("octothorpe_risk_total{outcome=\"unknown_flagged\"}"), 5);
@@ -173,8 +185,10 @@ fn a_question_is_joined_a_phone_is_called_once_and_money_has_an_end() {
     let ways = format!("{trunk}\n[prices]\nfile = {deck:?}\ncurrency = \"EUR\"\n");
     let gateway = Gateway::with(&ways, "budget = { tenant = \"0.45\" }");
     let body = json!({"to": NUMBER, "subject": "user-7f3", "reference": "login-991"});
-    let first = gateway.post("/v1/verifications", &body);
-    let again = gateway.post("/v1/verifications", &body);
+    // Whoever asks again does so from elsewhere in a trace.
+    let elsewhere = TRACE[0].1.replace("00f067aa0ba902b7", "53995c3f42cd8ad8");
+    let first = gateway.start_in(&TRACE, &body);
+    let again = gateway.start_in(&[("traceparent", &elsewhere)], &body);
     assert_eq!((first.status, again.status), (201, 200), "{again:?}");
     assert_eq!(again.header("location"), first.header("location"));
     assert_eq!((&again.json()["joined"], &again.json()["id"]), (&json!(true), &first.json()["id"]));

@@ -273,17 +273,12 @@ impl Gateway {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// Starts a verification of [`NUMBER`] as part of this trace, and gives back its id.
-    pub(crate) fn begin_in(&self, trace: &str) -> String {
-        let headers = [
-            ("Authorization", BEARER),
-            ("Content-Type", "application/json"),
-            ("traceparent", trace),
-        ];
-        let body = json!({"to": NUMBER}).to_string();
-        let answer = request(self.api, "POST", "/v1/verifications", &headers, body.as_bytes());
-        assert_eq!(answer.status, 201, "{answer:?}");
-        answer.json()["id"].as_str().unwrap().to_owned()
+    /// Starts a verification as part of a trace that these headers tell of.
+    pub(crate) fn start_in(&self, trace: &[(&str, &str)], body: &Value) -> Answer {
+        let headers = [("Authorization", BEARER), ("Content-Type", "application/json")];
+        let headers = [&headers, trace].concat();
+        let body = body.to_string();
+        request(self.api, "POST", "/v1/verifications", &headers, body.as_bytes())
     }
 
     /// Posts JSON.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::peers::{PATIENCE, Peer, folder, node, python};
+use crate::risk::TRACE;
 use crate::serve::{Gateway, PUBLIC, SOON};
 use crate::tools::{Process, side_by_side, wait_for};
 
@@ -210,7 +211,9 @@ impl Stage {
         self.gateway.hide(phone.trim_start_matches("+1"));
         body["to"] = json!(phone);
         let before = self.twilio.orders(phone).len();
-        let id = self.gateway.begin(&body);
+        let begun = self.gateway.start_in(&TRACE, &body);
+        assert_eq!(begun.status, 201, "{begun:?}");
+        let id = begun.json()["id"].as_str().unwrap().to_owned();
         let order = self.twilio.order(phone, before + 1);
         for secret in ["StatusCallback", "Url"] {
             if let Some(token) = order.params[secret].as_str().and_then(|url| url.split('/').nth(6))
@@ -295,6 +298,17 @@ fn a_conversation_with_twilio_ends_as_the_person_says_and_every_request_is_one_i
     violations.retain(|it| it["status"] != 504 || it["location"] != json!(["response"]));
     assert_eq!(*violations, [Value::Null; 0]);
     assert!(seen["relayed"].as_u64().unwrap() >= 14, "they went by Prism: {seen}");
+    // What is ordered, looked up and ended goes with the trace that it is part of; an answer to what a person
+    // wrote is part of none.
+    let requests = stage.twilio.ask(json!({"do": "requests"}))["requests"].take();
+    let trace: Value = TRACE.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let is_notice = |request: &&Value| {
+        let hooks = request["params"]["StatusCallback"].as_str();
+        hooks.is_some_and(|hooks| hooks.contains("/notice-"))
+    };
+    for request in requests.as_array().unwrap().iter().filter(|it| !is_notice(it)) {
+        assert_eq!(request["trace"], trace, "{request}");
+    }
 }
 
 fn pound_approves(stage: &Stage, phone: &str) {

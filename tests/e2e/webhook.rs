@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use crate::phone::{Manner, Phone};
 use crate::serve::Gateway;
-use crate::tools::{WEBHOOK_SECRET, wait_for};
+use crate::tools::{NUMBER, WEBHOOK_SECRET, wait_for};
 
 /// How the endpoint answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) struct Try {
     signature: String,
     /// `traceparent`.
     pub(crate) traceparent: Option<String>,
+    /// `tracestate`.
+    pub(crate) tracestate: Option<String>,
     /// The body, as it came.
     pub(crate) body: String,
     /// How it was answered.
@@ -165,6 +167,7 @@ fn receive(stream: &mut TcpStream) -> Option<Try> {
         timestamp: value("webhook-timestamp").unwrap(),
         signature: value("webhook-signature").unwrap(),
         traceparent: value("traceparent"),
+        tracestate: value("tracestate"),
         body: String::from_utf8(body).unwrap(),
         reply: Reply::Hang,
     })
@@ -176,7 +179,14 @@ fn one_signed_webhook_is_retried_with_one_id_until_it_is_taken() {
     let receiver = Receiver::start(&[Reply::Status(500), Reply::Status(302)]);
     let gateway = Gateway::start(phone.port(), Some(receiver.url()));
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let id = gateway.begin_in(trace);
+    let begin = |trace: &[(&str, &str)]| {
+        let begun = gateway.start_in(trace, &serde_json::json!({"to": NUMBER}));
+        assert_eq!(begun.status, 201, "{begun:?}");
+        begun.json()["id"].as_str().unwrap().to_owned()
+    };
+    // Several headers are one.
+    let states = [("tracestate", "rojo=00f067aa0ba902b7"), ("tracestate", "congo=t61rcWkgMzE")];
+    let id = begin(&[("traceparent", trace), states[0], states[1]]);
     gateway.reaches(&id, "ringing");
     assert_eq!(receiver.tries().len(), 0, "nothing is told before the verdict");
     let canceled = gateway.post(&format!("/v1/verifications/{id}/cancel"), &serde_json::json!({}));
@@ -190,6 +200,7 @@ fn one_signed_webhook_is_retried_with_one_id_until_it_is_taken() {
         one.is_genuine();
         assert_eq!((&one.id, &one.body), (&taken.id, &taken.body));
         assert_eq!(one.traceparent.as_deref(), Some(trace));
+        assert_eq!(one.tracestate.as_deref(), Some("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"));
     }
     let event = taken.json();
     assert_eq!(event["specversion"], "1.0");
@@ -199,11 +210,13 @@ fn one_signed_webhook_is_retried_with_one_id_until_it_is_taken() {
     wait_for("the phone stops ringing", Duration::from_secs(5), || {
         (phone.count("CANCEL") == 1).then_some(())
     });
-    // The log names the trace, and one that is malformed is none.
+    // The log names the trace, and one that is malformed is none, whatever is said of it.
     assert!(gateway.log().contains("\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\""));
-    let id = gateway.begin_in(&trace.to_uppercase());
+    let id = begin(&[("traceparent", &trace.to_uppercase()), states[0]]);
     gateway.post(&format!("/v1/verifications/{id}/cancel"), &serde_json::json!({}));
     wait_for("the second verdict is told", Duration::from_secs(20), || {
-        receiver.tries().get(3).map(|one| assert_eq!(one.traceparent, None))
+        let told = receiver.tries().get(3).cloned()?;
+        assert_eq!((told.traceparent, told.tracestate), (None, None));
+        Some(())
     });
 }

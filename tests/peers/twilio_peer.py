@@ -121,7 +121,7 @@ class Api(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         params = dict(parse_qsl(url.query))
         kind = url.path.rsplit("/", 1)[1].removesuffix(".json")
-        note("GET", url.path, params, None)
+        note("GET", url.path, params, None, self.headers)
         how = answers.get(params.get("To"), {}).get("list", "all")
         if how == "fail":
             self.error(500, 20500)
@@ -157,7 +157,7 @@ class Api(BaseHTTPRequestHandler):
         params["StatusCallbackEvent"] = [v for name, v in pairs if name == "StatusCallbackEvent"]
         kind = self.path.rsplit("/", 1)[1].removesuffix(".json")
         if kind not in ("Calls", "Messages"):
-            note("POST", self.path, params, kind)
+            note("POST", self.path, params, kind, self.headers)
             with lock:
                 found = resources.get(kind)
             if found is None:
@@ -171,7 +171,7 @@ class Api(BaseHTTPRequestHandler):
         how = answers.get(params["To"], {}).get("create", "take")
         sid = ("CA" if kind == "Calls" else "SM") + uuid.uuid4().hex
         shown = resource(kind, sid, params)
-        note("POST", self.path, params, sid)
+        note("POST", self.path, params, sid, self.headers)
         if how.startswith("take"):
             with lock:
                 resources[sid] = (kind, shown)
@@ -185,10 +185,12 @@ class Api(BaseHTTPRequestHandler):
             self.reply(201, json.dumps(shown))
 
 
-def note(method, path, params, sid):
-    """Keeps a request."""
+def note(method, path, params, sid, headers):
+    """Keeps a request, and the trace that it is part of."""
+    trace = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
+    kept = {"method": method, "path": path, "params": params, "sid": sid, "trace": trace}
     with lock:
-        requests.append({"method": method, "path": path, "params": params, "sid": sid})
+        requests.append(kept)
 
 
 def front(to):

@@ -16,7 +16,7 @@ use crate::ambient::Timestamp;
 use crate::carrier::wire::HttpRequest;
 use crate::gateway::resolver::Resolver;
 use crate::gateway::settings::Endpoint;
-use crate::verify::trace::Traceparent;
+use crate::verify::trace::Trace;
 
 /// How long an endpoint may take, from its name to the head of its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ impl Courier {
         url: &str,
         event: &str,
         body: &str,
-        trace: Option<&Traceparent>,
+        trace: Option<Trace<'_>>,
         now: Timestamp,
     ) -> Result<(), Failure> {
         let response = self.post(endpoint, (url, event, body), trace, now).await?;
@@ -108,7 +108,7 @@ impl Courier {
         endpoint: &Endpoint,
         name: &str,
         body: &str,
-        trace: Option<&Traceparent>,
+        trace: Option<Trace<'_>>,
         now: Timestamp,
     ) -> Result<Vec<u8>, String> {
         let asked = self.post(endpoint, (&endpoint.url, name, body), trace, now).await;
@@ -131,7 +131,7 @@ impl Courier {
         &self,
         endpoint: &Endpoint,
         (url, event, body): (&str, &str, &str),
-        trace: Option<&Traceparent>,
+        trace: Option<Trace<'_>>,
         now: Timestamp,
     ) -> Result<Response, Failure> {
         // A URL that names an address is not resolved, so the guard of names would never see it.
@@ -145,8 +145,8 @@ impl Courier {
             (true, _) => &self.clear,
         };
         let mut request = client.post(url);
-        if let Some(trace) = trace {
-            request = request.header(Traceparent::HEADER, trace.as_str());
+        for (name, value) in trace.into_iter().flat_map(Trace::headers) {
+            request = request.header(name, value);
         }
         let sent = request
             .header("content-type", "application/json")
