@@ -2,8 +2,8 @@
 //!
 //! Three layers, the later ones winning key by key: `config/default.toml`, compiled in; the file
 //! given by `--config`; the environment. The environment reaches the plain keys of `[server]`,
-//! `[store]`, `[sip]`, `[call]`, `[fraud]`, `[prompts]` and `[log]`: `OCTOTHORPE_`, the section, two underscores, the key,
-//! all in capitals, as `OCTOTHORPE_SERVER__API_LISTEN`. A variable that is empty counts as not set.
+//! `[store]`, `[sip]`, `[call]`, `[fraud]`, `[prompts]`, `[capture]`, `[telemetry.otlp]` and `[log]`: `OCTOTHORPE_`, the
+//! section, two underscores, the key, all in capitals, as `OCTOTHORPE_SERVER__API_LISTEN`; a point is two underscores, too. A variable that is empty counts as not set.
 //! Lists, trunks, carriers, routes, texts, tenants and operators are written in the file only.
 //!
 //! Secrets (`password`, `token`, `api_keys`, `secret` and their like) are written `env:NAME`,
@@ -32,6 +32,7 @@ mod redis;
 mod routing;
 mod secret;
 mod server;
+mod telemetry;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -225,6 +226,7 @@ fn resolve(reader: &mut Reader<'_>, written: &Raw, defaults: &Raw) -> Loaded {
         advertise: sip.advertise,
         dns: sip.dns,
         hep: capture::hep(reader, written, defaults),
+        otlp: telemetry::otlp(reader, written, defaults),
         engines: sip.engines,
         calls_per_engine: sip.calls_per_engine,
         ring_timeout: call.ring_timeout,

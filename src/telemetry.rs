@@ -320,6 +320,20 @@ pub enum Event<'a> {
         /// Why it was not.
         why: Option<&'a str>,
     },
+    /// So many spans were to be told by OTLP.
+    Traced {
+        /// How many.
+        spans: usize,
+        /// What became of them: `sent`, `rejected`, `refused` or `unreached`.
+        outcome: &'static str,
+        /// Why they were not taken.
+        why: Option<&'a str>,
+    },
+    /// No trace is made of a verification that has settled.
+    Untraced {
+        /// Why not: `queue_full` or `unread`.
+        why: &'static str,
+    },
     /// An endpoint was switched off or on.
     Endpoint {
         /// Whose it is.
@@ -526,6 +540,16 @@ pub fn observe(event: &Event<'_>) {
             if let Some(age) = age {
                 histogram!("octothorpe_webhook_seconds").record(age.as_secs_f64());
             }
+        }
+        Event::Traced { spans, outcome, why } => {
+            if let Some(why) = why {
+                tracing::warn!(spans, outcome, why, "traces not taken");
+            }
+            counter!("octothorpe_otlp_spans_total", "outcome" => *outcome)
+                .increment(u64::try_from(*spans).unwrap_or(0));
+        }
+        Event::Untraced { why } => {
+            counter!("octothorpe_otlp_untraced_total", "why" => *why).increment(1);
         }
         Event::Endpoint { tenant, id, origin, why } => {
             match why {

@@ -249,6 +249,9 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
     let pairs = (u32::from(last) + 1).saturating_sub(u32::from(first)) / 2;
     line("rtp", format!("ports {first} to {last}, {pairs} calls at once"));
     line("store", store(&gateway.store));
+    if let Some(otlp) = &gateway.otlp {
+        line("traces", format!("to {}", otlp.origin()));
+    }
     if let Some(url) = &loaded.config.public_url {
         line("public", format!("{url} (carriers call back below /hooks/)"));
     }

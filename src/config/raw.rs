@@ -25,6 +25,7 @@ pub(super) struct Raw {
     pub(super) call: Call,
     pub(super) log: Log,
     pub(super) capture: Capture,
+    pub(super) telemetry: Telemetry,
     pub(super) limits: Limits,
     pub(super) prices: Prices,
     pub(super) budget: Budget,
@@ -162,6 +163,19 @@ pub(super) struct Capture {
     pub(super) hep: Option<Spanned<String>>,
     pub(super) hep_id: Option<Spanned<i64>>,
     pub(super) hep_password: Option<Spanned<Hidden>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Telemetry {
+    pub(super) otlp: Otlp,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Otlp {
+    pub(super) endpoint: Option<Spanned<String>>,
+    pub(super) headers: Named,
 }
 
 #[derive(Default, Deserialize)]

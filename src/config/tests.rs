@@ -12,6 +12,7 @@ mod operators;
 mod prompts;
 mod routing;
 mod server;
+mod telemetry;
 mod tenants;
 mod texts;
 mod trunks;

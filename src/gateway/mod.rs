@@ -38,6 +38,7 @@ mod nodes;
 mod notices;
 mod operators;
 mod orders;
+mod otlp;
 mod ports;
 mod rehearsal;
 mod reload;
@@ -156,6 +157,8 @@ struct Inner {
     audit: Option<Arc<audit::Log>>,
     /// What carriers tell on sessions of their own goes there; a simulation has none.
     sessions: Option<smsc::Events>,
+    /// Settled verifications go there, where somebody is told of them as traces.
+    traces: Option<otlp::Traces>,
     hub: hub::Hub,
     board: board::Board,
     queues: holds::Queues,
@@ -612,6 +615,7 @@ impl Gateway {
             // Once, however much is learned of the press after it; and when nobody waits for it.
             let was_open = before.is_none_or(|before| before.verdict().is_none());
             if was_open && next.verdict().is_some() {
+                self.tell_trace(next);
                 self.count_end(now, next).await;
             }
         }

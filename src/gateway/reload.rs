@@ -90,6 +90,7 @@ impl Gateway {
             ("sip.dns", started.dns != settings.dns),
             ("sip.rtp_ports", started.rtp_ports != settings.rtp_ports),
             ("capture.hep", started.hep != settings.hep),
+            ("telemetry.otlp", started.otlp != settings.otlp),
             ("sip.engines", started.engines != settings.engines),
         ]
         .into_iter()

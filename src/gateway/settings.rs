@@ -1,5 +1,6 @@
 //! What the gateway is told at start: trunks, routes, tenants, ports. Filled by `config`.
 
+mod otlp;
 pub mod tenancy;
 mod trunk;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+pub use self::otlp::OtlpSettings;
 pub use super::hep::HepSettings;
 pub use super::risk::Risk;
 pub use trunk::{
@@ -63,6 +65,8 @@ pub struct Settings {
     pub dns: Option<SocketAddr>,
     /// Who is told of the SIP messages of calls.
     pub hep: Option<HepSettings>,
+    /// Who is told of settled verifications as traces.
+    pub otlp: Option<OtlpSettings>,
     /// Media threads; `None` is one per core.
     pub engines: Option<usize>,
     /// The most calls that one media thread is given.
@@ -128,6 +132,7 @@ impl Settings {
             advertise: None,
             dns: None,
             hep: None,
+            otlp: None,
             engines: Some(1),
             calls_per_engine: 3_000,
             ring_timeout: Duration::from_secs(45),

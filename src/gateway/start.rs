@@ -21,6 +21,7 @@ use super::line::{Calls, Guard, Known, Net};
 use super::nodes::Lease;
 use super::operators::Entrance;
 use super::orders::{Orders, Present};
+use super::otlp::Traces;
 use super::ports::Ports;
 use super::resolver::Resolver;
 use super::settings::{Settings, StoreSettings};
@@ -175,6 +176,7 @@ struct Fixed {
     courier: Option<Courier>,
     sessions: Option<Events>,
     audit: Option<Arc<audit::Log>>,
+    traces: Option<Traces>,
 }
 
 impl Gateway {
@@ -207,6 +209,7 @@ impl Gateway {
         let (signals, learned) = mpsc::unbounded_channel();
         let (courses, ended) = Courses::new();
         let (hep, outgoing) = settings.hep.clone().map(Hep::new).unzip();
+        let (traces, exporter) = Traces::new(settings.otlp.as_ref()).unzip();
         let shared = Arc::new(Shared {
             clock: clock.clone(),
             ports: Ports::new(settings.rtp_ports, entropy.fork()),
@@ -240,8 +243,17 @@ impl Gateway {
         let (watch, sessions) = (Some(watch), Some(sessions));
         let courier = Some(courier);
         let here = Some(Arc::clone(&calls));
-        let fixed =
-            Fixed { settings, vault, present, calls: here, watch, courier, sessions, audit };
+        let fixed = Fixed {
+            settings,
+            vault,
+            present,
+            calls: here,
+            watch,
+            courier,
+            sessions,
+            audit,
+            traces,
+        };
         let (gateway, turns) = Self::fit(store, fixed, clock, entropy, hands);
         // The sessions that the settings name begin as those of a reload do.
         gateway.reload(&gateway.0.started);
@@ -254,6 +266,9 @@ impl Gateway {
         tasks.spawn(gateway.clone().try_trunks());
         tasks.spawn(vitals::tell(Arc::clone(&calls)));
         tasks.spawn(gateway.clone().keep_courses(courses.clone(), ended));
+        if let Some(exporter) = exporter {
+            exporter.start(gateway.clone(), &mut tasks);
+        }
         let running = Running { gateway: gateway.clone(), calls, courses, sip, tasks, engines };
         Ok((gateway, running))
     }
@@ -278,6 +293,7 @@ impl Gateway {
             courier: None,
             sessions: None,
             audit: None,
+            traces: None,
         };
         Self::fit(store, fixed, clock, entropy, hands)
     }
@@ -310,6 +326,7 @@ impl Gateway {
             vault: fixed.vault,
             sessions: fixed.sessions,
             audit: fixed.audit,
+            traces: fixed.traces,
             hub: Hub::default(),
             board: Board::default(),
             queues: Queues::default(),
@@ -375,6 +392,9 @@ impl Running {
             sessions.spawn(async move { tokio::time::timeout(FAREWELL, smsc.stop()).await });
         }
         while sessions.join_next().await.is_some() {}
+        if let Some(traces) = &self.gateway.0.traces {
+            traces.drain().await;
+        }
         self.tasks.shutdown().await;
         for engine in self.engines.drain(..) {
             let _ = tokio::task::spawn_blocking(move || engine.join()).await;

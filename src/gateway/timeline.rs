@@ -106,7 +106,8 @@ impl Gateway {
         Ok(Some(Told { timeline, about, courses }))
     }
 
-    async fn courses(&self, found: &Verification) -> Result<Vec<Course>, Fault> {
+    /// The courses of its calls, so far as they are known.
+    pub(super) async fn courses(&self, found: &Verification) -> Result<Vec<Course>, Fault> {
         let mut courses = Vec::new();
         for attempt in found.attempts.iter().filter(|it| it.channel == Channel::Voice) {
             courses.extend(self.course(&found.id, attempt.no).await?);

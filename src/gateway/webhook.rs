@@ -11,6 +11,8 @@ mod signature;
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(feature = "otlp")]
+pub(super) use self::courier::Handed;
 pub(super) use self::courier::{Courier, Unanswered};
 pub(super) use self::lanes::{Lane, Lanes};
 pub(super) use self::schedule::{Health, News, Off, pause};

@@ -273,6 +273,11 @@ pub const METRICS: &[Metric] = &[
         "From what happened to the endpoint's word that it knows of it."),
     metric("octothorpe_webhook_endpoint_off", Gauge, &[TENANT, ("endpoint", Of("one of the tenant's endpoints"))],
         "Whether an endpoint is switched off, since it was switched last."),
+    metric("octothorpe_otlp_spans_total", Counter,
+        &[("outcome", Words(&["sent", "rejected", "refused", "unreached"]))],
+        "Spans that were to be told by OTLP: `rejected` are the part that the receiver would not have, `refused` went with a request that it would not have, and `unreached` were not taken for too long."),
+    metric("octothorpe_otlp_untraced_total", Counter, &[("why", Words(&["queue_full", "unread"]))],
+        "Settled verifications of which no trace was made, as too many waited or the store failed."),
 
     metric("octothorpe_store_works", Gauge, &[],
         "Whether the store could be used when this node last asked it for what is due."),

@@ -63,6 +63,26 @@ impl Traceparent {
     pub fn trace_id(&self) -> &str {
         self.0.split('-').nth(1).unwrap_or_default()
     }
+
+    /// The trace, in bytes.
+    #[must_use]
+    pub fn trace(&self) -> [u8; 16] {
+        u128::from_str_radix(self.trace_id(), 16).unwrap_or_default().to_be_bytes()
+    }
+
+    /// The caller's place in it, in bytes.
+    #[must_use]
+    pub fn parent(&self) -> [u8; 8] {
+        let parent = self.0.split('-').nth(2).unwrap_or_default();
+        u64::from_str_radix(parent, 16).unwrap_or_default().to_be_bytes()
+    }
+
+    /// Whether "the caller may have recorded trace data" (§ 3.2.2.5.1, the sampled flag).
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        let flags = self.0.split('-').nth(3).unwrap_or_default();
+        u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1)
+    }
 }
 
 /// What tracing systems say of a trace, each in a member of its own: `vendor=value,other=value`. Opaque to us.
@@ -190,6 +210,12 @@ mod tests {
         assert_eq!((read.as_str(), read.trace_id()), (GOOD, "4bf92f3577b34da6a3ce929d0e0e4736"));
         for later in [GOOD.replacen("00", "cc", 1), GOOD.replacen("00", "01", 1) + "-what-comes"] {
             assert_eq!(Traceparent::read(&later), Some(read.clone()), "{later}");
+        }
+        assert_eq!(read.trace(), 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes());
+        assert_eq!(read.parent(), [0, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
+        for (flags, sampled) in [("01", true), ("00", false), ("02", false), ("ff", true)] {
+            let read = Traceparent::read(&GOOD.replace("-01", &format!("-{flags}"))).unwrap();
+            assert_eq!(read.is_sampled(), sampled, "{flags}");
         }
         let stored = serde_json::to_string(&read).unwrap();
         assert_eq!(serde_json::from_str::<Traceparent>(&stored).unwrap(), read);

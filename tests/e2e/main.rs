@@ -81,6 +81,8 @@ mod many;
 mod metrics;
 mod modes;
 mod nodes;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod pcap;
 mod peers;
 mod phone;

@@ -14,7 +14,7 @@ use crate::tools::{Process, octothorpe, ports, wait_for};
 const LATER: Duration = Duration::from_secs(60);
 
 /// A lab phone, and its port.
-fn phone(manner: &[&str]) -> (Process, u16) {
+pub(crate) fn phone(manner: &[&str]) -> (Process, u16) {
     let port = ports(2);
     let mut phone = octothorpe();
     phone.args(["phone", "--listen", &format!("udp:127.0.0.1:{port}"), "--json"]).args(manner);

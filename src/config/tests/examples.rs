@@ -40,6 +40,7 @@ fn example_secrets(name: &str) -> Option<String> {
         "CARRIER_PASSWORD" | "HEP_PASSWORD" | "ASTERISK_PASSWORD" | "FREESWITCH_PASSWORD" => {
             "canary 2"
         }
+        "OTLP_AUTHORIZATION" => "Bearer canary",
         "CARRIER_A_ACCOUNT" => "canary 3",
         "ACME_API_KEY" => KEY,
         "OPS_API_KEY" => "canary_operators_0123456789012345678901",
@@ -149,6 +150,7 @@ fn the_defaults_document_every_key() {
         ("call", "[call]"),
         ("log", "[log]"),
         ("capture", "[capture]"),
+        ("telemetry.otlp", "[telemetry.otlp]"),
         ("limits", "[limits]"),
         ("prices", "[prices]"),
         ("budget", "[budget]"),

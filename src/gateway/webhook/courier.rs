@@ -203,6 +203,18 @@ pub(in crate::gateway) enum Unanswered {
     Lost(String),
 }
 
+/// How what was handed in was taken.
+#[cfg(feature = "otlp")]
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::gateway) struct Handed {
+    /// The status.
+    pub(in crate::gateway) status: u16,
+    /// The pause that is asked for.
+    pub(in crate::gateway) wish: Option<Duration>,
+    /// What was answered.
+    pub(in crate::gateway) body: Vec<u8>,
+}
+
 impl Courier {
     /// Makes a request of a carrier, once. Its address is the operator's word, and may be a
     /// private one.
@@ -213,6 +225,26 @@ impl Courier {
         &self,
         request: HttpRequest,
     ) -> Result<(u16, Vec<u8>), Unanswered> {
+        let (status, _, body) = self.answer(request).await?;
+        Ok((status, body))
+    }
+
+    /// Hands something in where the operator wants it, once.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    #[cfg(feature = "otlp")]
+    pub(in crate::gateway) async fn hand_in(
+        &self,
+        request: HttpRequest,
+        now: Timestamp,
+    ) -> Result<Handed, String> {
+        let answer = self.answer(request).await;
+        let (status, headers, body) = answer.map_err(|unanswered| unanswered.to_string())?;
+        Ok(Handed { status, wish: wish(&headers, now), body })
+    }
+
+    async fn answer(&self, request: HttpRequest) -> Result<(u16, HeaderMap, Vec<u8>), Unanswered> {
         let method = reqwest::Method::from_bytes(request.method.as_bytes());
         let method = method.map_err(|_| Unanswered::Unsent("no such method".to_owned()))?;
         let mut ready = self.carriers.request(method, &request.url);
@@ -225,13 +257,14 @@ impl Courier {
             why => Unanswered::Lost(why),
         })?;
         let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_MOST => {
                     body.extend_from_slice(&chunk);
                 }
-                Ok(None) => return Ok((status, body)),
+                Ok(None) => return Ok((status, headers, body)),
                 Ok(Some(_)) => return Err(Unanswered::Lost("the answer is too long".to_owned())),
                 Err(error) => return Err(Unanswered::Lost(describe(&error))),
             }
