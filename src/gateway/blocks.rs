@@ -1,7 +1,10 @@
 //! The lists of what is blocked and what is safe, kept in the store: one record for each entry, of which
-//! the name is a keyed hash.
+//! the name is a keyed hash. All that a start asks of them is asked at once: a store in the network is waited for
+//! once or twice, not a dozen times.
 
 use std::collections::BTreeSet;
+
+use futures_util::future::try_join_all;
 
 use super::settings::Tenant;
 use super::{Change, Fault, Gateway};
@@ -61,20 +64,38 @@ impl Gateway {
         tenant: &Tenant,
         to: &PhoneNumber,
     ) -> Result<Standing, Fault> {
-        let mut targets = vec![Target::Number(to.clone()), Target::Country(to.country().clone())];
-        let mut prefixes = self.lengths().await?;
-        prefixes.insert(Prefix::of(to).as_str().len());
-        let prefixes = prefixes.into_iter().filter_map(|length| Prefix::first(to, length));
-        targets.extend(prefixes.map(Target::Prefix));
-        let mut standing =
-            Standing { blocks: Vec::new(), safe: self.is_safe(now, tenant, to).await? };
-        for target in &targets {
-            for id in self.known_as(List::Blocks, &tenant.name, target) {
-                let entry = self.entry(&id).await?;
-                standing.blocks.extend(entry.filter(|entry| entry.stands(now)));
-            }
-        }
-        Ok(standing)
+        let own = Prefix::of(to);
+        let length = own.as_str().len();
+        let targets = [
+            Target::Number(to.clone()),
+            Target::Country(to.country().clone()),
+            Target::Prefix(own),
+        ];
+        let (mut lengths, safe, mut blocks) = tokio::try_join!(
+            self.lengths(),
+            self.is_safe(now, tenant, to),
+            self.blocking(now, tenant, &targets),
+        )?;
+        lengths.remove(&length);
+        let others = lengths.into_iter().filter_map(|length| Prefix::first(to, length));
+        let others: Vec<_> = others.map(Target::Prefix).collect();
+        blocks.extend(self.blocking(now, tenant, &others).await?);
+        Ok(Standing { blocks, safe })
+    }
+
+    /// The blocks that stand against any of these.
+    async fn blocking(
+        &self,
+        now: Timestamp,
+        tenant: &Tenant,
+        targets: &[Target],
+    ) -> Result<Vec<Entry>, Fault> {
+        let ids = targets
+            .iter()
+            .flat_map(|target| self.known_as(List::Blocks, &tenant.name, target))
+            .collect::<Vec<_>>();
+        let entries = try_join_all(ids.iter().map(|id| self.entry(id))).await?;
+        Ok(entries.into_iter().flatten().filter(|entry| entry.stands(now)).collect())
     }
 
     /// Whether a number is on the list of safe ones.
@@ -87,12 +108,9 @@ impl Gateway {
         if tenant.safe.iter().any(|(number, until)| number == to && now < *until) {
             return Ok(true);
         }
-        for id in self.known_as(List::Safe, &tenant.name, &Target::Number(to.clone())) {
-            if self.entry(&id).await?.is_some_and(|entry| entry.stands(now)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let ids = self.known_as(List::Safe, &tenant.name, &Target::Number(to.clone()));
+        let entries = try_join_all(ids.iter().map(|id| self.entry(id))).await?;
+        Ok(entries.into_iter().flatten().any(|entry| entry.stands(now)))
     }
 
     /// What entries of a tenant's and of everybody's are called, under each key that names may be made
@@ -121,10 +139,13 @@ impl Gateway {
         if tenant.test {
             return Ok(Ok(Checked { withheld: false, safe: false }));
         }
-        let standing = self.standing(now, tenant, &request.to).await?;
+        let (standing, is_willing) = tokio::try_join!(
+            self.standing(now, tenant, &request.to),
+            self.is_willing(&tenant.name, request, steps),
+        )?;
         let refusal = match standing.against() {
             Some(blocked) => Some(Refusal::Blocked(blocked)),
-            None if self.is_willing(&tenant.name, request, steps).await? => None,
+            None if is_willing => None,
             None => Some(Refusal::OptedOut),
         };
         let Some(refusal) = refusal else {

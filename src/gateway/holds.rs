@@ -100,17 +100,25 @@ impl Gateway {
         Some(Question { name, window: tenant.join, _turn: turn })
     }
 
-    /// The answer of a start that asks what is being asked already: the verification that does. `None`
-    /// where there is none.
+    /// Who has the name of a question.
+    pub(super) async fn who_asks(
+        &self,
+        question: Option<&Question<'_>>,
+    ) -> Result<Option<Hold>, Fault> {
+        let Some(question) = question else { return Ok(None) };
+        Ok(self.0.store.holder(self.now(), &question.name).await?)
+    }
+
+    /// The answer of a start that asks what is being asked already: the verification that has the name of
+    /// the question. `None` where it is over.
     pub(super) async fn joined(
         &self,
         tenant: &Tenant,
-        question: &Question<'_>,
+        hold: &Hold,
         scope: &str,
         answer: &AnswerOf,
     ) -> Result<Option<Answered>, Fault> {
         let now = self.now();
-        let Some(hold) = self.0.store.holder(now, &question.name).await? else { return Ok(None) };
         let Some(id) = VerificationId::parse(&hold.record) else { return Ok(None) };
         let running = self.read(tenant, &id).await?;
         let running = running.filter(|it| it.verdict().is_none() && it.expires_at > now);

@@ -295,11 +295,15 @@ impl Gateway {
         let route = routes.plan(request, &tenant.name, &permit, &able, &mut draws)?;
         let who = Who::of(&self.0.vault, &tenant.name, request);
         let first = replies::first_way(&route);
-        let checked = self.must_be_welcome(now, tenant, request, first).await??;
-        let who = who.safely(checked.safe);
         let question = self.question(tenant, &asked).await;
-        if let Some(question) = &question
-            && let Some(joined) = self.joined(tenant, question, scope, &answer).await?
+        let (welcome, asks) = tokio::try_join!(
+            self.must_be_welcome(now, tenant, request, first),
+            self.who_asks(question.as_ref()),
+        )?;
+        let checked = welcome?;
+        let who = who.safely(checked.safe);
+        if let Some(asks) = asks
+            && let Some(joined) = self.joined(tenant, &asks, scope, &answer).await?
         {
             return Ok(joined);
         }
@@ -340,7 +344,7 @@ impl Gateway {
             // Another node was faster.
             Committed::Held(hold) => match &question {
                 Some(question) if question.is(&hold) => {
-                    let joined = self.joined(tenant, question, scope, &answer).await?;
+                    let joined = self.joined(tenant, &hold, scope, &answer).await?;
                     joined.ok_or_else(|| Fault::Contended(next.id).into())
                 }
                 Some(_) | None => Err(BeginError::InCall(InCall::by(&hold, now))),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+
 use super::dispatch::Job;
 use super::hooks::NOTICE;
 use super::settings::Provider;
@@ -215,12 +217,9 @@ impl Gateway {
         request: &Request,
         steps: &[RouteStep],
     ) -> Result<bool, Fault> {
-        for step in steps.iter().filter(|step| step.channel == Channel::Sms) {
-            if !self.may_write(tenant, request, &step.via).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let texts = steps.iter().filter(|step| step.channel == Channel::Sms);
+        let may = texts.map(|step| self.may_write(tenant, request, &step.via));
+        Ok(try_join_all(may).await?.into_iter().all(|may| may))
     }
 
     /// Whether a carrier may write to this phone.
@@ -232,14 +231,12 @@ impl Gateway {
     ) -> Result<bool, Fault> {
         let orders = self.orders();
         let Some(provider) = orders.carrier(carrier) else { return Ok(true) };
-        for whose in [tenant, EVERYBODY] {
-            for choice in self.choices_of(whose, &request.to, &provider.sender) {
-                if self.has_opted_out(&choice).await? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
+        let choices = [tenant, EVERYBODY]
+            .into_iter()
+            .flat_map(|whose| self.choices_of(whose, &request.to, &provider.sender))
+            .collect::<Vec<_>>();
+        let out = try_join_all(choices.iter().map(|choice| self.has_opted_out(choice))).await?;
+        Ok(!out.into_iter().any(|out| out))
     }
 
     /// Whether a phone's choice is to get no texts.

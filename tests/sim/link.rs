@@ -408,7 +408,8 @@ pub(crate) async fn wait(links: &Links, until: Option<Timestamp>) {
         if wiring.clock.now() >= until {
             return Poll::Ready(());
         }
-        wiring.until = Some(until);
+        // Of several that are waited for at once, the first is looked at first.
+        wiring.until = Some(wiring.until.map_or(until, |sooner| sooner.min(until)));
         Poll::Pending
     })
     .await;

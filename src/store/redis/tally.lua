@@ -11,6 +11,8 @@ local function row_of(name)
   for index, count in string.gmatch(text, '(%d+):(%d+)') do
     row.buckets[#row.buckets + 1] = { tonumber(index), tonumber(count) }
   end
+  local newest = row.buckets[#row.buckets]
+  row.newest = newest and newest[1]
   rows[name] = row
   order[#order + 1] = name
   return row
@@ -62,9 +64,13 @@ for _, name in ipairs(order) do
       call('DEL', prefix .. 'counter:' .. name)
       call('ZREM', prefix .. 'counter_expiry', name)
     else
-      local expires = (row.buckets[#row.buckets][1] + PARTS + 1) * row.part
       call('SET', prefix .. 'counter:' .. name, table.concat(text, ' '))
-      call('ZADD', prefix .. 'counter_expiry', string.format('%.0f', expires), name)
+      local newest = row.buckets[#row.buckets][1]
+      -- It lives as long as before where nothing was counted in a later part.
+      if newest ~= row.newest then
+        local expires = (newest + PARTS + 1) * row.part
+        call('ZADD', prefix .. 'counter_expiry', string.format('%.0f', expires), name)
+      end
     end
   end
 end
