@@ -269,6 +269,18 @@ fn found(values: &HashSet<[u8; 16]>, guesses: impl Iterator<Item = String>) -> V
     guesses.filter(|text| tried(text)).collect()
 }
 
+/// Whether these digits are there, and no others beside them.
+fn holds_alone(stolen: &[u8], digits: &str) -> bool {
+    let is_digit =
+        |at: Option<usize>| at.and_then(|at| stolen.get(at)).is_some_and(u8::is_ascii_digit);
+    let mut places = stolen.windows(digits.len()).enumerate();
+    places.any(|(at, row)| {
+        row == digits.as_bytes()
+            && !is_digit(at.checked_sub(1))
+            && !is_digit(Some(at + digits.len()))
+    })
+}
+
 /// What a thief takes away of a store in which people were asked: nothing in the clear.
 async fn stolen(kept: &Kept) -> Vec<u8> {
     let (gateway, turns) = gateway(kept.store());
@@ -299,7 +311,8 @@ async fn stolen(kept: &Kept) -> Vec<u8> {
         assert!(!holds(&number) && !holds(&number[1..]) && !holds(&number[3..]), "{number}");
     }
     assert!(!holds(PIN) && !holds("person ") && !holds("expires_in") && !holds("203.0.113."));
-    let shown: Vec<_> = codes.iter().filter(|code| holds(code)).collect();
+    // Six digits of a longer number are no code: times in Redis are decimal, and among so many some have them.
+    let shown: Vec<_> = codes.iter().filter(|code| holds_alone(&stolen, code)).collect();
     assert!(shown.is_empty(), "{shown:?}");
     stolen
 }
