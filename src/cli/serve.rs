@@ -68,6 +68,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(WRONG));
         }
     };
+    // Before a store that takes its time is read: what is sent meanwhile waits, and ends nobody.
+    let mut hang_up = signal(SignalKind::hangup())?;
     start_log(&loaded.config.log, args.json)?;
     super::open_files()?;
     tracing::info!(
@@ -87,7 +89,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let reload = reload(path.clone(), gateway.clone(), listening.clone(), loaded.config.log);
     let operator = Operator { metrics, reload: Some(Arc::clone(&reload)) };
     let audited = gateway.clone();
-    let mut hang_up = signal(SignalKind::hangup())?;
     let server = Server::bind(listening, gateway, operator)
         .await
         .map_err(|error| wrong(error.to_string()))?;

@@ -58,7 +58,8 @@ pub(crate) fn ada() -> String {
 type Line = (&'static str, &'static str, &'static [&'static str], &'static str, &'static str);
 
 const LINES: [Line; 5] = [
-    ("presses", "+120255502", &["--press", "#", "--answer-after", "6"], "approved", "pressed"),
+    // It rings until twenty are begun, and seen to ring.
+    ("presses", "+120255502", &["--press", "#", "--answer-after", "12"], "approved", "pressed"),
     ("busy", "+1202555011", &["--reject", "486"], "failed", "line was busy"),
     ("errs", "+1202555012", &["--reject", "503"], "failed", "errs is overloaded"),
     ("wrong", "+1202555013", &["--press", "5,5,5,5,5,5"], "denied|failed", "pressed other keys"),

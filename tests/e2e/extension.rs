@@ -29,7 +29,7 @@ fn the_person_behind_an_attendant_is_reached_by_every_call() {
             // Keys go as tones where the far end takes no telephone-events.
             let by_tones: &[&str] =
                 if number % 4 == 3 { &["--no-events", "--by", "inband"] } else { &[] };
-            let attendant = ["--attendant", "built-in", "--press", "#", "--press-after", "6"];
+            let attendant = ["--attendant", "built-in", "--press", "#", "--press-after", "10"];
             let (phone, port) = lab_phone(&[&attendant[..], by_tones].concat());
             let (told, ladder) = call(port, &["--extension", "204"], 0);
             assert_eq!(told["reason"], json!("confirmed"), "{told}");
@@ -81,7 +81,7 @@ fn an_attendant_speaks_from_a_file_and_a_fixed_pause_takes_the_place_of_listenin
     wav.finalize().unwrap();
     // It is done with its 1.4 s after 4.4 s at most, and waits 6 s for keys.
     let (_phone, port) =
-        lab_phone(&["--attendant", file.to_str().unwrap(), "--press", "#", "--press-after", "6"]);
+        lab_phone(&["--attendant", file.to_str().unwrap(), "--press", "#", "--press-after", "10"]);
     let (told, _) = call(port, &["--extension", ",,W204"], 0);
     assert_eq!(told["reason"], json!("confirmed"), "{told}");
 }

@@ -123,7 +123,7 @@ const acts = {
   // Sees how the self-test calls of a trunk stand.
   async tried({ trunk, path, words }) {
     const line = page.locator("#selftests tbody tr", { hasText: trunk }).filter({ hasText: path });
-    await line.filter({ hasText: words }).waitFor().catch(async () => must(false, `"${await page.locator("#selftests").textContent()}" does not tell of ${trunk}, ${path}: ${words}`));
+    await line.filter({ hasText: words }).waitFor({ timeout: 60_000 }).catch(async () => must(false, `"${await page.locator("#selftests").textContent()}" does not tell of ${trunk}, ${path}: ${words}`));
     return {};
   },
   // Opens one, and reads why it ended.
