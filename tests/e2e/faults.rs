@@ -265,11 +265,11 @@ fn nothing_is_told_while_the_disk_fails_and_all_goes_on_when_it_does_not() {
 
 #[test]
 fn too_few_descriptors_refuse_some_and_lose_nothing() {
-    // Who answers all calls at once.
+    // Who answers all calls at once, and keeps each until the last is begun.
     let port = ports(2);
     let mut phone = octothorpe();
     phone.args(["phone", "--listen", &format!("udp:127.0.0.1:{port}"), "--json"]);
-    phone.args(["--ring", "0.1", "--answer-after", "0.3", "--press", "#"]);
+    phone.args(["--ring", "0.1", "--answer-after", "0.3", "--press", "#", "--press-after", "6"]);
     let phone = Process::phone(phone, "nothing: it is ours");
     wait_for("the phone listens", SOON, || phone.stdout().contains("\"listening\"").then_some(()));
     let receiver = Receiver::start(&[]);
@@ -305,7 +305,8 @@ fn too_few_descriptors_refuse_some_and_lose_nothing() {
     let id = gateway.begin(&json!({"to": "+12025550199"}));
     assert_eq!(gateway.settles(&id, Duration::from_secs(30))["status"], "approved");
     let wanted: BTreeSet<String> = begun.into_iter().chain([id]).collect();
-    wait_for("every verdict is told", Duration::from_secs(90), || {
+    // Whoever found no descriptor three times is tried again after 1, 5, 30 and 120 s, give or take a fifth.
+    wait_for("every verdict is told", Duration::from_secs(200), || {
         let tries = receiver.tries().into_iter();
         let taken = tries.filter(|one| one.reply == Reply::Status(204));
         let told: BTreeSet<String> =
