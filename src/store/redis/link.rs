@@ -273,6 +273,8 @@ impl Keeper {
     ) -> Option<String> {
         let mut group = Vec::with_capacity(GROUP_MOST);
         loop {
+            // Whoever was just answered may want the next thing at once: it goes along in this group.
+            tokio::task::yield_now().await;
             let lost = Arc::clone(&connection.lost);
             let came = tokio::select! {
                 came = waiting.recv_many(&mut group, GROUP_MOST) => came,
