@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{online, trunk};
 use crate::config::{self, CarrierBrief, Complaint, Complaints, Loaded, Sample};
-use crate::gateway::settings::{Provider, StoreSettings, Tenant};
+use crate::gateway::settings::{OtlpSettings, Provider, StoreSettings, Tenant};
 use crate::sip::Hop;
 use crate::verify::number::{Country, PhoneNumber};
 use crate::verify::policy::{self, Rules};
@@ -249,6 +249,9 @@ fn summary(path: &Path, loaded: &Loaded) -> String {
     let pairs = (u32::from(last) + 1).saturating_sub(u32::from(first)) / 2;
     line("rtp", format!("ports {first} to {last}, {pairs} calls at once"));
     line("store", store(&gateway.store));
+    if let Some(hep) = &gateway.hep {
+        line("capture", format!("SIP of calls to {} (HEP 3, id {})", hep.receiver(), hep.id));
+    }
     if let Some(otlp) = &gateway.otlp {
         line("traces", format!("to {}", otlp.origin()));
     }
@@ -353,6 +356,8 @@ fn summary_json(path: &Path, loaded: &Loaded) -> Value {
         "sip_listen": sip(loaded),
         "rtp_ports": [gateway.rtp_ports.0, gateway.rtp_ports.1],
         "store": store(&gateway.store),
+        "capture": gateway.hep.as_ref().map(|hep| json!({ "hep": hep.receiver(), "hep_id": hep.id })),
+        "traces": gateway.otlp.as_ref().map(OtlpSettings::origin),
         "public_url": loaded.config.public_url,
         "trunks": trunks,
         "carriers": carriers,
@@ -476,6 +481,17 @@ mod tests {
         assert_eq!(object["trunks"][0]["target"], "sip:[::1]:5080");
         assert_eq!(object["warnings"][0]["line"], 6);
         assert!(!report.out.contains("canary"));
+    }
+
+    #[test]
+    fn who_is_told_of_calls_is_shown() {
+        let homer = format!("{GOOD}[capture]\nhep = '[2001:db8::9]:9060'\nhep_id = 7\n");
+        let told = checked(&homer, false).out;
+        let line = "capture  SIP of calls to [2001:db8::9]:9060 (HEP 3, id 7)";
+        assert!(told.contains(line), "{told}");
+        let object: Value = serde_json::from_str(&checked(&homer, true).out).unwrap();
+        assert_eq!(object["capture"], json!({"hep": "[2001:db8::9]:9060", "hep_id": 7}));
+        assert_eq!(object["traces"], Value::Null);
     }
 
     const TEXTING: &str = "[server]\npublic_url = 'https://v.example'\n\

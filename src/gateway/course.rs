@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use self::streams::{Line, Streams};
+use self::streams::{Flow, Line, Streams};
 use super::engine::Command;
 use super::tap::{Act, Packet, Protocol, Scene};
 use super::{Fault, Gateway};
@@ -119,15 +119,58 @@ impl From<By> for Transport {
     }
 }
 
-impl Course {
+/// A course while its call lives. What every packet touches lies with the call: whatever lies elsewhere is far from
+/// the processor of a thread that has many calls.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    flow: Flow,
+    course: Box<Course>,
+}
+
+impl Recorder {
     /// That of an attempt whose call begins.
     pub(super) fn new(attempt: AttemptNo, began: Timestamp) -> Self {
+        Self { flow: Flow::default(), course: Box::new(Course::new(attempt, began)) }
+    }
+
+    /// Something happened.
+    pub(super) fn add(&mut self, at: Timestamp, what: What) {
+        self.course.add(at, what);
+    }
+
+    /// A SIP message went, which is masked already.
+    pub(super) fn sip(&mut self, at: Timestamp, line: Line, by: Transport, message: &[u8]) {
+        self.course.sip(at, line, by, message);
+    }
+
+    /// A packet of RTP went.
+    pub(super) fn rtp(&mut self, at: Timestamp, line: &Line, datagram: &[u8]) {
+        self.flow.add(&mut self.course.streams, at, line, datagram);
+    }
+
+    /// What happened so far.
+    pub(super) fn so_far(&self) -> Box<Course> {
+        let mut course = self.course.clone();
+        course.streams.close(&self.flow);
+        course
+    }
+
+    /// What happened.
+    pub(super) fn end(mut self) -> Box<Course> {
+        self.course.streams.close(&self.flow);
+        self.course
+    }
+}
+
+impl Course {
+    /// That of an attempt whose call begins.
+    fn new(attempt: AttemptNo, began: Timestamp) -> Self {
         let (moments, streams) = (Vec::new(), Streams::default());
         Self { attempt, began, moments, streams, left_out: 0, octets: 0 }
     }
 
     /// Something happened.
-    pub(super) fn add(&mut self, at: Timestamp, what: What) {
+    fn add(&mut self, at: Timestamp, what: What) {
         if self.moments.len() < MOMENTS_MOST {
             self.moments.push(Moment { at, what });
         } else {
@@ -136,7 +179,7 @@ impl Course {
     }
 
     /// A SIP message went, which is masked already.
-    pub(super) fn sip(&mut self, at: Timestamp, line: Line, by: Transport, message: &[u8]) {
+    fn sip(&mut self, at: Timestamp, line: Line, by: Transport, message: &[u8]) {
         let message = String::from_utf8_lossy(message).into_owned();
         // As it is written, with its escapes.
         let octets = self.octets + serde_json::to_string(&message).map_or(SIP_MOST, |it| it.len());
@@ -147,11 +190,6 @@ impl Course {
         self.octets = octets;
         let Line { sent, from, to } = line;
         self.add(at, What::Sip { sent, by: by.into(), from, to, message });
-    }
-
-    /// A packet of RTP went.
-    pub(super) fn rtp(&mut self, at: Timestamp, line: Line, datagram: &[u8]) {
-        self.streams.add(at, line, datagram);
     }
 
     /// The same as it was shown to whoever looked on, so far as it was kept.
@@ -304,16 +342,18 @@ mod tests {
     fn a_course_comes_back_from_its_row_and_is_shown_in_order() {
         let began = Timestamp::from_secs(1_795_716_000);
         let at = |ms| began + Duration::from_millis(ms);
-        let mut course = Course::new(AttemptNo::FIRST, began);
+        let mut course = Recorder::new(AttemptNo::FIRST, began);
         let invite = mask::masked(b"INVITE sip:+12025550123@x SIP/2.0\r\n\r\n");
         course.sip(at(1), line(true), Transport::Udp, &invite);
         course.add(at(20), What::Ringing { status: 180 });
         course.add(at(80), What::Key { path: "info".to_owned() });
-        course.rtp(at(50), line(false), &[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xff]);
+        course.rtp(at(50), &line(false), &[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xff]);
+        assert_eq!(course.so_far().streams.packets().len(), 1);
+        let course = course.end();
         let bytes = record::encode_value(&course).unwrap();
         assert!(!String::from_utf8_lossy(&bytes).contains("2025550123"));
         let read: Course = record::decode_value(&bytes).unwrap();
-        assert_eq!(read, course);
+        assert_eq!(read, *course);
         let id = VerificationId::parse("vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE").unwrap();
         let scenes = read.scenes(&id);
         let times: Vec<_> = scenes.iter().map(|scene| scene.at).collect();
@@ -323,7 +363,7 @@ mod tests {
 
     #[test]
     fn whatever_the_far_end_sends_a_row_stays_small() {
-        let mut course = Course::new(AttemptNo::FIRST, Timestamp::default());
+        let mut course = Recorder::new(AttemptNo::FIRST, Timestamp::default());
         for n in 0..10_000_u64 {
             let at = Timestamp::from_micros(n);
             course.sip(at, line(false), Transport::Udp, &[7; 1_000]);
@@ -331,9 +371,10 @@ mod tests {
             let [.., high, low] = n.to_be_bytes();
             for payload_type in [0, 101] {
                 let header = [0x80, 0x80 | payload_type, high, low, 0, 0, high, low, 1, 2, 3, 4];
-                course.rtp(at, line(n % 2 == 0), &[&header[..], &[high, low, 9, 9]].concat());
+                course.rtp(at, &line(n % 2 == 0), &[&header[..], &[high, low, 9, 9]].concat());
             }
         }
+        let course = course.end();
         assert_eq!(course.left_out, 20_000 - 256);
         let bytes = record::encode_value(&course).unwrap();
         assert!(bytes.len() < 200_000, "{}", bytes.len());

@@ -39,7 +39,18 @@ pub struct HepSettings {
 
 impl fmt::Debug for HepSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HepSettings({}:{}, id {})", self.host, self.port, self.id)
+        write!(f, "HepSettings({}, id {})", self.receiver(), self.id)
+    }
+}
+
+impl HepSettings {
+    /// Where they are, as `host:port`.
+    #[must_use]
+    pub fn receiver(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
     }
 }
 

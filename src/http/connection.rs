@@ -25,6 +25,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::lent::lend;
 use super::listening::{HTTP2, Listening, Present};
 use super::peer::Peer;
 use super::problem::{Code, Problem};
@@ -237,10 +238,17 @@ impl Connection {
             peer.introduce(&mut request);
             let (router, settings) = (router.clone(), Arc::clone(&settings));
             async move {
-                let response = match fits(&request, &settings) {
-                    true => respond(router, request.map(Body::new), settings.request_timeout).await,
-                    false => Problem::new(Code::HeadTooLarge).into_response(),
+                let fits = fits(&request, &settings);
+                let (head, body) = request.into_parts();
+                let (body, back) = lend(body);
+                let request = hyper::Request::from_parts(head, Body::new(body));
+                let response = if fits {
+                    respond(router, request, settings.request_timeout).await
+                } else {
+                    drop(request);
+                    Problem::new(Code::HeadTooLarge).into_response()
                 };
+                back.finish().await;
                 Ok::<_, Infallible>(response.map(|body| working.answered(body)))
             }
         });

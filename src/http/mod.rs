@@ -13,6 +13,7 @@ mod docs;
 mod hooks;
 mod json;
 mod keys;
+mod lent;
 mod listening;
 mod lists;
 mod load;

@@ -28,6 +28,21 @@ impl<'a> Packet<'a> {
     /// Reads a datagram; `None` when it is not RTP version 2 or is cut short.
     #[must_use]
     pub fn read(datagram: &'a [u8]) -> Option<Self> {
+        if let [PLAIN, second, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3, payload @ ..] = datagram {
+            return Some(Self {
+                marker: second >> 7 == 1,
+                payload_type: second & 0x7f,
+                sequence: u16::from_be_bytes([*s0, *s1]),
+                timestamp: u32::from_be_bytes([*t0, *t1, *t2, *t3]),
+                ssrc: u32::from_be_bytes([*r0, *r1, *r2, *r3]),
+                payload,
+            });
+        }
+        Self::read_all(datagram)
+    }
+
+    /// The same of one that may have padding, contributing sources and an extension.
+    fn read_all(datagram: &'a [u8]) -> Option<Self> {
         let reader = RtpReader::new(datagram).ok()?;
         Some(Self {
             marker: reader.mark(),
@@ -39,6 +54,10 @@ impl<'a> Packet<'a> {
         })
     }
 }
+
+/// The first octet of nearly every packet (RFC 3550, Section 5.1): version 2, no padding, no extension, no
+/// contributing sources. What follows it lies where it always does.
+const PLAIN: u8 = 0x80;
 
 /// The 12-octet header of a packet we send (RFC 3550, Section 5.1): version 2, no padding, no
 /// extension, no contributing sources.
@@ -54,7 +73,7 @@ pub fn header(
     let [t0, t1, t2, t3] = timestamp.to_be_bytes();
     let [r0, r1, r2, r3] = ssrc.to_be_bytes();
     let second = u8::from(marker) << 7 | (payload_type & 0x7f);
-    [0x80, second, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3]
+    [PLAIN, second, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3]
 }
 
 /// What a receiver knows of one source (RFC 3550, Appendix A.1, A.3 and A.8).
@@ -415,6 +434,15 @@ mod tests {
             let arrived = sent + Duration::from_millis(transit);
             let earliest = sent + Duration::from_millis(least.min(transit));
             prop_assert!(arrived - late(&reception, sent, transit, true) >= earliest);
+        }
+
+        #[test]
+        fn a_plain_packet_reads_as_any(datagram in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut datagram = datagram;
+            if let Some(first) = datagram.first_mut() {
+                *first = PLAIN;
+            }
+            prop_assert_eq!(Packet::read(&datagram), Packet::read_all(&datagram));
         }
 
         #[test]

@@ -146,13 +146,16 @@ fn hide_numbers(text: &mut [u8]) {
     let part = |byte: &u8| byte.is_ascii_digit() || b"-.()".contains(byte);
     for run in text.split_mut(|byte| !part(byte)) {
         let digits = run.iter().filter(|byte| byte.is_ascii_digit()).count();
-        let address = std::str::from_utf8(run).ok().and_then(|run| run.parse::<Ipv4Addr>().ok());
-        if digits < NUMBER || address.is_some() {
+        if digits < NUMBER || is_address(run) {
             continue;
         }
         let digits = run.iter_mut().filter(|byte| byte.is_ascii_digit()).rev();
         digits.skip(SHOWN).for_each(|digit| *digit = b'*');
     }
+}
+
+fn is_address(run: &[u8]) -> bool {
+    std::str::from_utf8(run).is_ok_and(|run| run.parse::<Ipv4Addr>().is_ok())
 }
 
 /// Overwrites the password of a URI (`sip:user:password@host`).

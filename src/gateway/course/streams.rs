@@ -37,6 +37,20 @@ pub(crate) struct Line {
     pub(crate) to: SocketAddr,
 }
 
+/// Of each way the run that goes on: nearly every packet is of one of them, and touches nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flow {
+    sent: Option<Open>,
+    received: Option<Open>,
+}
+
+/// A run, and where it goes.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    line: Line,
+    run: Run,
+}
+
 /// Packets of one source that follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Run {
@@ -73,14 +87,16 @@ struct Event {
     packets: Vec<(u32, u16, bool, u8, u16)>,
 }
 
-impl Streams {
-    /// A packet of RTP went.
-    pub(crate) fn add(&mut self, at: Timestamp, line: Line, datagram: &[u8]) {
+impl Flow {
+    /// A packet of RTP went. What does not go on is kept by `streams`.
+    pub(crate) fn add(
+        &mut self,
+        streams: &mut Streams,
+        at: Timestamp,
+        line: &Line,
+        datagram: &[u8],
+    ) {
         let Some(packet) = Packet::read(datagram) else { return };
-        let Some(line) = self.line(line) else {
-            self.left_out += 1;
-            return;
-        };
         let len = u16::try_from(datagram.len().saturating_sub(12)).unwrap_or(u16::MAX);
         let header = Header {
             at,
@@ -93,41 +109,73 @@ impl Streams {
         };
         match packet.payload {
             [_, flags, high, low] if (96..=127).contains(&packet.payload_type) => {
-                self.event(line, header, *flags, u16::from_be_bytes([*high, *low]));
+                streams.event(line, header, *flags, u16::from_be_bytes([*high, *low]));
             }
-            [..] => self.audio(line, header),
+            [..] => self.audio(streams, line, header),
         }
     }
 
-    fn line(&mut self, line: Line) -> Option<usize> {
-        let known = self.lines.iter().position(|it| *it == line);
+    fn audio(&mut self, streams: &mut Streams, line: &Line, header: Header) {
+        let open = if line.sent { &mut self.sent } else { &mut self.received };
+        match open {
+            Some(open) if open.line == *line && open.run.goes_on(&header) => {
+                open.run.follow(&header);
+            }
+            Some(_) | None => {
+                if let Some(run) = streams.audio(line, header) {
+                    let before = open.replace(Open { line: *line, run });
+                    streams.runs.extend(before.map(|open| open.run));
+                }
+            }
+        }
+    }
+
+    fn runs(&self) -> impl Iterator<Item = Run> {
+        [self.sent, self.received].into_iter().flatten().map(|open| open.run)
+    }
+}
+
+impl Streams {
+    /// The runs that go on are of it, too.
+    pub(crate) fn close(&mut self, flow: &Flow) {
+        self.runs.extend(flow.runs());
+    }
+
+    fn line(&mut self, line: &Line) -> Option<usize> {
+        let known = self.lines.iter().position(|it| it == line);
         known.or_else(|| {
             let is_room = self.lines.len() < LINES_MOST;
-            is_room.then(|| self.lines.push(line)).map(|()| self.lines.len() - 1)
+            is_room.then(|| self.lines.push(*line)).map(|()| self.lines.len() - 1)
         })
     }
 
-    fn audio(&mut self, line: usize, header: Header) {
-        // That of this way is one of the last: each way has one that goes on.
-        let before = self.runs.iter_mut().rev().find(|run| run.line == line);
-        if let Some(run) = before.filter(|run| !header.marker && run.goes_on(&header)) {
-            if run.n == 1 {
-                run.step = header.ts.wrapping_sub(run.first.ts);
+    /// The run of audio that does not follow what came before it on its way, if it is kept.
+    fn audio(&mut self, line: &Line, header: Header) -> Option<Run> {
+        let line = self.line(line);
+        // Two lines may take turns: then it is the last of this one that goes on.
+        let before = self.runs.iter().rposition(|run| Some(run.line) == line);
+        let before = before.filter(|n| self.runs.get(*n).is_some_and(|run| run.goes_on(&header)));
+        match (before, line) {
+            (Some(n), _) => {
+                let mut run = self.runs.remove(n);
+                run.follow(&header);
+                Some(run)
             }
-            (run.n, run.last) = (run.n + 1, header.at);
-        } else if self.runs.len() < MOST {
-            self.runs.push(Run { line, first: header, step: 0, n: 1, last: header.at });
-        } else {
-            self.left_out += 1;
+            (None, Some(line)) if self.runs.len() < MOST => Some(Run::new(line, header)),
+            (None, _) => {
+                self.left_out += 1;
+                None
+            }
         }
     }
 
-    fn event(&mut self, line: usize, header: Header, flags: u8, duration: u16) {
+    fn event(&mut self, line: &Line, header: Header, flags: u8, duration: u16) {
+        let line = self.line(line);
         let kept: usize = self.events.iter().map(|event| event.packets.len()).sum();
-        if kept >= MOST {
+        let Some(line) = line.filter(|_| kept < MOST) else {
             self.left_out += 1;
             return;
-        }
+        };
         let is_it = |event: &&mut Event| {
             let first = &event.first;
             event.line == line && (first.ssrc, first.ts) == (header.ssrc, header.ts)
@@ -179,6 +227,19 @@ impl Streams {
 }
 
 impl Run {
+    /// Of one packet.
+    fn new(line: usize, first: Header) -> Self {
+        Self { line, first, step: 0, n: 1, last: first.at }
+    }
+
+    /// This packet, which goes on, is of it.
+    fn follow(&mut self, next: &Header) {
+        if self.n == 1 {
+            self.step = next.ts.wrapping_sub(self.first.ts);
+        }
+        (self.n, self.last) = (self.n + 1, next.at);
+    }
+
     /// Whether this packet follows.
     fn goes_on(&self, next: &Header) -> bool {
         let first = &self.first;
@@ -186,6 +247,7 @@ impl Run {
         let is_of_it = (next.pt, next.ssrc, next.len) == (first.pt, first.ssrc, first.len);
         // A run that wraps its sequence numbers is two.
         is_of_it
+            && !next.marker
             && u32::from(seq) == self.n
             && (self.n == 1 || self.step.checked_mul(self.n) == Some(ts))
     }
@@ -226,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_follows_is_one_run_and_comes_back_without_its_audio() {
-        let mut streams = Streams::default();
+        let (mut flow, mut streams) = (Flow::default(), Streams::default());
         let mut sent = Vec::new();
         for n in 0..500_u16 {
             // One was lost on its way.
@@ -238,16 +300,18 @@ mod tests {
                     n == 0,
                     &[n as u8; 160],
                 );
-                streams.add(at(20 * u64::from(n)), line(false), &bytes);
+                flow.add(&mut streams, at(20 * u64::from(n)), &line(false), &bytes);
                 sent.push((at(20 * u64::from(n)), bytes[..12].to_vec()));
             }
             // The other way goes on beside it.
-            streams.add(
+            flow.add(
+                &mut streams,
                 at(20 * u64::from(n)),
-                line(true),
+                &line(true),
                 &packet(n, 160 * u32::from(n), 0, false, &[1; 160]),
             );
         }
+        streams.close(&flow);
         assert_eq!(streams.runs.len(), 3);
         assert_eq!(streams.began(false), Some((at(0), line(false).from)));
         let came: Vec<_> =
@@ -260,11 +324,30 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_take_turns_are_a_run_each() {
+        let (mut flow, mut streams) = (Flow::default(), Streams::default());
+        let elsewhere = Line { from: "192.0.2.3:30000".parse().unwrap(), ..line(false) };
+        for n in 0..100_u16 {
+            for line in [&line(false), &elsewhere] {
+                let bytes = packet(n, 160 * u32::from(n), 0, false, &[0; 160]);
+                flow.add(&mut streams, at(20 * u64::from(n)), line, &bytes);
+            }
+        }
+        streams.close(&flow);
+        assert_eq!((streams.runs.len(), streams.packets().len()), (2, 200));
+    }
+
+    #[test]
     fn a_key_comes_back_as_some_key() {
-        let mut streams = Streams::default();
+        let (mut flow, mut streams) = (Flow::default(), Streams::default());
         for n in 0..11_u16 {
             let payload = [11, if n > 7 { 0x8a } else { 10 }, 0, 160];
-            streams.add(at(20 * u64::from(n)), line(false), &packet(n, 800, 101, n == 0, &payload));
+            flow.add(
+                &mut streams,
+                at(20 * u64::from(n)),
+                &line(false),
+                &packet(n, 800, 101, n == 0, &payload),
+            );
         }
         let packets = streams.packets();
         assert_eq!(packets.len(), 11);
@@ -277,20 +360,22 @@ mod tests {
 
     #[test]
     fn whoever_sends_at_random_fills_no_memory() {
-        let mut streams = Streams::default();
+        let (mut flow, mut streams) = (Flow::default(), Streams::default());
         for n in 0..2_000_u32 {
             let bytes = packet((n * 7) as u16, n * 1_000, 0, false, &[0; 160]);
-            streams.add(at(u64::from(n)), line(false), &bytes);
-            streams.add(
+            flow.add(&mut streams, at(u64::from(n)), &line(false), &bytes);
+            flow.add(
+                &mut streams,
                 at(u64::from(n)),
-                line(false),
+                &line(false),
                 &packet(n as u16, n, 101, true, &[1, 2, 3, 4]),
             );
         }
-        assert_eq!((streams.runs.len(), streams.events.len()), (MOST, MOST));
-        assert_eq!(streams.left_out, 2 * (2_000 - MOST as u64));
+        streams.close(&flow);
+        assert_eq!((streams.runs.len(), streams.events.len()), (MOST + 1, MOST));
+        assert_eq!(streams.left_out, 2 * (2_000 - MOST as u64) - 1);
         let bytes = serde_json::to_vec(&streams).unwrap();
         assert!(bytes.len() < 96 * 1_024, "{}", bytes.len());
-        streams.add(at(0), line(true), b"\x80");
+        flow.add(&mut streams, at(0), &line(true), b"\x80");
     }
 }

@@ -93,7 +93,7 @@ impl Effects<'_> {
                 let _ = rtp.send_to(self.buffer, packet.to);
                 if let Some(course) = &mut slot.course {
                     let line = Line { sent: true, from: slot.address, to: packet.to };
-                    course.rtp(now, line, self.buffer);
+                    course.rtp(now, &line, self.buffer);
                 }
                 self.show_sent(slot, now, Socket::Rtp, packet.to, self.buffer);
             }
@@ -104,7 +104,7 @@ impl Effects<'_> {
                 let posted = common.map(Common::posted).unwrap_or_default();
                 if let Some(course) = &mut slot.course {
                     let line = Line { sent: true, from: slot.address, to: packet.to };
-                    course.rtp(now, line, posted);
+                    course.rtp(now, &line, posted);
                 }
                 self.show_sent(slot, now, Socket::Rtp, packet.to, posted);
             }

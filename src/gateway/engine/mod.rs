@@ -46,7 +46,7 @@ use self::slots::Slots;
 use self::wheel::{Place, Places, Wheel};
 use self::wire::{FEW, Inbox, MANY};
 use super::course::streams::Line;
-use super::course::{Course, Courses, mask};
+use super::course::{Course, Courses, Recorder, mask};
 use super::hep::Hep;
 use super::line::{Calls, Exit};
 use super::ports::{Berth, Pair, Ports};
@@ -277,7 +277,7 @@ struct Slot {
     state: AttemptState,
     deadline: Timestamp,
     /// What happened, where that is kept.
-    course: Option<Box<Course>>,
+    course: Option<Recorder>,
 }
 
 impl Slot {
@@ -406,9 +406,9 @@ impl Engine {
             }
             Command::Course { leg, tell } => {
                 let slot = self.slots.named(leg).and_then(|at| self.slots.get(at));
-                if let Some(course) = slot.and_then(|slot| slot.course.clone()) {
+                if let Some(course) = slot.and_then(|slot| slot.course.as_ref()) {
                     // Whoever asked may have left.
-                    let _ = tell.send(course);
+                    let _ = tell.send(course.so_far());
                 }
             }
             Command::Unreachable { hop } => self.give_all(now, || Input::Unreachable { hop }),
@@ -462,7 +462,7 @@ impl Engine {
             stage: Stage::Live,
             state: AttemptState::Dialing,
             deadline: Timestamp::MAX,
-            course: self.shared.courses.is_some().then(|| Box::new(Course::new(attempt, now))),
+            course: self.shared.courses.is_some().then(|| Recorder::new(attempt, now)),
         });
         let to = Some(slot.state);
         telemetry::observe(&telemetry::Event::Went { from: None, to });
@@ -546,7 +546,7 @@ impl Engine {
     fn arrived(&mut self, at: usize, socket: Socket, from: SocketAddr, datagram: &[u8]) {
         let (now, Some(slot)) = (self.now, self.slots.get_mut(at)) else { return };
         if let (Some(course), Socket::Rtp) = (&mut slot.course, socket) {
-            course.rtp(now, Line { sent: false, from, to: slot.address }, datagram);
+            course.rtp(now, &Line { sent: false, from, to: slot.address }, datagram);
         }
         show(&self.shared, now, &slot.verification, || {
             let ((protocol, to), bytes) = (slot.port(socket), datagram.to_vec());
@@ -723,7 +723,7 @@ impl Engine {
         if slot.stage != Stage::Parted {
             slot.stage = Stage::Parted;
             if let (Some(courses), Some(course)) = (&self.shared.courses, slot.course.take()) {
-                courses.end(slot.verification.clone(), course);
+                courses.end(slot.verification.clone(), course.end());
             }
             let from = Some(slot.state);
             telemetry::observe(&telemetry::Event::Went { from, to: None });

@@ -1,5 +1,6 @@
 //! The API under TLS, by HTTP/1.1 and HTTP/2.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,25 @@ async fn http_2_is_the_same_api() {
     let long = "x".repeat(17 * 1024);
     let (status, problem) = answer(&mut client, ask("GET", "/healthz", &[("x", &long)], "")).await;
     assert_eq!((status, &problem["code"]), (431, &json!("head_too_large")));
+}
+
+#[tokio::test]
+async fn an_answer_that_needs_no_body_waits_for_one_that_is_on_its_way() {
+    let (site, _, root) = secured(hasty()).await;
+    let (mut client, _lives) = http2(&site, &root).await;
+    for (ms, most) in [(300, 900), (3_000, 2_000)] {
+        let text = futures_util::stream::once(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            Ok::<_, Infallible>("{}")
+        });
+        let request = hyper::Request::post("https://localhost/v1/verifications");
+        let begun = Instant::now();
+        let (status, problem) =
+            answer(&mut client, request.body(Body::from_stream(text)).unwrap()).await;
+        assert_eq!((status, &problem["code"]), (401, &json!("unauthorized")));
+        let took = begun.elapsed().as_millis();
+        assert!((300..most).contains(&took), "{ms}: {took}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::gateway::course::{mask, streams::Line};
+use crate::gateway::course::{Recorder, mask, streams::Line};
 use crate::sip::Transport;
 use crate::store::record;
 use crate::verify::attempt::AttemptNo;
@@ -26,8 +26,13 @@ fn denied() -> Verification {
 
 /// A course that has everything in it.
 fn course(from: Timestamp) -> Course {
+    *recorder(from).end()
+}
+
+/// The same while its call lives.
+fn recorder(from: Timestamp) -> Recorder {
     let at = |ms| from + Duration::from_millis(ms);
-    let mut course = Course::new(AttemptNo::FIRST, from);
+    let mut course = Recorder::new(AttemptNo::FIRST, from);
     let (us, them): (SocketAddr, SocketAddr) =
         ("192.0.2.1:5060".parse().unwrap(), "192.0.2.2:5060".parse().unwrap());
     let line = Line { sent: true, from: us, to: them };
@@ -37,7 +42,7 @@ fn course(from: Timestamp) -> Course {
     course.add(at(4), What::Answered { status: 200 });
     course.add(at(2), What::Ringing { status: 180 });
     course.add(at(5), What::Saying("Your code is 4 7 1 1".to_owned()));
-    course.rtp(at(5), line, &[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xff]);
+    course.rtp(at(5), &line, &[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xff]);
     course.add(at(6), What::Listening);
     course.add(at(7), What::Key { path: "rfc4733".to_owned() });
     course
@@ -80,9 +85,9 @@ fn an_approval_is_the_callers_child_with_its_call_and_its_webhook_below() {
         one_try(after(9), "https://b.example", "failed"),
         one_try(after(50), "https://a.example", "delivered"),
     ];
-    let mut course = course(found.created_at);
+    let mut course = recorder(found.created_at);
     course.add(found.created_at + Duration::from_millis(9), What::Saying("Thanks.".to_owned()));
-    let spans = told(&found, &[course], &tries);
+    let spans = told(&found, &[*course.end()], &tries);
     let [root, call, first, second] = spans.as_slice() else { panic!("{spans:#?}") };
 
     let parent = found.request.traceparent.as_ref().unwrap();
