@@ -53,7 +53,7 @@ const START: [&str; 4] = [
     "{\"to\": \"+12025550100\", \"channel\": \"sms\"}",
 ];
 
-/// What curl is answered: status and body; zero where no answer comes.
+/// What curl is answered: status and body; zero where it complains.
 fn curl(folder: &Path, gateway: &Gateway, shows: Option<&str>, more: &[&str]) -> (u16, Value) {
     let mut curl = Command::new("curl");
     curl.current_dir(folder).args(["--silent", "--cacert", "server-root.pem"]);
@@ -64,6 +64,9 @@ fn curl(folder: &Path, gateway: &Gateway, shows: Option<&str>, more: &[&str]) ->
     let id = if more.contains(&"--data") { "" } else { "/vf_01JDFZ8V6Q3K5T9W2R4Y7B0CDE" };
     curl.arg(format!("https://{}/v1/verifications{id}", gateway.api()));
     let output = curl.stdin(Stdio::null()).output().expect("apt-get install curl");
+    if !output.status.success() {
+        return (0, Value::Null);
+    }
     let told = String::from_utf8(output.stdout).unwrap();
     let (body, status) = told.rsplit_once('\n').unwrap();
     (status.parse().unwrap(), serde_json::from_str(body).unwrap_or_default())
@@ -108,6 +111,11 @@ fn a_certificate_opens_the_tenant_that_knows_its_name_and_no_other_opens_anythin
         let (status, refused) = ask(Some("batch"), &[protocol]);
         assert_eq!((status, &refused["code"]), (403, &json!("forbidden")), "{refused}");
         assert_eq!(refused["detail"], "this certificate lacks the scope \"read\"");
+        // It is answered by its head, while its body is on its way.
+        for _ in 0..20 {
+            let (status, refused) = ask(Some("login"), &["--data", "{}", protocol]);
+            assert_eq!((status, &refused["code"]), (415, &json!("unsupported_media_type")));
+        }
         // Nobody's, two tenants', and none at all are answered alike.
         let (status, without) = ask(None, &[protocol]);
         assert_eq!(status, 401, "{without}");
